@@ -1,0 +1,49 @@
+"""Packaging: the metadata is read from settings.ini, which nbdev reads too."""
+from configparser import ConfigParser
+from pathlib import Path
+from shutil import copyfile, rmtree
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).resolve().parent
+SHIPPED = ('sample/**/*', 'model/**/*', 'labels/**/*', 'results/**/*.json')  # the parts of data/ that belong in the wheel
+
+ini = ConfigParser(delimiters=['='])
+ini.read(HERE/'settings.ini', encoding='utf-8')
+cfg = ini['DEFAULT']
+
+
+class BuildWithData(build_py):
+    "Put data/ into the package as `_data`; an editable install reads the checkout's own data/ and needs no copy"
+
+    def run(self):
+        super().run()
+        if getattr(self, 'editable_mode', False): return
+        data, to = HERE/'data', Path(self.build_lib)/cfg['lib_path']/'_data'
+        rmtree(to, ignore_errors=True)  # of an earlier build
+        for src in (f for pattern in SHIPPED for f in data.glob(pattern) if f.is_file()):
+            dst = to/src.relative_to(data)
+            dst.parent.mkdir(parents=True, exist_ok=True)
+            copyfile(src, dst)
+
+
+def extras():
+    "Each `NAME_requirements` of settings.ini as the extra NAME; `dev` is all of them"
+    res = {k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')}
+    return res | {'dev': list(dict.fromkeys(r for reqs in res.values() for r in reqs))}
+
+
+readme = HERE/'README.md'
+placeholder = '.invalid' in cfg['git_url']
+setup(
+    name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
+    author=cfg['author'], author_email=cfg['author_email'] or None, license='Apache-2.0', url=None if placeholder else cfg['git_url'],
+    long_description=readme.read_text(encoding='utf-8') if readme.exists() else cfg['description'],
+    long_description_content_type='text/markdown',
+    packages=find_packages(include=[cfg['lib_name'], cfg['lib_name'] + '.*'], exclude=['*.tests', '*.tests.*']),
+    cmdclass={'build_py': BuildWithData}, zip_safe=False,
+    python_requires='>=' + cfg['min_python'], install_requires=cfg['requirements'].split(), extras_require=extras(),
+    entry_points={'console_scripts': cfg['console_scripts'].split(),
+                  'nbdev': [f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"]},  # nbdev finds our symbols for links in prose here
+)

@@ -1,0 +1,119 @@
+"""README.md and the site, made from the notebooks' saved outputs. `nb.py` calls this; Quarto is not needed."""
+import posixpath, re, shutil, subprocess, sys
+
+import execnb.nbio, nbformat, yaml
+from nbconvert import MarkdownExporter
+from nbdev import processors as procs
+from nbdev.config import get_config
+from nbdev.frontmatter import FrontmatterProc
+from nbdev.process import NBProcessor
+from nbdev.serve import proc_nbs
+from traitlets.config import Config
+
+from nb import ROOT, write
+
+# cell options in Quarto's words, and the tags by which MyST-NB and nbconvert know them
+TAGS = {'echo: false': 'remove-input', 'output: false': 'remove-output', 'include: false': 'remove-cell', 'code-fold: true': 'hide-input'}
+PRIORITY = ['text/markdown', 'image/svg+xml', 'image/png', 'image/jpeg', 'text/html', 'text/latex', 'text/plain']
+TOC = '```{{toctree}}\n:hidden:\n\n{}\n```'
+COLAB = 'https://colab.research.google.com'
+
+
+def patch_execnb():
+    "execnb takes every key `source` for a cell's text; in the saved state of linked widgets it is a list"
+    whole = execnb.nbio.nb2dict
+    execnb.nbio.nb2dict = lambda d, k=None: d if k == 'source' and not isinstance(d, str) else whole(d, k)
+
+
+patch_execnb()
+
+
+def public():
+    "Whether the project has its public address yet; nothing links to it until then"
+    return '.invalid' not in get_config().git_url + get_config().doc_host
+
+
+def badge(path):
+    "A line that opens the notebook in Colab, which reads from GitHub only"
+    cfg, host = get_config(), 'https://github.com/'
+    if not (public() and cfg.git_url.startswith(host)): return ''
+    return f'[![Open In Colab]({COLAB}/assets/colab-badge.svg)]({COLAB}/github/{cfg.git_url[len(host):]}/blob/{cfg.branch}/{path})'
+
+
+def presentable(nb, path):
+    "Title, summary and badge on top; a cell's options out of its source and into tags. Returns the front matter"
+    meta = {}
+    while nb.cells and nb.cells[0].cell_type == 'raw': meta |= yaml.safe_load(nb.cells.pop(0).source.strip().strip('-')) or {}
+    head = [f"# {meta.get('title', '')}", '> ' + meta['description'] if 'description' in meta else '', badge(path)]
+    cells = [c for c in nb.cells if c.source != procs.insert_warning.content]
+    nb.cells = [nbformat.v4.new_markdown_cell('\n\n'.join(filter(None, head))), *cells]
+    for cell in (c for c in cells if c.cell_type == 'code'):
+        options = '\n'.join(re.sub(r'\s*:\s*', ': ', o, count=1) for o in re.findall(r'(?m)^#\|\s*(.*)', cell.source)) + '\n'
+        cell.metadata.setdefault('tags', []).extend(tag for option, tag in TAGS.items() if option in options)
+        if (alt := re.search(r'(?m)^fig-alt: "?(.*?)"?$', options)): cell.metadata['mystnb'] = {'image': {'alt': alt[1]}}
+        cell.source = re.sub(r'(?m)^#\|.*\n?', '', cell.source)
+    return meta
+
+
+def readme():
+    "Write README.md and README_files/ from the readme notebook"
+    cfg, files = get_config(), ROOT/'README_files'
+    steps = [FrontmatterProc, procs.hide_line, procs.rm_header_dash, procs.rm_export, procs.hide_]
+    nb = nbformat.reads(execnb.nbio.nb2str(NBProcessor(ROOT/cfg.readme_nb, procs=steps, process=True).nb), as_version=4)
+    presentable(nb, cfg.readme_nb)
+    nb.metadata['language_info'] = {'name': 'python'}
+    alts = {}
+    for cell in nb.cells:
+        for i, out in enumerate(cell.get('outputs', [])):  # named after the cell, so that a new cell above renames nothing
+            out.setdefault('metadata', {})['filename'] = name = f'{cell.id}-{i}'
+            alts[name] = cell.metadata.get('mystnb', {}).get('image', {}).get('alt', 'output')
+            if 'image/svg+xml' in out.get('data', {}): out.data.pop('image/png', None)
+    tags = {'remove_cell_tags': ['remove-cell'], 'remove_input_tags': ['remove-input'], 'remove_all_outputs_tags': ['remove-output']}
+    config = Config(TagRemovePreprocessor={'enabled': True, **tags}, NbConvertBase={'display_data_priority': PRIORITY})
+    body, made = MarkdownExporter(config=config).from_notebook_node(nb, {'output_files_dir': files.name})
+    body = re.sub(rf'!\[\w+\]\(({files.name}/([^)]+)\.\w+)\)', lambda m: f'![{alts[m[2]]}]({m[1]})', body)
+    title, _, rest = re.sub(r'\n{3,}', '\n\n', re.sub(r'(?m)^ +$', '', body).strip()).partition('\n')
+    write(ROOT/'README.md', f'{title}\n\n<!-- Written by tools/nb.py from {cfg.readme_nb}: edit that. -->\n{rest}\n')
+    shutil.rmtree(files, ignore_errors=True)
+    for name, data in made['outputs'].items():
+        files.mkdir(exist_ok=True)
+        (ROOT/name).write_bytes(data)
+
+
+def local_links(text, page, names):
+    "Point links at notebooks, or at their pages on the public site, to the pages of the site that is being built"
+    home = re.escape(f'{get_config().doc_host}{get_config().doc_baseurl}/')
+    text = re.sub(home + r'([\w./-]+?)\.html(#[\w.]*)?', lambda m: f"/{m[1]}.ipynb{(m[2] or '').replace('.', '')}", text)
+
+    def to_page(m):
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page), m[1])).removeprefix('../').removeprefix('nbs/')
+        return f'](/{names[target]}' if target in names else m[0]
+    return re.sub(r'\]\(([\w./-]+\.ipynb)', to_page, text)
+
+
+def signature(cell):
+    "What show_doc printed as text of the page, so that its heading can be linked to; it begins with a rule and a link to the source"
+    text = re.sub(r'^\s*---\s*', '', cell.outputs[0].data['text/markdown'] if cell.outputs else '')
+    return nbformat.v4.new_markdown_cell(re.sub(r'^\[source\]\((.*?)\)\{.*?\}', r'[source](\1)' if public() else '', text))
+
+
+def docs():
+    "Build the site: nbdev renders signatures and applies its directives, MyST-NB and Sphinx make the pages"
+    cfg = get_config()
+    src = proc_nbs(force=True, n_workers=0)
+    paths = sorted(src.rglob('*.ipynb'))
+    nbs = {p.relative_to(src).as_posix(): nbformat.read(p, as_version=4) for p in paths}
+    metas = {p: presentable(nb, p if p == cfg.readme_nb else f'{cfg.nbs_path.name}/{p}') for p, nb in nbs.items()}
+    names = {p: posixpath.join(posixpath.dirname(p), metas[p].get('output-file', p).replace('.html', '.ipynb')) for p in nbs}
+    for page, nb in nbs.items():
+        nb.cells = [signature(c) if c.pop('has_sd', None) else c for c in nb.cells]
+        for cell in (c for c in nb.cells if c.cell_type == 'markdown'): cell.source = local_links(cell.source, page, names)
+        if page == cfg.readme_nb:
+            rest = '\n'.join(n.removesuffix('.ipynb') for p, n in names.items() if p != page)
+            nb.cells.append(nbformat.v4.new_markdown_cell(TOC.format(rest)))
+        (src/page).unlink()
+        nbformat.write(nb, src/names[page])
+    subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-b', 'html', '-c', ROOT/'tools', '-d', src/'.doctrees', src, ROOT/cfg.doc_path],
+                   check=True)
+    shutil.rmtree(ROOT/'jupyter_execute', ignore_errors=True)  # MyST-NB leaves it beside the site
+    print(f'docs: open {cfg.doc_path.name}/index.html')
