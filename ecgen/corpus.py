@@ -15,6 +15,8 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
+import ecgen
+
 # %% ../nbs/00_corpus.ipynb #00_corpus-05
 class EcgenError(ValueError):
     "Something the user can mend; the message is one sentence that says how"
@@ -105,7 +107,7 @@ def shipped(
     name:str,   # e.g. 'sample' or 'model'
 ) -> Path:      # the file or folder of that name
     "A file or folder that comes with the package: `data/` of a checkout, `ecgen/_data/` of an installed wheel"
-    here = Path(__file__).resolve().parent
+    here = Path(ecgen.__file__).resolve().parent
     return next((p for p in (here/'_data'/name, here.parent/'data'/name) if p.exists()), here.parent/'data'/name)
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-24

@@ -125,4 +125,5 @@ def evaluate(
                unk_share=sum(e.tgt.count(UNK) for e in examples) / sum(len(e.tgt) + 1 for e in examples))
     if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name)
     if responses: Path(responses).write_text(''.join(json.dumps(record(e, r, model)) + '\n' for e, r in zip(examples, out)), encoding='utf-8')
-    return res | dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate, model=model.card.get('name', 'unnamed'))
+    return res | dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate, model=model.card.get('name', 'unnamed'),
+                      preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__, device=str(model.device))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+import ecgen
 from ecgen.corpus import *
 
 def test_there_are_32_emotions_in_the_authors_order():
