@@ -102,7 +102,7 @@ def read_vectors(
     table[PAD] = 0
     return torch.from_numpy(table), len(found) / len(vocab)
 
-# %% ../nbs/02_batches.ipynb #02_batches-19
+# %% ../nbs/02_batches.ipynb #02_batches-20
 @dataclass(frozen=True)
 class Example:
     "One listener turn with all that was said before"
@@ -113,7 +113,7 @@ class Example:
     cause: list[int]     # 1 = word of a causal utterance, 0 = not, -1 = unknown; as long as `src`
     tgt: list[int]       # the listener turn, without BOS and EOS
 
-# %% ../nbs/02_batches.ipynb #02_batches-20
+# %% ../nbs/02_batches.ipynb #02_batches-21
 def encode_context(
     tokens:list[list[str]],        # the utterances so far, tokenised
     vocab:Vocab,                   # word ids
@@ -127,7 +127,7 @@ def encode_context(
         cause += [-1 if causes is None else int(i in causes)] * (len(t) + 1)
     return [CLS, *src[-(longest - 1):]], [1, *cause[-(longest - 1):]]
 
-# %% ../nbs/02_batches.ipynb #02_batches-21
+# %% ../nbs/02_batches.ipynb #02_batches-22
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
@@ -142,7 +142,7 @@ def make_examples(
             res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, vocab.encode(tokens[i])))
     return res
 
-# %% ../nbs/02_batches.ipynb #02_batches-26
+# %% ../nbs/02_batches.ipynb #02_batches-27
 @dataclass
 class Batch:
     "Examples as tensors, padded on the right"
@@ -157,7 +157,7 @@ class Batch:
 
     def to(self, device): return Batch(**{k: v.to(device) for k, v in vars(self).items()})
 
-# %% ../nbs/02_batches.ipynb #02_batches-27
+# %% ../nbs/02_batches.ipynb #02_batches-28
 def pad(
     rows:list[list[int]],   # rows of any length
     fill:int=PAD,           # value beyond a row's end
@@ -167,7 +167,7 @@ def pad(
     for i, r in enumerate(rows): res[i, :len(r)] = r
     return torch.from_numpy(res)
 
-# %% ../nbs/02_batches.ipynb #02_batches-28
+# %% ../nbs/02_batches.ipynb #02_batches-29
 def collate(
     examples:list[Example],   # the rows of the batch
 ) -> Batch:
@@ -176,7 +176,7 @@ def collate(
                  emotion=torch.tensor([e.emotion for e in examples]),
                  tgt_in=pad([[BOS, *e.tgt] for e in examples]), tgt_out=pad([[*e.tgt, EOS] for e in examples]))
 
-# %% ../nbs/02_batches.ipynb #02_batches-31
+# %% ../nbs/02_batches.ipynb #02_batches-32
 def length_order(
     examples:list[Example],   # all examples
     rng:random.Random,        # source of the jitter
@@ -188,7 +188,7 @@ def length_order(
     band = [int(12 * math.log(s)) for s, _ in shapes]
     return sorted(range(len(examples)), key=lambda i: (band[i], shapes[i][1] if band[i] % 2 else -shapes[i][1]))
 
-# %% ../nbs/02_batches.ipynb #02_batches-32
+# %% ../nbs/02_batches.ipynb #02_batches-33
 def cut(
     examples:list[Example],   # all examples
     order:list[int],          # an order of them
@@ -204,7 +204,7 @@ def cut(
         rows, n, m = [*rows, i], n2, m2
     return [*batches, rows] if rows else batches
 
-# %% ../nbs/02_batches.ipynb #02_batches-34
+# %% ../nbs/02_batches.ipynb #02_batches-35
 class BatchSampler:
     "Endless batches of example positions: shuffled, length-bucketed, seeded, resumable"
     def __init__(self, examples:list[Example], budget:int=8192, seed:int=1024):   # `budget`: see `cut`
@@ -227,7 +227,7 @@ class BatchSampler:
 
     def load_state_dict(self, state:dict): vars(self).update(state)
 
-# %% ../nbs/02_batches.ipynb #02_batches-35
+# %% ../nbs/02_batches.ipynb #02_batches-36
 def real_token_share(
     examples:list[Example],       # all examples
     batches:list[list[int]],      # positions of the rows of each batch

@@ -24,7 +24,7 @@ def rule_causes(
     last = d.last_speaker_turn
     return tuple(i for i in (last - 2, last) if i >= 0)
 
-# %% ../nbs/01_causes.ipynb #01_causes-09
+# %% ../nbs/01_causes.ipynb #01_causes-10
 def parse_label(
     line:str,                       # one line of a label file
 ) -> tuple[str, tuple[int, ...]]:   # conversation id, cause indices in rising order
@@ -35,7 +35,7 @@ def parse_label(
         raise ValueError('no "conv_id" with a list "emotion_cause"')
     return key, tuple(sorted(set(causes)))
 
-# %% ../nbs/01_causes.ipynb #01_causes-10
+# %% ../nbs/01_causes.ipynb #01_causes-11
 def read_causes(
     path:str|Path,                       # a `*_with_cause.json` file
 ) -> dict[str, tuple[int, ...]]:         # conversation id -> cause indices
@@ -49,7 +49,7 @@ def read_causes(
     if not res: raise EcgenError(f'{path} holds no cause labels.')
     return res
 
-# %% ../nbs/01_causes.ipynb #01_causes-12
+# %% ../nbs/01_causes.ipynb #01_causes-13
 def join_causes(
     dialogues:list[Dialogue],              # any dialogues
     labels:dict[str, tuple[int, ...]],     # from `read_causes`
@@ -63,7 +63,7 @@ def join_causes(
         if bad: raise EcgenError(f'{name}: {d.id} has no utterance {bad[0]}; it has {len(d.utterances)}.')
     return [replace(d, causes=labels.get(d.id)) for d in dialogues]
 
-# %% ../nbs/01_causes.ipynb #01_causes-13
+# %% ../nbs/01_causes.ipynb #01_causes-14
 def with_causes(
     dialogues:list[Dialogue],     # any dialogues
     source:str|Path='rule',       # 'rule', or the path of a label file
@@ -72,14 +72,14 @@ def with_causes(
     if str(source) == 'rule': return [replace(d, causes=rule_causes(d)) for d in dialogues]
     return join_causes(dialogues, read_causes(source), str(source))
 
-# %% ../nbs/01_causes.ipynb #01_causes-18
+# %% ../nbs/01_causes.ipynb #01_causes-19
 def candidate_labels(
     d:Dialogue,      # with causes
 ) -> list[int]:      # one 0 or 1 for each utterance up to the last speaker turn
     "The causes of a dialogue as a list of marks"
     return [int(i in d.causes) for i in range(d.last_speaker_turn + 1)]
 
-# %% ../nbs/01_causes.ipynb #01_causes-20
+# %% ../nbs/01_causes.ipynb #01_causes-21
 def agreement(
     pred,   # 0/1 for each item, any array
     gold,   # 0/1 for each item, same length
@@ -91,7 +91,7 @@ def agreement(
     return dict(precision=hit / max(p.sum(), 1), recall=hit / max(g.sum(), 1), f1=2 * hit / max(p.sum() + g.sum(), 1),
                 accuracy=acc, kappa=(acc - chance) / max(1 - chance, 1e-12))
 
-# %% ../nbs/01_causes.ipynb #01_causes-23
+# %% ../nbs/01_causes.ipynb #01_causes-24
 def auc(
     scores,     # a number for each item
     gold,       # 0/1 for each item
@@ -104,12 +104,13 @@ def auc(
     if not pos or not neg: return float('nan')
     return float((midrank[g].sum() - pos * (pos + 1) / 2) / (pos * neg))
 
-# %% ../nbs/01_causes.ipynb #01_causes-26
+# %% ../nbs/01_causes.ipynb #01_causes-27
 def compare_sources(
     pred:list[Dialogue],   # dialogues labelled by one source
     gold:list[Dialogue],   # the same dialogues labelled by another; unlabelled ones are left out
 ) -> dict:                 # `agreement`, and the number of candidates
-    "Agreement of two label sources over all candidate utterances"
+    "Agreement of two label sources over all candidate utterances; `EcgenError` if they are not of the same dialogues"
+    if [d.id for d in pred] != [d.id for d in gold]: raise EcgenError('Two label sources can be compared only on the same dialogues in the same order.')
     pairs = [(p, g) for p, g in zip(pred, gold) if p.causes is not None and g.causes is not None]
     p, g = (np.concatenate([candidate_labels(d) for d in side]) for side in zip(*pairs))
     return agreement(p, g) | dict(candidates=len(g))

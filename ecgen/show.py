@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['QUOTES', 'UNSAFE', 'PURPLES', 'LIGHT', 'DARK', 'STYLE', 'HEAD', 'CELL', 'LINE', 'LEFT', 'to_dict', 'spot', 'pieces',
-           'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap', 'paint', 'bracket', 'block', 'to_terminal',
-           'channels', 'stylesheet', 'html_words', 'bubble', 'bars', 'to_html', 'svg_text', 'svg_line', 'svg_turns',
-           'svg_emotions', 'svg_response', 'svg_legend', 'to_svg']
+           'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap', 'style', 'paint', 'bracket', 'block', 'to_terminal',
+           'channels', 'stylesheet', 'html_words', 'bubble', 'bars', 'to_html', 'svg_text', 'svg_line', 'svg_small',
+           'svg_turns', 'svg_emotions', 'svg_response', 'svg_legend', 'to_svg']
 
 # %% ../nbs/09a_show.ipynb #09a_show-03
 import html
 import re
 import unicodedata
 from dataclasses import asdict
+from itertools import groupby
 
 from .model import Explanation
 
@@ -120,16 +121,23 @@ def wrap(
 # %% ../nbs/09a_show.ipynb #09a_show-31
 PURPLES = (None, 189, 183, 141, 98, 55)   # of the 256 colours of a terminal
 
-def paint(
-    text:str,          # of a piece
-    p:float,           # its cause probability
-) -> str:              # with escape sequences
-    "Tint a piece by its probability; underline it above .5"
+def style(
+    word:dict|None,    # of a piece
+) -> str:              # an escape sequence, '' for none
+    "Tint by probability; underline above .5"
+    p = word['cause'] if word else 0
     step = min(int(p * 6), 5)
-    if not step: return text
-    return f'\x1b[{"4;" if p > .5 else ""}38;5;{231 if step == 5 else 16};48;5;{PURPLES[step]}m{text}\x1b[0m'
+    return f'\x1b[{"4;" if p > .5 else ""}38;5;{231 if step == 5 else 16};48;5;{PURPLES[step]}m' if step else ''
 
-# %% ../nbs/09a_show.ipynb #09a_show-34
+# %% ../nbs/09a_show.ipynb #09a_show-32
+def paint(
+    line:list[tuple],  # pieces
+) -> str:              # the line with escape sequences
+    "Tint a line; neighbours of one tint share their sequences"
+    runs = ((s, ''.join(t for t, _ in run)) for s, run in groupby(line, key=lambda piece: style(piece[1])))
+    return ''.join(f'{s}{text}\x1b[0m' if s else text for s, text in runs)
+
+# %% ../nbs/09a_show.ipynb #09a_show-35
 def bracket(
     parts:list[tuple],     # pieces
 ) -> list[tuple]:          # pieces without words, brackets in the text
@@ -140,7 +148,7 @@ def bracket(
         if high[n]: texts[i] = '[' * (not high[n - 1]) + texts[i] + ']' * (not high[n + 1])
     return [(t, None) for t in texts]
 
-# %% ../nbs/09a_show.ipynb #09a_show-37
+# %% ../nbs/09a_show.ipynb #09a_show-38
 def block(
     label:str,               # in the left column
     lines:list[str],         # what stands beside it
@@ -150,7 +158,7 @@ def block(
     left = [label.ljust(10), *[' ' * 10] * (len(lines) - 1)]
     return '\n'.join((f'\x1b[2m{a}\x1b[0m' if color and a.strip() else a) + b for a, b in zip(left, lines))
 
-# %% ../nbs/09a_show.ipynb #09a_show-38
+# %% ../nbs/09a_show.ipynb #09a_show-39
 def to_terminal(
     e:Explanation,        # of a dialogue
     color:bool=True,      # use escape sequences? else brackets
@@ -161,7 +169,7 @@ def to_terminal(
     def plain(text): return [''.join(t for t, _ in line) for line in wrap([(w, None) for w in re.split(r'(\s+)', text) if w], room)]
     for turn in e.turns:
         lines = wrap(pieces(turn) if color else bracket(pieces(turn)), room)
-        res.append(block(turn['speaker'], [''.join(paint(t, w['cause']) if w else t for t, w in line) for line in lines], color))
+        res.append(block(turn['speaker'], [paint(line) for line in lines], color))
     (first, p), *others = list(e.emotions.items())[:3]
     others = ' and '.join(f'{k} {q:.0%}' for k, q in others)
     res += ['', block('emotion', [line.replace(first, f'\x1b[1m{first}\x1b[0m', int(color)) for line in plain(f'{first} {p:.0%}, then {others}')], color)]
@@ -171,13 +179,13 @@ def to_terminal(
         res += ['', block('', plain(legend))]
     return '\n'.join(res)
 
-# %% ../nbs/09a_show.ipynb #09a_show-43
+# %% ../nbs/09a_show.ipynb #09a_show-44
 LIGHT = dict(page='#ffffff', card='#f5f3fb', ink='#1c1a24', soft='#5b566b', line='#d9d5e6', tint='#a78bfa', mark='#5b21b6')
 DARK = dict(page='#17151f', card='#221f2e', ink='#f2f0fa', soft='#b3adc6', line='#3a3550', tint='#6d4fc4', mark='#c4b5fd')
 
 def channels(color:str) -> tuple[int, ...]: return tuple(bytes.fromhex(color[1:]))    # '#ff0000' -> (255, 0, 0)
 
-# %% ../nbs/09a_show.ipynb #09a_show-46
+# %% ../nbs/09a_show.ipynb #09a_show-47
 STYLE = """
 :root { color-scheme: light dark; THEME }
 @media (prefers-color-scheme: dark) { :root { DARK } }
@@ -201,13 +209,13 @@ footer { border-top: 1px solid var(--line); padding-top: .8rem; }
   background: linear-gradient(90deg, rgb(var(--tint) / 0), rgb(var(--tint))) var(--card); }
 """
 
-# %% ../nbs/09a_show.ipynb #09a_show-47
+# %% ../nbs/09a_show.ipynb #09a_show-48
 def stylesheet() -> str:
     "The style of the page with its colours filled in"
     def values(theme): return ' '.join(f'--{k}: {" ".join(map(str, channels(v))) if k == "tint" else v};' for k, v in theme.items())
     return STYLE.replace('THEME', values(LIGHT)).replace('DARK', values(DARK))
 
-# %% ../nbs/09a_show.ipynb #09a_show-48
+# %% ../nbs/09a_show.ipynb #09a_show-49
 def html_words(
     parts:list[tuple],    # pieces
 ) -> str:                 # markup
@@ -218,7 +226,7 @@ def html_words(
         res.append(f'<{tag} class="word" style="--p:{w["cause"]:.2f}" title="cause {w["cause"]:.2f}, gate {w["gate"]:.2f}">{text}</{tag}>' if w else text)
     return ''.join(res)
 
-# %% ../nbs/09a_show.ipynb #09a_show-49
+# %% ../nbs/09a_show.ipynb #09a_show-50
 def bubble(
     kind:str,      # classes: 'speaker', 'listener' or 'listener response'
     label:str,     # who speaks
@@ -227,7 +235,7 @@ def bubble(
     "One turn of the conversation; its direction follows its first letter"
     return f'<div class="turn {kind}"><small>{label}</small><p dir="auto">{words}</p></div>'
 
-# %% ../nbs/09a_show.ipynb #09a_show-50
+# %% ../nbs/09a_show.ipynb #09a_show-51
 def bars(
     emotions:dict,    # emotion -> probability, most probable first
     n:int=5,          # how many are shown
@@ -236,7 +244,7 @@ def bars(
     rows = (f'<div><span>{html.escape(k)}</span><span class="bar"><i style="width:{p:.1%}"></i></span><b>{p:.0%}</b></div>' for k, p in list(emotions.items())[:n])
     return f'<figure><figcaption>Emotion of the speaker</figcaption>{"".join(rows)}</figure>'
 
-# %% ../nbs/09a_show.ipynb #09a_show-51
+# %% ../nbs/09a_show.ipynb #09a_show-52
 HEAD = '''<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -255,8 +263,8 @@ Model: {html.escape(clean(e.model))}, seed {e.seed}.</footer>'''
     body = '\n'.join([*turns, bars(e.emotions), legend])
     return f'{HEAD}<title>{html.escape(e.emotion)} - ecgen</title>\n<style>{stylesheet()}</style>\n<main>\n{body}\n</main>\n</html>\n'
 
-# %% ../nbs/09a_show.ipynb #09a_show-57
-CELL, LINE, LEFT = 8.4, 26, 100     # pixels: width of a column, height of a line, where text begins
+# %% ../nbs/09a_show.ipynb #09a_show-58
+CELL, LINE, LEFT = 8.4, 27, 108     # pixels: width of a column, height of a line, where text begins
 
 def svg_text(
     text:str,        # to be written
@@ -269,7 +277,7 @@ def svg_text(
     if not n or text.isspace(): return ''
     return f'<text x="{x:.1f}" y="{y:.1f}" textLength="{n * CELL:.1f}" lengthAdjust="spacingAndGlyphs"{style}>{html.escape(text)}</text>'
 
-# %% ../nbs/09a_show.ipynb #09a_show-58
+# %% ../nbs/09a_show.ipynb #09a_show-59
 def svg_line(
     line:list[tuple],    # pieces
     y:float,             # base line
@@ -285,37 +293,39 @@ def svg_line(
         x += n
     return ''.join(below + above)
 
-# %% ../nbs/09a_show.ipynb #09a_show-60
+# %% ../nbs/09a_show.ipynb #09a_show-61
+def svg_small(text:str, x:float, y:float) -> str: return f'<text x="{x}" y="{y}" font-size="12" fill="{LIGHT["soft"]}" font-family="sans-serif">{text}</text>'
+
 def svg_turns(
     e:Explanation,     # of a dialogue
     room:int,          # columns of a line
     y:float,           # base line of the first line
 ) -> tuple:            # markup, base line of the next line
     "The turns and the names of those who speak"
-    res, label = [], f' fill="{LIGHT["soft"]}"'
+    res = []
     for turn in e.turns:
-        res.append(svg_text(turn['speaker'], 20, y, label))
+        res.append(svg_small(turn['speaker'], 24, y))
         for line in wrap(pieces(turn), room):
             res.append(svg_line(line, y))
             y += LINE
         y += 8
     return '\n'.join(res), y
 
-# %% ../nbs/09a_show.ipynb #09a_show-61
+# %% ../nbs/09a_show.ipynb #09a_show-62
 def svg_emotions(
     e:Explanation,     # of a dialogue
     y:float,           # base line of the first line
     n:int=3,           # how many
 ) -> tuple:            # markup, base line of the next line
     "The most probable emotions as bars"
-    res = [svg_text('emotion', 20, y, f' fill="{LIGHT["soft"]}"')]
-    for i, (name, p) in enumerate(list(e.emotions.items())[:n]):
-        res.append(svg_text(f'{name:<12} {p:4.0%}', LEFT, y, ' font-weight="bold"' if i == 0 else ''))
-        res.append(f'<rect x="{LEFT + 19 * CELL:.1f}" y="{y - 11}" width="{200 * p:.1f}" height="12" rx="2" fill="{LIGHT["tint"]}"/>')
-        y += 22
-    return '\n'.join(res), y + 14
+    res, bold = [svg_small('emotion', 24, y)], ' font-weight="bold"'
+    for name, p in list(e.emotions.items())[:n]:
+        res += [svg_text(name, LEFT, y, bold), svg_text(f'{p:.0%}', LEFT + (17 - len(f'{p:.0%}')) * CELL, y, bold),
+                f'<rect x="{LEFT + 18.5 * CELL:.1f}" y="{y - 11}" width="{300 * p:.1f}" height="12" rx="2" fill="{LIGHT["tint"]}"/>']
+        y, bold = y + 23, ''
+    return '\n'.join(res), y
 
-# %% ../nbs/09a_show.ipynb #09a_show-62
+# %% ../nbs/09a_show.ipynb #09a_show-63
 def svg_response(
     e:Explanation,     # of a dialogue
     room:int,          # columns of a line
@@ -325,31 +335,30 @@ def svg_response(
     "The response in a frame, if there is one"
     if not e.response: return '', y
     lines = wrap([(t, None) for t in re.split(r'(\s+)', e.response) if t], room)
-    res = [f'<rect x="{LEFT - 12}" y="{y - 24}" width="{width - LEFT - 8}" height="{LINE * len(lines) + 14}" rx="10" fill="none" stroke="{LIGHT["mark"]}" stroke-width="1.5"/>',
-           svg_text('response', 20, y, f' fill="{LIGHT["soft"]}"')]
+    frame = f'x="{LEFT - 14}" y="{y - 25}" width="{width - LEFT - 6}" height="{LINE * len(lines) + 14}" rx="12"'
+    res = [svg_small('response', 24, y), f'<rect {frame} fill="{LIGHT["card"]}" stroke="{LIGHT["mark"]}" stroke-width="1.5"/>']
     res += [svg_line(line, y + i * LINE) for i, line in enumerate(lines)]
-    return '\n'.join(res), y + LINE * len(lines) + 18
+    return '\n'.join(res), y + LINE * len(lines) + 20
 
-# %% ../nbs/09a_show.ipynb #09a_show-63
+# %% ../nbs/09a_show.ipynb #09a_show-64
 def svg_legend(
     y:float,     # base line
 ) -> str:        # markup
     "What tint and underline mean"
     steps = ''.join(f'<rect x="{LEFT + i * 14}" y="{y - 10}" width="14" height="12" fill="{LIGHT["tint"]}" fill-opacity="{i / 5:.1f}"/>' for i in range(6))
     frame = f'<rect x="{LEFT}" y="{y - 10}" width="84" height="12" fill="none" stroke="{LIGHT["line"]}"/>'
-    text = 'probability of being a cause, 0 to 1; underlined: above .5'
-    return f'{steps}{frame}<text x="{LEFT + 94}" y="{y}" font-size="12" fill="{LIGHT["soft"]}" font-family="sans-serif">{text}</text>'
+    return steps + frame + svg_small('probability of being a cause, 0 to 1; underlined: above .5', LEFT + 94, y)
 
-# %% ../nbs/09a_show.ipynb #09a_show-64
+# %% ../nbs/09a_show.ipynb #09a_show-65
 def to_svg(
     e:Explanation,     # of a dialogue
     width:int=760,     # pixels
 ) -> str:              # an SVG file
     "An explanation as a picture"
     room = max(20, int((width - LEFT - 24) / CELL))
-    turns, y = svg_turns(e, room, 38)
+    turns, y = svg_turns(e, room, 40)
     emotions, y = svg_emotions(e, y + 8)
-    response, y = svg_response(e, room, y + 4, width)
+    response, y = svg_response(e, room, y + 22, width)
     said = '\n'.join(f'{name}: {clean(text)}' for name, text in [*((t['speaker'], t['text']) for t in e.turns), ('response', e.response)] if text)
     return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y + 16:.0f}" viewBox="0 0 {width} {y + 16:.0f}" role="img"
  font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" fill="{LIGHT['ink']}">

@@ -25,8 +25,11 @@ def test_vocabulary_round_trip_and_specials():
     assert not set(tokenize('<pad> [CLS] [SEP] <eos>')) & set(SPECIALS)
 
 
+import pytest
+
+
 def test_vectors_are_read_from_txt_gz_and_zip():
-    import tempfile, pytest
+    import tempfile
     text = b'hello 1 2\nother 3 4\nthere 5 6\n'
     v = Vocab(['hello', 'missing', 'there'])
     with tempfile.TemporaryDirectory() as tmp:

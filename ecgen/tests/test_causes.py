@@ -10,29 +10,31 @@ import numpy as np
 from ecgen.corpus import Dialogue, EcgenError, data_dir, load_split, read_lines, role, shipped
 from ecgen.causes import *
 
+import pytest
+
+
 def test_rule_marks_the_last_two_speaker_turns():
     for n, want in ((1, (0,)), (2, (0,)), (3, (0, 2)), (4, (0, 2)), (5, (2, 4)), (6, (2, 4))):
         assert rule_causes(Dialogue('a', 'sad', '', ('x',) * n)) == want
 
 
 def test_labels_join_by_id():
-    sample = load_split('train', shipped('sample'))
-    path = shipped('sample')/'recec/train_with_cause.json'
-    assert all(d.causes and max(d.causes) <= d.last_speaker_turn for d in with_causes(sample, path))
-    assert all(d.causes for d in with_causes(sample))
+    few = load_split('train', shipped('sample'))
+    read = with_causes(few, shipped('sample')/'recec/train_with_cause.json')
+    assert all(d.causes and max(d.causes) <= d.last_speaker_turn for d in read) and all(d.causes for d in with_causes(few))
 
 
 def test_bad_label_files_are_refused():
-    import tempfile, pytest
-    sample = load_split('valid', shipped('sample'))
+    import tempfile
+    few = load_split('valid', shipped('sample'))
     with tempfile.TemporaryDirectory() as tmp:
         path = Path(tmp)/'c.json'
         for text, why in (('[]', 'line 1'), ('{"conv_id": "a", "emotion_cause": [-1]}', 'line 1'), ('\n', 'no cause labels'),
                           ('{"conv_id": "other", "emotion_cause": [0]}', 'another corpus')):
             path.write_text(text)
-            with pytest.raises(EcgenError, match=why): with_causes(sample, path)
-        path.write_text('\n'.join('{"conv_id": "%s", "emotion_cause": [99]}' % d.id for d in sample))
-        with pytest.raises(EcgenError, match='no utterance 99'): with_causes(sample, path)
+            with pytest.raises(EcgenError, match=why): with_causes(few, path)
+        path.write_text('\n'.join('{"conv_id": "%s", "emotion_cause": [99]}' % d.id for d in few))
+        with pytest.raises(EcgenError, match='no utterance 99'): with_causes(few, path)
 
 
 def test_agreement_matches_counting_by_hand():
@@ -49,9 +51,15 @@ def test_auc_is_the_chance_to_rank_a_pair_right():
     assert np.isnan(auc([1, 2], [1, 1]))
 
 
+def test_only_the_same_dialogues_are_compared():
+    few = with_causes(load_split('valid', shipped('sample')))
+    assert compare_sources(few, few)['kappa'] == 1
+    with pytest.raises(EcgenError, match='same dialogues'): compare_sources(few[1:], few)
+
+
 def test_rule_agrees_with_the_authors_as_measured():
     #| eval: false
-    import os, pytest
+    import os
     data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
     path = data/'recec/valid_with_cause.json'
     if not path.is_file(): pytest.skip('ECGEN_DATA has no authors\' labels')

@@ -6,6 +6,7 @@ import html
 import re
 import unicodedata
 from dataclasses import asdict
+from itertools import groupby
 from ecgen.model import Explanation
 from ecgen.show import *
 
