@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PRESETS', 'FORMAT', 'preset', 'ModelConfig', 'Output', 'EmpatheticModel', 'Explanation', 'check_turns', 'annotate',
            'explain', 'quantise', 'pack', 'unpack', 'write_json', 'write_tensors', 'save_pretrained', 'read_json',
-           'from_pretrained']
+           'from_pretrained', 'respond']
 
 # %% ../nbs/09_model.ipynb #09_model-03
 import json
@@ -36,7 +36,7 @@ PRESETS = dict(
     tiny=dict(
         reasoner=dict(dim=64, head_dim=32, inner=64, positions=1.),
         generator=dict(dim=64, layers=1, heads=2, head_dim=32, inner=128),
-        training=dict(pretrain_epochs=15, epochs=30, budget=600, lr=3e-3, min_count=1, patience=30)))
+        training=dict(pretrain_epochs=15, epochs=30, budget=600, lr=3e-3, min_count=1, patience=30, keep='last')))
 
 # %% ../nbs/09_model.ipynb #09_model-06
 def preset(
@@ -152,9 +152,9 @@ def explain(
     p, g = out.emotion[0].softmax(-1).tolist(), log_gate[0, 1:].exp().tolist()
     emotions = dict(sorted(zip(EMOTIONS, p), key=lambda x: -x[1]))
     ids = generate(model.generator, ctx, decoder, torch.Generator().manual_seed(seed))[0] if respond else []
-    return Explanation(detokenize(v.decode(ids)), next(iter(emotions)), emotions,
-                       annotate(turns, words, out.cause[0, 1:].softmax(-1)[:, 1].tolist(), g),
-                       model.card.get('name', 'unnamed'), seed, sum(map(len, words)) + len(words) + 1 - len(src))
+    annotated = annotate(turns, words, out.cause[0, 1:].softmax(-1)[:, 1].tolist(), g)
+    return Explanation(detokenize(v.decode(ids)), next(iter(emotions)), emotions, annotated, model.card.get('name', 'unnamed'), seed,
+                       dropped=sum(map(len, words)) - sum(len(t['words']) for t in annotated))
 
 # %% ../nbs/09_model.ipynb #09_model-21
 def quantise(
@@ -191,9 +191,9 @@ def write_json(path:Path, value):
 
 def write_tensors(path:Path, tensors:dict[str, Tensor]):
     "Write safetensors under a temporary name, then rename"
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     tmp = path.with_name(path.name + '.tmp')
-    save_file(tensors, tmp)
+    tmp.write_bytes(save(tensors))                      # `save_file` would make a file that only its owner can read
     os.replace(tmp, path)
 
 # %% ../nbs/09_model.ipynb #09_model-27
@@ -240,7 +240,14 @@ def from_pretrained(
     return model.eval().to(device)
 
 # %% ../nbs/09_model.ipynb #09_model-31
-EmpatheticModel.from_pretrained = staticmethod(from_pretrained)
-EmpatheticModel.save_pretrained = save_pretrained
-EmpatheticModel.explain = explain
-EmpatheticModel.respond = lambda self, turns, **kw: explain(self, turns, respond=True, **kw)
+def respond(
+    model:EmpatheticModel,   # in evaluation mode
+    turns:list[str],         # speaker, listener, ..., speaker
+    **options,               # gate, decoder, seed: see `explain`
+) -> Explanation:
+    "`explain` a dialogue and write a response to it"
+    return explain(model, turns, respond=True, **options)
+
+# %% ../nbs/09_model.ipynb #09_model-32
+EmpatheticModel.from_pretrained, EmpatheticModel.save_pretrained = staticmethod(from_pretrained), save_pretrained
+EmpatheticModel.explain, EmpatheticModel.respond = explain, respond

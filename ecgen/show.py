@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['QUOTES', 'UNSAFE', 'PURPLES', 'LIGHT', 'DARK', 'STYLE', 'HEAD', 'CELL', 'LINE', 'LEFT', 'to_dict', 'spot', 'pieces',
-           'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap', 'style', 'paint', 'bracket', 'block', 'to_terminal',
-           'channels', 'stylesheet', 'html_words', 'bubble', 'bars', 'to_html', 'svg_text', 'svg_line', 'svg_small',
-           'svg_turns', 'svg_emotions', 'svg_response', 'svg_legend', 'to_svg']
+           'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap', 'style', 'paint', 'bracket', 'percent', 'block',
+           'to_terminal', 'channels', 'stylesheet', 'html_words', 'bubble', 'bars', 'to_html', 'svg_text', 'svg_line',
+           'svg_small', 'svg_turns', 'svg_emotions', 'svg_response', 'svg_legend', 'to_svg']
 
 # %% ../nbs/09a_show.ipynb #09a_show-03
 import html
@@ -24,7 +24,7 @@ def to_dict(
     "An explanation as plain data, ready for JSON"
     return asdict(e) | dict(response=e.response or None)
 
-# %% ../nbs/09a_show.ipynb #09a_show-11
+# %% ../nbs/09a_show.ipynb #09a_show-12
 QUOTES = '"', '``', "''"
 
 def spot(
@@ -37,7 +37,7 @@ def spot(
     for w in QUOTES if word in QUOTES else (word,):
         if text.endswith(w, 0, end): return end - len(w), end
 
-# %% ../nbs/09a_show.ipynb #09a_show-13
+# %% ../nbs/09a_show.ipynb #09a_show-14
 def pieces(
     turn:dict,                        # one of `Explanation.turns`
 ) -> list[tuple[str, dict|None]]:     # (text, its word, or None between words)
@@ -51,7 +51,7 @@ def pieces(
     res.append(('… ' if text[:end].strip() else text[:end], None))
     return [p for p in reversed(res) if p[0]]
 
-# %% ../nbs/09a_show.ipynb #09a_show-18
+# %% ../nbs/09a_show.ipynb #09a_show-19
 UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]')
 
 def clean(
@@ -60,14 +60,14 @@ def clean(
     "Text that is safe to show (markup has yet to be escaped)"
     return UNSAFE.sub(lambda m: ' ' if m[0].isspace() else '', text)
 
-# %% ../nbs/09a_show.ipynb #09a_show-21
+# %% ../nbs/09a_show.ipynb #09a_show-22
 def columns(
     text:str,    # without control characters
 ) -> int:        # columns it takes in a terminal
     "Width of a text"
     return sum(0 if unicodedata.category(c) in ('Mn', 'Me', 'Cf') else 2 if unicodedata.east_asian_width(c) in 'WF' else 1 for c in text)
 
-# %% ../nbs/09a_show.ipynb #09a_show-24
+# %% ../nbs/09a_show.ipynb #09a_show-25
 def slices(
     text:str,      # without control characters
     width:int,     # most columns of a part
@@ -80,7 +80,7 @@ def slices(
         res[-1] += c
     return res
 
-# %% ../nbs/09a_show.ipynb #09a_show-25
+# %% ../nbs/09a_show.ipynb #09a_show-26
 def chunks(
     parts:list[tuple],     # pieces
     width:int,             # columns of a line
@@ -94,7 +94,7 @@ def chunks(
         if text[-1:].isspace(): res.append([])
     return [c for c in res if c]
 
-# %% ../nbs/09a_show.ipynb #09a_show-26
+# %% ../nbs/09a_show.ipynb #09a_show-27
 def blank(
     left:dict|None,      # the word before it
     right:dict|None,     # the word after it
@@ -102,7 +102,7 @@ def blank(
     "The blank between two words, with the lower of their probabilities"
     return ' ', dict(cause=min(left['cause'], right['cause'])) if left and right else None
 
-# %% ../nbs/09a_show.ipynb #09a_show-27
+# %% ../nbs/09a_show.ipynb #09a_show-28
 def wrap(
     parts:list[tuple],       # pieces
     width:int,               # columns of a line
@@ -118,7 +118,7 @@ def wrap(
             lines[-1].append((text, word)); used += columns(text)
     return lines
 
-# %% ../nbs/09a_show.ipynb #09a_show-31
+# %% ../nbs/09a_show.ipynb #09a_show-32
 PURPLES = (None, 189, 183, 141, 98, 55)   # of the 256 colours of a terminal
 
 def style(
@@ -129,7 +129,7 @@ def style(
     step = min(int(p * 6), 5)
     return f'\x1b[{"4;" if p > .5 else ""}38;5;{231 if step == 5 else 16};48;5;{PURPLES[step]}m' if step else ''
 
-# %% ../nbs/09a_show.ipynb #09a_show-32
+# %% ../nbs/09a_show.ipynb #09a_show-33
 def paint(
     line:list[tuple],  # pieces
 ) -> str:              # the line with escape sequences
@@ -137,7 +137,7 @@ def paint(
     runs = ((s, ''.join(t for t, _ in run)) for s, run in groupby(line, key=lambda piece: style(piece[1])))
     return ''.join(f'{s}{text}\x1b[0m' if s else text for s, text in runs)
 
-# %% ../nbs/09a_show.ipynb #09a_show-35
+# %% ../nbs/09a_show.ipynb #09a_show-36
 def bracket(
     parts:list[tuple],     # pieces
 ) -> list[tuple]:          # pieces without words, brackets in the text
@@ -148,7 +148,9 @@ def bracket(
         if high[n]: texts[i] = '[' * (not high[n - 1]) + texts[i] + ']' * (not high[n + 1])
     return [(t, None) for t in texts]
 
-# %% ../nbs/09a_show.ipynb #09a_show-38
+# %% ../nbs/09a_show.ipynb #09a_show-39
+def percent(p:float) -> str: return f'{p:.0%}' if p >= .005 else '<1%'      # 0 % would be untrue
+
 def block(
     label:str,               # in the left column
     lines:list[str],         # what stands beside it
@@ -158,7 +160,7 @@ def block(
     left = [label.ljust(10), *[' ' * 10] * (len(lines) - 1)]
     return '\n'.join((f'\x1b[2m{a}\x1b[0m' if color and a.strip() else a) + b for a, b in zip(left, lines))
 
-# %% ../nbs/09a_show.ipynb #09a_show-39
+# %% ../nbs/09a_show.ipynb #09a_show-40
 def to_terminal(
     e:Explanation,        # of a dialogue
     color:bool=True,      # use escape sequences? else brackets
@@ -171,21 +173,21 @@ def to_terminal(
         lines = wrap(pieces(turn) if color else bracket(pieces(turn)), room)
         res.append(block(turn['speaker'], [paint(line) for line in lines], color))
     (first, p), *others = list(e.emotions.items())[:3]
-    others = ' and '.join(f'{k} {q:.0%}' for k, q in others)
-    res += ['', block('emotion', [line.replace(first, f'\x1b[1m{first}\x1b[0m', int(color)) for line in plain(f'{first} {p:.0%}, then {others}')], color)]
+    others = ' and '.join(f'{k} {percent(q)}' for k, q in others)
+    res += ['', block('emotion', [line.replace(first, f'\x1b[1m{first}\x1b[0m', int(color)) for line in plain(f'{first} {percent(p)}, then {others}')], color)]
     if e.response: res.append(block('response', plain(e.response), color))
     if any(w['cause'] > .5 for t in e.turns for w in t['words']):
         legend = 'underlined: more likely than not a cause of the emotion' if color else '[ ]: more likely than not a cause of the emotion'
         res += ['', block('', plain(legend))]
     return '\n'.join(res)
 
-# %% ../nbs/09a_show.ipynb #09a_show-44
+# %% ../nbs/09a_show.ipynb #09a_show-45
 LIGHT = dict(page='#ffffff', card='#f5f3fb', ink='#1c1a24', soft='#5b566b', line='#d9d5e6', tint='#a78bfa', mark='#5b21b6')
 DARK = dict(page='#17151f', card='#221f2e', ink='#f2f0fa', soft='#b3adc6', line='#3a3550', tint='#6d4fc4', mark='#c4b5fd')
 
 def channels(color:str) -> tuple[int, ...]: return tuple(bytes.fromhex(color[1:]))    # '#ff0000' -> (255, 0, 0)
 
-# %% ../nbs/09a_show.ipynb #09a_show-47
+# %% ../nbs/09a_show.ipynb #09a_show-48
 STYLE = """
 :root { color-scheme: light dark; THEME }
 @media (prefers-color-scheme: dark) { :root { DARK } }
@@ -209,13 +211,13 @@ footer { border-top: 1px solid var(--line); padding-top: .8rem; }
   background: linear-gradient(90deg, rgb(var(--tint) / 0), rgb(var(--tint))) var(--card); }
 """
 
-# %% ../nbs/09a_show.ipynb #09a_show-48
+# %% ../nbs/09a_show.ipynb #09a_show-49
 def stylesheet() -> str:
     "The style of the page with its colours filled in"
     def values(theme): return ' '.join(f'--{k}: {" ".join(map(str, channels(v))) if k == "tint" else v};' for k, v in theme.items())
     return STYLE.replace('THEME', values(LIGHT)).replace('DARK', values(DARK))
 
-# %% ../nbs/09a_show.ipynb #09a_show-49
+# %% ../nbs/09a_show.ipynb #09a_show-50
 def html_words(
     parts:list[tuple],    # pieces
 ) -> str:                 # markup
@@ -226,7 +228,7 @@ def html_words(
         res.append(f'<{tag} class="word" style="--p:{w["cause"]:.2f}" title="cause {w["cause"]:.2f}, gate {w["gate"]:.2f}">{text}</{tag}>' if w else text)
     return ''.join(res)
 
-# %% ../nbs/09a_show.ipynb #09a_show-50
+# %% ../nbs/09a_show.ipynb #09a_show-51
 def bubble(
     kind:str,      # classes: 'speaker', 'listener' or 'listener response'
     label:str,     # who speaks
@@ -235,16 +237,16 @@ def bubble(
     "One turn of the conversation; its direction follows its first letter"
     return f'<div class="turn {kind}"><small>{label}</small><p dir="auto">{words}</p></div>'
 
-# %% ../nbs/09a_show.ipynb #09a_show-51
+# %% ../nbs/09a_show.ipynb #09a_show-52
 def bars(
     emotions:dict,    # emotion -> probability, most probable first
     n:int=5,          # how many are shown
 ) -> str:             # markup
     "The most probable emotions as bars"
-    rows = (f'<div><span>{html.escape(k)}</span><span class="bar"><i style="width:{p:.1%}"></i></span><b>{p:.0%}</b></div>' for k, p in list(emotions.items())[:n])
+    rows = (f'<div><span>{html.escape(k)}</span><span class="bar"><i style="width:{p:.1%}"></i></span><b>{html.escape(percent(p))}</b></div>' for k, p in list(emotions.items())[:n])
     return f'<figure><figcaption>Emotion of the speaker</figcaption>{"".join(rows)}</figure>'
 
-# %% ../nbs/09a_show.ipynb #09a_show-52
+# %% ../nbs/09a_show.ipynb #09a_show-53
 HEAD = '''<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -263,7 +265,7 @@ Model: {html.escape(clean(e.model))}, seed {e.seed}.</footer>'''
     body = '\n'.join([*turns, bars(e.emotions), legend])
     return f'{HEAD}<title>{html.escape(e.emotion)} - ecgen</title>\n<style>{stylesheet()}</style>\n<main>\n{body}\n</main>\n</html>\n'
 
-# %% ../nbs/09a_show.ipynb #09a_show-58
+# %% ../nbs/09a_show.ipynb #09a_show-59
 CELL, LINE, LEFT = 8.4, 27, 108     # pixels: width of a column, height of a line, where text begins
 
 def svg_text(
@@ -277,7 +279,7 @@ def svg_text(
     if not n or text.isspace(): return ''
     return f'<text x="{x:.1f}" y="{y:.1f}" textLength="{n * CELL:.1f}" lengthAdjust="spacingAndGlyphs"{style}>{html.escape(text)}</text>'
 
-# %% ../nbs/09a_show.ipynb #09a_show-59
+# %% ../nbs/09a_show.ipynb #09a_show-60
 def svg_line(
     line:list[tuple],    # pieces
     y:float,             # base line
@@ -287,13 +289,13 @@ def svg_line(
     for text, word in line:
         n = columns(text) * CELL
         if word:
-            below.append(f'<rect x="{x:.1f}" y="{y - 16}" width="{n:.1f}" height="22" fill="{LIGHT["tint"]}" fill-opacity="{word["cause"]:.2f}"/>')
-            if word['cause'] > .5: above.append(f'<rect x="{x:.1f}" y="{y + 3}" width="{n:.1f}" height="2" fill="{LIGHT["mark"]}"/>')
+            below.append(f'<rect x="{x:.1f}" y="{y - 16}" width="{n:.1f}" height="22" shape-rendering="crispEdges" fill="{LIGHT["tint"]}" fill-opacity="{word["cause"]:.2f}"/>')
+            if word['cause'] > .5: above.append(f'<rect x="{x:.1f}" y="{y + 3}" width="{n:.1f}" height="2" shape-rendering="crispEdges" fill="{LIGHT["mark"]}"/>')
         above.append(svg_text(text, x, y))
         x += n
     return ''.join(below + above)
 
-# %% ../nbs/09a_show.ipynb #09a_show-61
+# %% ../nbs/09a_show.ipynb #09a_show-62
 def svg_small(text:str, x:float, y:float) -> str: return f'<text x="{x}" y="{y}" font-size="12" fill="{LIGHT["soft"]}" font-family="sans-serif">{text}</text>'
 
 def svg_turns(
@@ -311,7 +313,7 @@ def svg_turns(
         y += 8
     return '\n'.join(res), y
 
-# %% ../nbs/09a_show.ipynb #09a_show-62
+# %% ../nbs/09a_show.ipynb #09a_show-63
 def svg_emotions(
     e:Explanation,     # of a dialogue
     y:float,           # base line of the first line
@@ -320,12 +322,12 @@ def svg_emotions(
     "The most probable emotions as bars"
     res, bold = [svg_small('emotion', 24, y)], ' font-weight="bold"'
     for name, p in list(e.emotions.items())[:n]:
-        res += [svg_text(name, LEFT, y, bold), svg_text(f'{p:.0%}', LEFT + (17 - len(f'{p:.0%}')) * CELL, y, bold),
+        res += [svg_text(name, LEFT, y, bold), svg_text(percent(p), LEFT + (17 - len(percent(p))) * CELL, y, bold),
                 f'<rect x="{LEFT + 18.5 * CELL:.1f}" y="{y - 11}" width="{300 * p:.1f}" height="12" rx="2" fill="{LIGHT["tint"]}"/>']
         y, bold = y + 23, ''
     return '\n'.join(res), y
 
-# %% ../nbs/09a_show.ipynb #09a_show-63
+# %% ../nbs/09a_show.ipynb #09a_show-64
 def svg_response(
     e:Explanation,     # of a dialogue
     room:int,          # columns of a line
@@ -340,7 +342,7 @@ def svg_response(
     res += [svg_line(line, y + i * LINE) for i, line in enumerate(lines)]
     return '\n'.join(res), y + LINE * len(lines) + 20
 
-# %% ../nbs/09a_show.ipynb #09a_show-64
+# %% ../nbs/09a_show.ipynb #09a_show-65
 def svg_legend(
     y:float,     # base line
 ) -> str:        # markup
@@ -349,7 +351,7 @@ def svg_legend(
     frame = f'<rect x="{LEFT}" y="{y - 10}" width="84" height="12" fill="none" stroke="{LIGHT["line"]}"/>'
     return steps + frame + svg_small('probability of being a cause, 0 to 1; underlined: above .5', LEFT + 94, y)
 
-# %% ../nbs/09a_show.ipynb #09a_show-65
+# %% ../nbs/09a_show.ipynb #09a_show-66
 def to_svg(
     e:Explanation,     # of a dialogue
     width:int=760,     # pixels

@@ -23,7 +23,7 @@ from .batches import (CLS, PAD, SEP, BatchSampler, Batch, Example, Vocab, build_
 from .causes import auc, with_causes
 from .corpus import EcgenError, data_dir, load_split, shipped
 from .generator import generator_loss
-from .model import EmpatheticModel, ModelConfig, Output, preset, save_pretrained, write_json, write_tensors
+from .model import EmpatheticModel, ModelConfig, Output, preset, read_json, save_pretrained, write_json, write_tensors
 from .reasoner import reasoner_loss, set_vectors
 
 # %% ../nbs/10_training.ipynb #10_trainin-05
@@ -43,9 +43,14 @@ class TrainingConfig:
     min_count: int = 2               # words seen less often become <unk>
     vector_std: float = 0.           # standard deviation the reasoner's vectors are brought to; 0 = as in the file
     precision: str = 'float32'       # or 'bfloat16': autocast, fast only where the processor has it
+    keep: str = 'best'               # weights of a stage to keep: 'best' on validation, or 'last' (to learn a handful of dialogues by heart)
     seed: int = 1024                 # of everything; the paper's first
 
-# %% ../nbs/10_training.ipynb #10_trainin-07
+    def __post_init__(self):
+        for name, known in (('precision', ('float32', 'bfloat16')), ('keep', ('best', 'last'))):
+            if getattr(self, name) not in known: raise EcgenError(f'The setting {name} is {getattr(self, name)!r}; it can be: {", ".join(known)}.')
+
+# %% ../nbs/10_training.ipynb #10_trainin-08
 def rate(
     step:int,               # steps done in this stage
     total:int,              # steps this stage would have if it is not stopped early
@@ -55,7 +60,7 @@ def rate(
     if step < cfg.warmup: return (step + 1) / cfg.warmup
     return (1 + math.cos(math.pi * step / total)) / 2 if cfg.decay else 1.
 
-# %% ../nbs/10_training.ipynb #10_trainin-10
+# %% ../nbs/10_training.ipynb #10_trainin-11
 def multitask_loss(
     model:EmpatheticModel,   # in training mode
     batch:Batch,             # examples
@@ -69,7 +74,7 @@ def multitask_loss(
     if joint: parts['words'] = generator_loss(model.generator, out.states, batch, smoothing)
     return parts | dict(loss=sum(parts.values()))
 
-# %% ../nbs/10_training.ipynb #10_trainin-15
+# %% ../nbs/10_training.ipynb #10_trainin-16
 def cause_scores(
     out,                        # the model's `Reasoning`
     batch:Batch,                # with cause labels
@@ -78,7 +83,7 @@ def cause_scores(
     keep = (batch.src != PAD) & (batch.src != CLS) & (batch.src != SEP) & (batch.cause >= 0)
     return out.cause.softmax(-1)[..., 1][keep], batch.cause[keep]
 
-# %% ../nbs/10_training.ipynb #10_trainin-16
+# %% ../nbs/10_training.ipynb #10_trainin-17
 def in_batches(
     examples:list[Example],     # any
     budget:int=16384,           # positions in a batch
@@ -86,7 +91,7 @@ def in_batches(
     "All examples once, in batches of similar length, always the same"
     return cut(examples, length_order(examples, random.Random(0), blur=0), budget)
 
-# %% ../nbs/10_training.ipynb #10_trainin-17
+# %% ../nbs/10_training.ipynb #10_trainin-18
 @torch.inference_mode()
 def measure(model:EmpatheticModel, batch:Batch, joint:bool) -> tuple[dict, tuple]:
     "Of one batch: each loss as (mean, how many items), hits as (share, how many); and the cause scores with their labels"
@@ -97,7 +102,7 @@ def measure(model:EmpatheticModel, batch:Batch, joint:bool) -> tuple[dict, tuple
     if joint: parts['words'] = generator_loss(model.generator, out.states, batch), (batch.tgt_out != PAD).sum()
     return {k: (float(v), int(n)) for k, (v, n) in parts.items()}, cause_scores(out.reasoning, batch)
 
-# %% ../nbs/10_training.ipynb #10_trainin-18
+# %% ../nbs/10_training.ipynb #10_trainin-19
 def validate(
     model:EmpatheticModel,      # any
     examples:list[Example],     # of the validation split
@@ -112,7 +117,7 @@ def validate(
     res = dict(emotion_accuracy=accuracy, cause_auc=area, loss=sum(mean.values()), **mean)
     return res | (dict(perplexity=math.exp(mean['words'])) if joint else {})
 
-# %% ../nbs/10_training.ipynb #10_trainin-22
+# %% ../nbs/10_training.ipynb #10_trainin-23
 @dataclass
 class Progress:
     "How a run has gone so far"
@@ -123,7 +128,7 @@ class Progress:
     stale: int = 0                # epochs since then
     seconds: float = 0.           # training time of the whole run so far
 
-# %% ../nbs/10_training.ipynb #10_trainin-23
+# %% ../nbs/10_training.ipynb #10_trainin-24
 def optimiser(
     model:EmpatheticModel,    # whose parameters
     cfg:TrainingConfig,       # rates
@@ -135,7 +140,7 @@ def optimiser(
     for g in groups: g['base'] = g['lr']
     return torch.optim.Adam(groups, betas=(.9, .997), eps=1e-9)
 
-# %% ../nbs/10_training.ipynb #10_trainin-25
+# %% ../nbs/10_training.ipynb #10_trainin-26
 def save_state(folder:Path, model, adam, sampler:BatchSampler, progress:Progress):
     "Write the state of a run: tensors first, then the JSON that makes them count"
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +151,7 @@ def save_state(folder:Path, model, adam, sampler:BatchSampler, progress:Progress
     for old in folder.glob('state-*.safetensors'):
         if old.name != name: old.unlink()
 
-# %% ../nbs/10_training.ipynb #10_trainin-26
+# %% ../nbs/10_training.ipynb #10_trainin-27
 def load_state(folder:Path, model, cfg:TrainingConfig, sampler:BatchSampler) -> tuple[Progress, torch.optim.Adam]:
     "The inverse of `save_state`; a fresh start if the folder has no state"
     from safetensors.torch import load_file
@@ -161,7 +166,7 @@ def load_state(folder:Path, model, cfg:TrainingConfig, sampler:BatchSampler) -> 
     torch.set_rng_state(tensors['rng'])
     return progress, adam
 
-# %% ../nbs/10_training.ipynb #10_trainin-28
+# %% ../nbs/10_training.ipynb #10_trainin-29
 def train_step(model, adam, batch:Batch, cfg:TrainingConfig, joint:bool, factor:float) -> dict[str, float]:
     "One update; returns the losses"
     for g in adam.param_groups: g['lr'] = g['base'] * factor
@@ -174,7 +179,7 @@ def train_step(model, adam, batch:Batch, cfg:TrainingConfig, joint:bool, factor:
     adam.step()
     return {k: v.item() for k, v in parts.items()}
 
-# %% ../nbs/10_training.ipynb #10_trainin-29
+# %% ../nbs/10_training.ipynb #10_trainin-30
 def train_epoch(model, adam, sampler:BatchSampler, progress:Progress, cfg:TrainingConfig, save, every:float=300.) -> dict:
     "The rest of the sampler's epoch, with a progress bar; calls `save()` every `every` seconds; returns mean losses and examples/s"
     from tqdm.auto import tqdm
@@ -182,17 +187,16 @@ def train_epoch(model, adam, sampler:BatchSampler, progress:Progress, cfg:Traini
     model.train()
     n, sums, rows = len(sampler.batches()), {}, 0
     start = last = saved = time.time()
-    bar = tqdm(total=n, initial=sampler.step, desc=f'{progress.stage} epoch {progress.epoch + 1}/{epochs}', unit='batch', mininterval=1)
-    for i, batch in enumerate(sampler, 1):
-        losses = train_step(model, adam, batch, cfg, joint, rate(progress.step, n * epochs, cfg))
-        sums, rows, now = {k: sums.get(k, 0) + v for k, v in losses.items()}, rows + len(batch.src), time.time()
-        progress.step, progress.seconds, last = progress.step + 1, progress.seconds + now - last, now
-        bar.update(); bar.set_postfix(loss=f'{sums["loss"] / i:.3f}', refresh=False)
-        if now - saved > every: save(); saved = now
-    bar.close()
+    with tqdm(total=n, initial=sampler.step, desc=f'{progress.stage} epoch {progress.epoch + 1}/{epochs}', unit='batch', mininterval=1) as bar:
+        for i, batch in enumerate(sampler, 1):
+            losses = train_step(model, adam, batch, cfg, joint, rate(progress.step, n * epochs, cfg))
+            sums, rows, now = {k: sums.get(k, 0) + v for k, v in losses.items()}, rows + len(batch.src), time.time()
+            progress.step, progress.seconds, last = progress.step + 1, progress.seconds + now - last, now
+            bar.update(); bar.set_postfix(loss=f'{sums["loss"] / i:.3f}', refresh=False)
+            if now - saved > every: save(); saved = now
     return {f'train_{k}': v / i for k, v in sums.items()} | dict(examples_per_s=rows / (time.time() - start))
 
-# %% ../nbs/10_training.ipynb #10_trainin-31
+# %% ../nbs/10_training.ipynb #10_trainin-32
 def finish_epoch(out:Path, model, progress:Progress, cfg:TrainingConfig, valid:list[Example], measured:dict) -> bool:
     "Validate, log, keep the best; True if the stage is over"
     v = validate(model, valid, joint=progress.stage == 'joint')
@@ -201,12 +205,12 @@ def finish_epoch(out:Path, model, progress:Progress, cfg:TrainingConfig, valid:l
         f.write(json.dumps(dict(stage=progress.stage, epoch=progress.epoch, seconds=round(progress.seconds, 1), **measured, **v)) + '\n')
     better = v['loss'] < progress.best
     progress.best, progress.stale = min(v['loss'], progress.best), 0 if better else progress.stale + 1
-    if better:
+    if better or cfg.keep == 'last':
         model.card |= dict(stage=progress.stage, epoch=progress.epoch, train_seconds=round(progress.seconds), validation=v)
         save_pretrained(model, out/('best' if progress.stage == 'joint' else 'reasoner'))
     return progress.stale >= cfg.patience or progress.epoch >= (cfg.epochs if progress.stage == 'joint' else cfg.pretrain_epochs)
 
-# %% ../nbs/10_training.ipynb #10_trainin-32
+# %% ../nbs/10_training.ipynb #10_trainin-33
 def fit(
     model:EmpatheticModel,     # to be trained, in place
     train:list[Example],       # with cause labels
@@ -230,7 +234,7 @@ def fit(
         save()
     return model.eval()
 
-# %% ../nbs/10_training.ipynb #10_trainin-34
+# %% ../nbs/10_training.ipynb #10_trainin-35
 def prepare_model(
     dialogues:list,               # labelled, of the training split
     name:str,                     # of the preset
@@ -247,7 +251,7 @@ def prepare_model(
         set_vectors(model.generator.words, table, model.cfg.generator.dim ** -.5)
     return model
 
-# %% ../nbs/10_training.ipynb #10_trainin-35
+# %% ../nbs/10_training.ipynb #10_trainin-36
 def label_source(
     causes:str|Path,     # 'rule', 'file', or a path in which {split} stands for train or valid
     split:str,           # 'train' or 'valid'
@@ -257,7 +261,7 @@ def label_source(
     if str(causes) == 'file': return str(data/'recec'/f'{split}_with_cause.json')
     return str(causes).replace('{split}', split)
 
-# %% ../nbs/10_training.ipynb #10_trainin-36
+# %% ../nbs/10_training.ipynb #10_trainin-37
 def train(
     name:str='default',           # preset
     data:str|Path|None=None,      # data folder, see `data_dir`
@@ -273,7 +277,7 @@ def train(
     if out.exists() and any(out.iterdir()) and not (out/'run.json').exists(): raise EcgenError(f'{out} has files that are not of a run: choose an empty folder for --out.')
     run = json.loads(json.dumps(dict(preset=name, causes=str(causes), vectors=Path(vectors).name if vectors else None, limit=limit,
                dialogues=[len(s) for s in splits], training=asdict(cfg))))
-    if (out/'run.json').exists() and json.loads((out/'run.json').read_text()) != run: raise EcgenError(f'{out} holds a run with other settings: choose another folder for --out.')
+    if (out/'run.json').exists() and read_json(out/'run.json') != run: raise EcgenError(f'{out} holds a run with other settings: choose another folder for --out.')
     model = prepare_model(splits[0], name, cfg, vectors)
     examples = [make_examples(s, model.vocab, model.cfg.longest) for s in splits]
     share = real_token_share(examples[0], BatchSampler(examples[0], cfg.budget, cfg.seed).batches())

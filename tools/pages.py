@@ -25,7 +25,15 @@ def patch_execnb():
     execnb.nbio.nb2dict = lambda d, k=None: d if k == 'source' and not isinstance(d, str) else whole(d, k)
 
 
+
+def patch_nbdev():
+    "To describe the library nbdev needs the exported cells only; it would also run every cell with an import, tests and plots included"
+    whole, needed = procs._do_eval, {'export', 'exports', 'exporti', 'exec_doc'}
+    procs._do_eval = lambda cell: whole(cell) if cell.directives_.keys() & needed or 'show_doc(' in cell.source else None
+
+
 patch_execnb()
+patch_nbdev()
 
 
 def public():

@@ -12,7 +12,8 @@ import torch
 from ecgen.batches import UNK, collate, make_examples
 from ecgen.causes import agreement, auc, with_causes
 from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, data_dir, detokenize, load_split, shipped, tokenize
-from ecgen.decoding import GREEDY, Decoder, generate
+from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
+from ecgen.gates import GATES
 from ecgen.model import EmpatheticModel, write_json
 from ecgen.training import cause_scores, in_batches, validate
 from ecgen.evaluation import *
@@ -65,5 +66,6 @@ def test_batching_does_not_change_greedy_responses():
     assert together == [respond_all(model, [e], GREEDY, progress=False)[0] for e in ex]
 
 
-def test_unknown_decoder_is_refused():
+def test_unknown_decoder_and_gate_are_refused():
     with pytest.raises(EcgenError, match='topk, greedy'): evaluate(little(), shipped('sample'), decoder='beam')
+    with pytest.raises(EcgenError, match='soft, hard, open'): evaluate(little(), shipped('sample'), gate='wide')

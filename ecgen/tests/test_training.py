@@ -14,9 +14,14 @@ from ecgen.batches import CLS, PAD, SEP, BatchSampler, Batch, Example, Vocab, bu
 from ecgen.causes import auc, with_causes
 from ecgen.corpus import EcgenError, data_dir, load_split, shipped
 from ecgen.generator import generator_loss
-from ecgen.model import EmpatheticModel, ModelConfig, Output, preset, save_pretrained, write_json, write_tensors
+from ecgen.model import EmpatheticModel, ModelConfig, Output, preset, read_json, save_pretrained, write_json, write_tensors
 from ecgen.reasoner import reasoner_loss, set_vectors
 from ecgen.training import *
+
+def test_unknown_settings_are_refused():
+    import pytest
+    with pytest.raises(EcgenError, match='float32, bfloat16'): TrainingConfig(precision='float8')
+
 
 import pytest
 
@@ -80,5 +85,7 @@ def test_runs_do_not_mix():
     with tempfile.TemporaryDirectory() as tmp:
         (Path(tmp)/'run.json').write_text('{}')
         with pytest.raises(EcgenError, match='other settings'): train('tiny', shipped('sample'), tmp)
+        (Path(tmp)/'run.json').write_text('{')
+        with pytest.raises(EcgenError, match='damaged'): train('tiny', shipped('sample'), tmp)
         (Path(tmp)/'run.json').rename(Path(tmp)/'photo.jpg')
         with pytest.raises(EcgenError, match='not of a run'): train('tiny', shipped('sample'), tmp)
