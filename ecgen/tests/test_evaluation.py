@@ -69,3 +69,13 @@ def test_batching_does_not_change_greedy_responses():
 def test_unknown_decoder_and_gate_are_refused():
     with pytest.raises(EcgenError, match='topk, greedy'): evaluate(little(), shipped('sample'), decoder='beam')
     with pytest.raises(EcgenError, match='soft, hard, open'): evaluate(little(), shipped('sample'), gate='wide')
+
+
+def test_shipped_model_does_what_its_figures_say():
+    #| eval: false
+    import os
+    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
+    if not (data/'empatheticdialogues/valid.csv').is_file(): pytest.skip('ECGEN_DATA does not name the real corpus')
+    said, model = json.loads((shipped('results')/'default_valid_greedy.json').read_text()), EmpatheticModel.from_pretrained()
+    got = validate(model, make_examples(with_causes(load_split('valid', data)[:200]), model.vocab))
+    assert abs(got['emotion_accuracy'] - said['emotion_accuracy']) < .1 and .75 < got['perplexity'] / said['perplexity'] < 1.5

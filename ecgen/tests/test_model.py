@@ -99,3 +99,10 @@ def test_bad_turns_are_refused_and_long_ones_shortened():
         with pytest.raises(EcgenError, match=why): model.respond(turns)
     long = model.explain(['sad ' * 10_000])
     assert long.dropped == 10_000 - 510 and len(long.turns[0]['words']) == 510
+
+
+def test_shipped_model_is_small_and_has_a_card():
+    files = [f for f in shipped('model').iterdir() if f.suffix in ('.json', '.safetensors')]
+    assert sum(f.stat().st_size for f in files) < 25e6
+    card = EmpatheticModel.from_pretrained().card
+    assert {'causes', 'vectors', 'preset', 'training', 'hardware', 'train_seconds', 'validation'} <= card.keys() and card['limit'] is None
