@@ -6,6 +6,7 @@
 __all__ = ['GREEDY', 'DECODERS', 'Decoder', 'choose', 'generate', 'select']
 
 # %% ../nbs/08_decoding.ipynb #08_decodin-03
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,7 @@ def generate(
     ctx:Context,                      # of B dialogues
     decoder:Decoder=Decoder(),        # how words are chosen
     rng:torch.Generator|None=None,    # seeded by the caller: the same state gives the same text
+    on_word:Callable|None=None,       # called with (row, id) as each word is chosen
 ) -> list[list[int]]:                 # B lists of word ids, without BOS and EOS
     "Write one response for each dialogue"
     device = ctx.real.device
@@ -56,7 +58,9 @@ def generate(
         states, past = gen.decode(words, ctx, past)
         ids = choose(gen.logits(states[:, -1]), decoder, step == 0, rng)
         for r, i in zip(rows.tolist(), ids.tolist()):
-            if r >= 0 and i != EOS: out[r].append(i)
+            if r < 0 or i == EOS: continue
+            out[r].append(i)
+            if on_word: on_word(r, i)
         rows = rows.masked_fill(ids == EOS, -1)               # -1 = this row has ended
         keep, words = rows >= 0, ids[:, None]
         if not keep.any(): break

@@ -10,6 +10,7 @@ __all__ = ['PRESETS', 'FORMAT', 'preset', 'ModelConfig', 'Output', 'EmpatheticMo
 # %% ../nbs/09_model.ipynb #09_model-03
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -143,6 +144,7 @@ def explain(
     gate:str='',                    # 'soft', 'hard' or 'open'; '' = the model's own
     decoder:Decoder=Decoder(),      # how words are chosen
     seed:int=0,                     # the same seed gives the same response
+    on_word:Callable|None=None,     # called with each word of the response as it is chosen
 ) -> Explanation:
     "Emotion, cause words and gates of a dialogue, and a response to it"
     if gate and gate not in GATES: raise EcgenError(f'There is no gate {gate!r}; choose one of: {", ".join(GATES)}.')
@@ -151,7 +153,8 @@ def explain(
     out, log_gate, ctx = model.read(torch.tensor([src], device=model.device), gate)
     p, g = out.emotion[0].softmax(-1).tolist(), log_gate[0, 1:].exp().tolist()
     emotions = dict(sorted(zip(EMOTIONS, p), key=lambda x: -x[1]))
-    ids = generate(model.generator, ctx, decoder, torch.Generator().manual_seed(seed))[0] if respond else []
+    tell = on_word and (lambda _, i: on_word(v.words[i]))
+    ids = generate(model.generator, ctx, decoder, torch.Generator().manual_seed(seed), tell)[0] if respond else []
     annotated = annotate(turns, words, out.cause[0, 1:].softmax(-1)[:, 1].tolist(), g)
     return Explanation(detokenize(v.decode(ids)), next(iter(emotions)), emotions, annotated, model.card.get('name', 'unnamed'), seed,
                        dropped=sum(map(len, words)) - sum(len(t['words']) for t in annotated))
@@ -243,7 +246,7 @@ def from_pretrained(
 def respond(
     model:EmpatheticModel,   # in evaluation mode
     turns:list[str],         # speaker, listener, ..., speaker
-    **options,               # gate, decoder, seed: see `explain`
+    **options,               # gate, decoder, seed, on_word: see `explain`
 ) -> Explanation:
     "`explain` a dialogue and write a response to it"
     return explain(model, turns, respond=True, **options)

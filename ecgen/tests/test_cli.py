@@ -105,6 +105,33 @@ def test_output_paths_are_checked_before_computing():
         refused('is a folder', 'explain', '--model', '{tmp}/nowhere', option, '{tmp}', 'a')
 
 
+def test_chat_answers_a_pipe_and_leaves_quietly():
+    r = run('chat', '--model', '{tmp}/little', input=b'I am so sad.\n\xff\xfe so sad\n/whi\n/gate open\nI want to die')
+    assert r.exit_code == 0 and len(r.stdout.splitlines()) == 3 and 'crisis line' in r.stdout.splitlines()[2]
+    assert r.stderr.startswith('ecgen: There is no /whi; the commands are: /why') and r.stderr.count('\n') == 2
+    assert run('chat', '--model', '{tmp}/little', input='').output == '' and HELLO not in r.output
+    greedy = [run('chat', '--model', '{tmp}/little', '--decoder', 'greedy', '--seed', s, input='so sad').stdout for s in (1, 2)]
+    assert greedy[0] == greedy[1] != ''
+
+
+def test_chat_refuses_what_does_not_exist():
+    refused("no gate 'wide'", 'chat', '--model', '{tmp}/little', '--gate', 'wide')
+    refused("no decoder 'beam'", 'chat', '--decoder', 'beam')
+    refused('no model folder', 'chat', '--model', '{tmp}/nowhere')
+
+
+def test_chat_greets_at_a_terminal():
+    import os, pexpect
+    from ecgen import __file__ as package
+    env = os.environ | dict(PYTHONPATH=str(Path(package).parents[1]), TERM='xterm')
+    child = pexpect.spawn(sys.executable, ['-m', 'ecgen.cli', 'chat', '--model', folder().name + '/little'], env=env, encoding='utf-8', timeout=60)
+    for line, answer in (('', 'no counsellor'), ('so sad', 'response  '), ('/whi', 'ecgen: There is no /whi')):
+        if line: child.sendline(line)
+        child.expect_exact(answer); child.expect('you {7}')
+    child.sendeof(); child.expect(pexpect.EOF); child.close()
+    assert child.exitstatus == 0
+
+
 def test_settings_are_converted_or_refused():
     assert settings(['lr=1e-3', 'epochs=2', 'decay=True', 'precision=bfloat16']) == dict(lr=.001, epochs=2, decay=True, precision='bfloat16')
     assert type(settings(['lr=1'])['lr']) is float and settings([]) == {}
@@ -158,10 +185,26 @@ def test_bad_evaluation_input_is_refused():
     for option in ('--json', '--responses'): refused('no folder', 'evaluate', '--model', '{tmp}/nowhere', option, '{tmp}/missing/a')
 
 
+def test_extras_found_and_missing_are_told():
+    lines = ['torch>=2.5', 'pytest; extra == "one"', "no-such-thing>=8 ; extra == 'two'", 'pytest<99; python_version > "3" and extra == "two"', *[f'none{i}; extra == "all"' for i in range(7)]]
+    with mock.patch('importlib.metadata.requires', return_value=lines):
+        assert extras() == dict(one=['pytest'], two=['no-such-thing', 'pytest'], all=[f'none{i}' for i in range(7)])
+        facts = extra_facts()
+        assert facts['extra one'] == 'found (pytest)' and facts['extra two'] == 'missing no-such-thing; add it with: pip install "ecgen[two]"'
+        assert facts['extra all'].startswith('missing none0, none1, none2, 4 more; add')
+    from importlib.metadata import PackageNotFoundError
+    with mock.patch('importlib.metadata.requires', side_effect=PackageNotFoundError): assert 'pip install -c' in extra_facts()['extras']
+
+
 def test_info_names_model_data_and_presets():
     r = run('info', '--model', '{tmp}/little', '--data', shipped('sample'))
-    assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'little', '24 dialogues, 49 listener turns', 'paper, default, tiny'))
-    assert 'a data folder must contain' in run('info', '--model', '{tmp}/little', '--data', '{tmp}').stdout
+    assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'numpy', 'extra', 'little', '24 dialogues, 49 listener turns, cause labels of 24', 'paper, default, tiny', 'ecgen evaluate'))
+    with mock.patch.dict('os.environ'):
+        os.environ.pop('ECGEN_DATA', None)
+        assert 'ecgen chat' in run('info', '--model', '{tmp}/little').stdout
+    r = run('info', '--model', '{tmp}/little', '--data', '{tmp}')
+    assert 'a data folder must contain' in r.stdout and 'little (3)' in r.stdout and 'leave --data' in r.stdout
+    with mock.patch('ecgen.model.shipped', return_value=Path('nowhere')): assert 'none (' in (out := run('info').stdout) and 'ecgen train' in out
     assert set(json.loads(run('info', '--preset', 'paper').stdout)) == {'reasoner', 'generator', 'training'}
     refused('choose one of: paper, default, tiny', 'info', '--preset', 'huge')
     refused('no model folder', 'info', '--model', '{tmp}/nowhere')
@@ -170,15 +213,28 @@ def test_info_names_model_data_and_presets():
 def test_help_imports_nothing_heavy():
     code = '''
 import sys
-from ecgen.cli import main
-for args in (["--help"], ["--version"], *([c, "--help"] for c in ("respond", "explain", "train", "evaluate", "info"))):
+from ecgen.cli import app, main
+names = [c.name or c.callback.__name__ for c in app.registered_commands]
+for args in (["--help"], ["--version"], *([c, "--help"] for c in names)):
     sys.argv = ["ecgen", *args]
     try: main()
     except SystemExit as e: assert not e.code
-print([m for m in ("torch", "numpy", "nltk", "rich", "tqdm", "nbdev", "fastcore") if m in sys.modules])
+print(len(names) + 1, [m for m in ("torch", "numpy", "nltk", "rich", "tqdm", "nbdev", "fastcore") if m in sys.modules])
 '''
     p = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert p.returncode == 0 and p.stdout.endswith('[]\n') and p.stdout.count('Example:\n    ecgen ') == 6, p.stdout + p.stderr
+    n = p.stdout.count('Example:\n    ecgen ')
+    assert p.returncode == 0 and n >= 7 and p.stdout.endswith(f'\n{n} []\n'), p.stdout + p.stderr
+
+
+def test_the_shell_completes_commands_and_options():
+    import os
+    code = 'import atexit, sys; atexit.register(lambda: print([m for m in ("torch", "nltk", "rich") if m in sys.modules])); from ecgen.cli import app; app(prog_name="ecgen")'
+    def complete(words, n):
+        env = os.environ | dict(_ECGEN_COMPLETE='complete_bash', COMP_WORDS=words, COMP_CWORD=str(n))
+        *found, heavy = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env).stdout.split('\n')[:-1]
+        assert heavy == '[]'
+        return found
+    assert complete('ecgen e', 1) == ['explain', 'evaluate'] and complete('ecgen chat --se', 2) == ['--seed']
 
 
 def test_a_closed_pipe_is_no_error():
