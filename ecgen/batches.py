@@ -14,6 +14,7 @@ import json
 import math
 import random
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def read_vectors(
     from tqdm.auto import tqdm
     try:
         with open_vectors(path) as f: found = scan_vectors(tqdm(f, f'reading {Path(path).name}', unit=' words', disable=not progress), vocab.ids, dim)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as e:
+    except (OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as e:
         raise EcgenError(f'{path} is not a readable file of {dim} numbers a word ({e}).') from None
     if not found: raise EcgenError(f'{path} holds none of the {len(vocab)} words.')
     rows = np.stack(list(found.values()))

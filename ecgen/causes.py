@@ -66,9 +66,11 @@ def join_causes(
 # %% ../nbs/01_causes.ipynb #01_causes-14
 def with_causes(
     dialogues:list[Dialogue],     # any dialogues
-    source:str|Path='rule',       # 'rule', or the path of a label file
+    source:str|Path='rule',       # 'rule', 'own' (those the dialogues came with), or the path of a label file
 ) -> list[Dialogue]:              # the same dialogues with their causes
     "Label dialogues by a source"
+    if str(source) == 'own' and all(d.causes is None for d in dialogues): raise EcgenError('These dialogues came without causes of their own: use the rule or a label file.')
+    if str(source) == 'own': return dialogues
     if str(source) == 'rule': return [replace(d, causes=rule_causes(d)) for d in dialogues]
     return join_causes(dialogues, read_causes(source), str(source))
 

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['EMOTIONS', 'LARGEST', 'STARTS', 'HEADER', 'KEPT', 'RULE', 'EcgenError', 'Dialogue', 'role', 'Report', 'summary',
            'begin', 'text_chunks', 'read_bytes', 'decode_lines', 'read_lines', 'numbered', 'attempt', 'accept', 'weigh',
-           'parse_line', 'conversations', 'dialogue', 'assemble', 'read_dialogues', 'shipped', 'data_dir', 'load_split',
-           'listener_turns', 'word_tokenizer', 'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize',
-           'cache_dir', 'words_file', 'load_words', 'save_words', 'keep_words']
+           'parse_line', 'conversations', 'dialogue', 'assemble', 'read_dialogues', 'shipped', 'default_dir',
+           'data_dir', 'load_split', 'listener_turns', 'word_tokenizer', 'cut_words', 'words_of', 'split_words',
+           'tokenize', 'detokenize', 'cache_dir', 'words_file', 'load_words', 'save_words', 'keep_words']
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-03
 import codecs
@@ -309,11 +309,17 @@ def shipped(
     return next((p for p in (here/'_data'/name, here.parent/'data'/name) if p.exists()), here.parent/'data'/name)
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-51
+def default_dir() -> Path:
+    "The user's own folder for downloaded data"
+    from platformdirs import user_cache_path
+    return user_cache_path('ecgen')
+
 def data_dir(
-    data:str|Path|None=None,   # a folder or file; None = `ECGEN_DATA`, or else the sample that is shipped
+    data:str|Path|None=None,   # a folder or file; None = `ECGEN_DATA`, or else what was downloaded, or the sample that is shipped
 ) -> Path:                     # the data folder (or file)
     "Where the corpus is"
-    return Path(data or os.environ.get('ECGEN_DATA') or shipped('sample'))
+    if data := data or os.environ.get('ECGEN_DATA'): return Path(data)
+    return default_dir() if (default_dir()/'empatheticdialogues').is_dir() else shipped('sample')
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-52
 def load_split(

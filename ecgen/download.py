@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['recec_at', 'ED', 'RECEC', 'RECCON', 'EMOCAUSE', 'GLOVE', 'TERMS', 'HOME', 'NRC_VAD', 'NRC_EMOTION', 'SOURCES',
            'TIMEOUT', 'File', 'Source', 'github', 'split_file', 'labels_file', 'reccon_file', 'megabytes',
-           'transfer_size', 'fingerprint', 'problem', 'notes', 'note', 'default_dir', 'target_dir', 'progress',
-           'transfer', 'reason', 'receive', 'settle', 'fetch', 'members', 'member', 'make_room', 'unpack', 'missing',
-           'from_archive', 'one_by_one', 'obtain', 'notice', 'download', 'listing']
+           'transfer_size', 'fingerprint', 'problem', 'notes', 'note', 'target_dir', 'progress', 'transfer', 'reason',
+           'receive', 'settle', 'fetch', 'members', 'member', 'make_room', 'unpack', 'missing', 'from_archive',
+           'one_by_one', 'obtain', 'notice', 'download', 'listing']
 
 # %% ../nbs/00a_download.ipynb #00a_downlo-03
 import errno
@@ -23,10 +23,10 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pooch import HTTPDownloader, file_hash, os_cache
+from pooch import HTTPDownloader, file_hash
 from tqdm.utils import CallbackIOWrapper
 
-from .corpus import HEADER, EcgenError
+from .corpus import HEADER, EcgenError, default_dir
 
 # %% ../nbs/00a_download.ipynb #00a_downlo-05
 @dataclass(frozen=True)
@@ -202,10 +202,6 @@ def note(
     with open(data/'SHA256SUMS', 'a', encoding='utf-8', newline='\n') as f: f.write(line)
 
 # %% ../nbs/00a_download.ipynb #00a_downlo-41
-def default_dir() -> Path:
-    "The user's own folder for downloaded data"
-    return os_cache('ecgen')
-
 def target_dir(
     data:str|Path|None=None,   # a folder; None = `ECGEN_DATA`, or else the user's own
 ) -> Path:                     # where downloads go

@@ -253,7 +253,7 @@ def prepare_model(
 
 # %% ../nbs/10_training.ipynb #10_trainin-36
 def label_source(
-    causes:str|Path,     # 'rule', 'file', or a path in which {split} stands for train or valid
+    causes:str|Path,     # 'rule', 'own', 'file', or a path in which {split} stands for train or valid
     split:str,           # 'train' or 'valid'
     data:Path,           # data folder
 ) -> str:                # what `with_causes` takes

@@ -287,7 +287,7 @@ def save_vectors(
 def check_out(path:Path, overwrite:bool):
     "Refuse an output that could not be written, or that would take something away"
     if not path.name.endswith(('.txt', '.txt.gz')): raise EcgenError(f'{path}: the name must end in .txt or .txt.gz.')
-    if path.exists() and not overwrite: raise EcgenError(f'{path} is already there: choose another name, or allow overwriting.')
+    if path.exists() and not overwrite: raise EcgenError(f'{path} is already there: choose another name, or add --overwrite.')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent): pass

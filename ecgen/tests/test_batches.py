@@ -8,6 +8,7 @@ import json
 import math
 import random
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path

@@ -22,6 +22,8 @@ def test_labels_join_by_id():
     few = load_split('train', shipped('sample'))
     read = with_causes(few, shipped('sample')/'recec/train_with_cause.json')
     assert all(d.causes and max(d.causes) <= d.last_speaker_turn for d in read) and all(d.causes for d in with_causes(few))
+    assert with_causes(read, 'own') == read
+    with pytest.raises(EcgenError, match='without causes'): with_causes(few, 'own')
 
 
 def test_bad_label_files_are_refused():

@@ -132,6 +132,18 @@ def test_chat_greets_at_a_terminal():
     assert child.exitstatus == 0
 
 
+def test_download_lists_and_refuses():
+    r = run('download', '--list', '--data', '{tmp}')
+    assert r.exit_code == 0 and all(n in r.stdout for n in ('ed', 'recec', 'glove', 'CC BY-NC 4.0', 'here: no')) and run('download', '--data', '{tmp}').stdout == r.stdout
+    refused("no source 'mp3'", 'download', 'ed', 'mp3', '--data', '{tmp}')
+    assert run('download', 'ed', '--data', '{tmp}', input='n\n').stdout == ''
+
+
+def test_vectors_need_a_reasonable_request():
+    refused('end in .txt', 'vectors', '--data', shipped('sample'), '--out', '{tmp}/v.bin')
+    refused('no folder', 'vectors', '--out', '{tmp}/missing/v.txt')
+
+
 def test_settings_are_converted_or_refused():
     assert settings(['lr=1e-3', 'epochs=2', 'decay=True', 'precision=bfloat16']) == dict(lr=.001, epochs=2, decay=True, precision='bfloat16')
     assert type(settings(['lr=1'])['lr']) is float and settings([]) == {}
@@ -198,7 +210,7 @@ def test_extras_found_and_missing_are_told():
 
 def test_info_names_model_data_and_presets():
     r = run('info', '--model', '{tmp}/little', '--data', shipped('sample'))
-    assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'numpy', 'extra', 'little', '24 dialogues, 49 listener turns, cause labels of 24', 'paper, default, tiny', 'ecgen evaluate'))
+    assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'numpy', 'extra', 'little', '64 dialogues, 133 listener turns, cause labels of 64', 'paper, default, tiny', 'ecgen evaluate'))
     with mock.patch.dict('os.environ'):
         os.environ.pop('ECGEN_DATA', None)
         assert 'ecgen chat' in run('info', '--model', '{tmp}/little').stdout

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
-from pooch import HTTPDownloader, file_hash, os_cache
+from pooch import HTTPDownloader, file_hash
 from tqdm.utils import CallbackIOWrapper
-from ecgen.corpus import HEADER, EcgenError
+from ecgen.corpus import HEADER, EcgenError, default_dir
 from ecgen.download import *
 
 def test_registry_is_complete():
