@@ -26,7 +26,8 @@ The default model of ecgen: emotion reasoner and response generator with soft ga
 | data | EmpatheticDialogues, training split: {dialogues[0]:,} dialogues, {examples:,} listener turns |
 | cause labels | `{causes}`: {causes_note} |
 | word vectors | `{vectors}` (start of both word tables) |
-| preset, seed | `{preset}`, {seed}; epoch {epoch} of joint training has the lowest validation loss |
+| preset, seed | `{preset}`, {seed} |
+| epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
 | hardware, time | {hardware}; {hours:.1f} hours of training, {precision} |
 | form | {megabytes:.1f} MB: word tables as 8-bit integers with a scale a row, the rest in float16 |
 
@@ -52,30 +53,38 @@ def table(results):
 
 
 def ship(run, data, causes, hardware):
-    "Everything that the documentation at the top says"
+    "Weights, figures and the metrics of every epoch"
     model, out, res = EmpatheticModel.from_pretrained(run), ROOT/'data'/'model', ROOT/'data'/'results'
     res.mkdir(exist_ok=True)
-    model.card |= dict(name='ecgen-default', hardware=hardware)
+    model.card |= dict(name='ecgen-default', hardware=hardware, examples=listener_turns(load_split('train', data)))
     model.save_pretrained(out, compact=True)
     shutil.copy(run/'metrics.jsonl', res/'default_training.jsonl')
+    model = EmpatheticModel.from_pretrained(out)
+    for decoder in ('topk', 'greedy'):
+        write_json(res/f'default_valid_{decoder}.json', evaluate(model, data, 'valid', causes, decoder=decoder) | dict(hardware=hardware))
+
+
+def write_card():
+    "The model card, from what `ship` has written"
+    out, res = ROOT/'data'/'model', ROOT/'data'/'results'
     model, size = EmpatheticModel.from_pretrained(out), sum(f.stat().st_size for f in out.iterdir() if f.suffix != '.md')
-    results = [evaluate(model, data, 'valid', causes, decoder=d) | dict(hardware=hardware) for d in ('topk', 'greedy')]
-    for r in results: write_json(res/f'default_valid_{r["decoder"]}.json', r)
-    card, r = model.card, results[0]
-    cause_text = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words.' if causes else ''
+    results = [json.loads((res/f'default_valid_{d}.json').read_text()) for d in ('topk', 'greedy')]
+    ran = sum(json.loads(line)['stage'] == 'joint' for line in (res/'default_training.jsonl').read_text().splitlines())
+    card, settings, r = model.card, model.card['training'], results[0]
+    causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words.' if 'cause_words' in r else ''
     (out/'README.md').write_text(CARD.format(
-        **{k: card[k] for k in ('name', 'dialogues', 'causes', 'vectors', 'preset', 'epoch')}, seed=card['training']['seed'],
-        examples=listener_turns(load_split('train', data)), precision=card['training']['precision'], causes_note=NOTES.get(card['causes'], 'a label file'), hardware=hardware, hours=card['train_seconds'] / 3600,
-        parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6, n=r['examples'], vocab=len(model.vocab),
-        unk=r['unk_share'], rows=table(results), cause_text=cause_text).strip() + '\n', encoding='utf-8')
-    print((out/'README.md').read_text(encoding='utf-8'))
+        **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
+        planned=settings['epochs'], ran=ran, precision=settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
+        hours=card['train_seconds'] / 3600, parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
+        n=r['examples'], vocab=len(model.vocab), unk=r['unk_share'], rows=table(results), cause_text=causes).strip() + '\n', encoding='utf-8')
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('run', type=Path)
-    parser.add_argument('--data', type=Path, required=True)
+    parser.add_argument('run', type=Path, nargs='?', help='leave it out to write only the card anew')
+    parser.add_argument('--data', type=Path)
     parser.add_argument('--causes', type=Path)
     parser.add_argument('--hardware', default=f'{platform.machine()} CPU')
     args = parser.parse_args()
-    ship(args.run, args.data, args.causes, args.hardware)
+    if args.run: ship(args.run, args.data, args.causes, args.hardware)
+    write_card()
