@@ -136,7 +136,8 @@ def test_download_lists_and_refuses():
     r = run('download', '--list', '--data', '{tmp}')
     assert r.exit_code == 0 and all(n in r.stdout for n in ('ed', 'recec', 'glove', 'CC BY-NC 4.0', 'here: no')) and run('download', '--data', '{tmp}').stdout == r.stdout
     refused("no source 'mp3'", 'download', 'ed', 'mp3', '--data', '{tmp}')
-    assert run('download', 'ed', '--data', '{tmp}', input='n\n').stdout == ''
+    r = run('download', 'ed', '--data', '{tmp}', input='n\n')
+    assert r.exit_code == 0 and 'CC BY-NC 4.0' in r.stderr and not (Path(folder().name)/'empatheticdialogues').exists()
 
 
 def test_vectors_need_a_reasonable_request():
