@@ -224,7 +224,7 @@ def download(names:Annotated[list[str], typer.Argument(metavar='NAME', hidden=Tr
     from ecgen.download import SOURCES, listing
     from ecgen.download import download as fetch
     for name in names or (): known('source', name, SOURCES)
-    if list_ or not names: return print('\n'.join(f'{s["name"]:<12}{s["size"]:>14}  here: {s["here"]:<16} {s["what"]} [{s["licence"]}]' for s in listing(data)))
+    if list_ or not names: return print('\n'.join(f'{s["name"]:<12}{s["size"]:>18}  here: {s["here"]:<15} {s["what"]} [{s["licence"]}]' for s in listing(data)))
     for name in names:
         for path in fetch(name, data, ask=(lambda notice: typer.echo(notice, err=True)) if yes else agree): print(path)
 
