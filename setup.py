@@ -38,7 +38,8 @@ readme = HERE/'README.md'
 placeholder = '.invalid' in cfg['git_url']
 setup(
     name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
-    author=cfg['author'], author_email=cfg['author_email'] or None, license='Apache-2.0', url=None if placeholder else cfg['git_url'],
+    author=cfg['author'], author_email=cfg['author_email'] or None, license='Apache-2.0 AND CC-BY-NC-4.0',  # the code, and the weights in data/model
+    url=None if placeholder else cfg['git_url'],
     long_description=readme.read_text(encoding='utf-8') if readme.exists() else cfg['description'],
     long_description_content_type='text/markdown',
     packages=find_packages(include=[cfg['lib_name'], cfg['lib_name'] + '.*'], exclude=['*.tests', '*.tests.*']),

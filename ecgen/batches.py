@@ -53,6 +53,7 @@ def build_vocab(
     "The words of the training split"
     counts = Counter(t for d in dialogues for u in d.utterances for t in tokenize(u))
     keep = [(w, n) for w, n in counts.items() if n >= min_count and w not in SPECIALS]
+    if not keep: raise EcgenError(f'No word is seen {min_count} times or more: choose a smaller min_count, or more data.')
     return Vocab([w for w, _ in sorted(keep, key=lambda x: (-x[1], x[0]))])
 
 # %% ../nbs/02_batches.ipynb #02_batches-13
@@ -98,6 +99,7 @@ def read_vectors(
         raise EcgenError(f'{path} is not a readable file of {dim} numbers a word ({e}).') from None
     if not found: raise EcgenError(f'{path} holds none of the {len(vocab)} words.')
     rows = np.stack(list(found.values()))
+    if not np.isfinite(rows).all() or rows.std() == 0: raise EcgenError(f'{path} holds numbers that are not finite, or all the same.')
     table = np.random.default_rng(seed).normal(rows.mean(), rows.std(), (len(vocab), dim)).astype(np.float32)
     table[list(found)] = rows
     table[PAD] = 0

@@ -80,7 +80,7 @@ ModelFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=F
 DataFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on); else ECGEN_DATA, or the sample that is shipped.')]
 GateName = Annotated[str, typer.Option(metavar='soft|hard|open', show_default=False, help='How cause probabilities open words for the response; open = all words, whatever the cause.')]
 DecoderName = Annotated[str, typer.Option('--decoder', metavar='topk|greedy', help='Draw among the 3 most probable words, or always take the first.')]
-Seed = Annotated[int, typer.Option(metavar='N', help='The same seed gives the same response.')]
+Seed = Annotated[int, typer.Option(metavar='N', min=0, max=2**32 - 1, help='The same seed gives the same response.')]
 AsJson = Annotated[bool, typer.Option('--json', help='Print one JSON object instead.')]
 Limit = Annotated[int|None, typer.Option(metavar='N', callback=positive, show_default=False, help='Use only so many, to try things out.')]
 
@@ -278,9 +278,10 @@ def report(
 ):
     "Say where the model is, how good, and how to try it"
     from ecgen.model import EmpatheticModel
-    v = EmpatheticModel.from_pretrained(out).card.get('validation', {})
+    card = EmpatheticModel.from_pretrained(out).card
+    v = card.get('validation', {})
     print(f'The model is in {out/"best"}.')
-    print('On validation: ' + ', '.join(f'{k.replace("_", " ")} {v[k]:.3g}' for k in FIGURES if k in v))
+    print('On validation: ' + ', '.join(f'{k.replace("_", " ")} {v[k]:.3g}' for k in FIGURES if k in v) + f' (causes against "{card["causes"]}" labels)')
     print(f'Try it: ecgen respond --model {shlex.quote(str(out))} "I lost my keys again."')
 
 # %% ../nbs/17_cli.ipynb #17_cli-63
@@ -288,8 +289,9 @@ def report(
 def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` lists the presets.')]='default', data:DataFolder=None,
           out:Annotated[Path|None, typer.Option(metavar='FOLDER', show_default='runs/NAME', help='Folder of the run; an unfinished run in it goes on.')]=None,
           vectors:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help="Word vectors in GloVe's format: .txt, .txt.gz or archive.zip/member.txt")]=None,
-          causes:Annotated[str, typer.Option(metavar='rule|file|PATH', help='Cause labels: the rule, DATA/recec/*_with_cause.json, or a path with {split} in it.')]='rule',
-          limit:Limit=None, seed:Annotated[int|None, typer.Option(metavar='N', show_default=False, help="Of everything; else the preset's.")]=None,
+          causes:Annotated[str, typer.Option(metavar='rule|own|file|PATH', help='Cause labels: the rule, those in the data, DATA/recec/*_with_cause.json, or a path with {split} in it.')]='rule',
+          limit:Limit=None, seed:Annotated[int|None, typer.Option(metavar='N', min=0, max=2**32 - 1, show_default=False, help="Of everything; else the preset's.")]=None,
+          device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
           set:Annotated[list[str]|None, typer.Option(metavar='KEY=VALUE', show_default=False, help='Change a training setting; may be repeated.')]=None):
     """Train a model on a corpus.
 
@@ -298,7 +300,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
     """
     from ecgen import training
     out, changes = out or Path('runs')/preset, settings(set or []) | ({} if seed is None else dict(seed=seed))
-    try: training.train(preset, data, out, vectors, causes, limit, **changes)
+    try: training.train(preset, data, out, vectors, causes, limit, device, **changes)
     except KeyboardInterrupt:
         tell(f'Stopped; the same command goes on from where {out} was last saved.')
         raise typer.Exit(130)
@@ -340,7 +342,7 @@ def system_facts() -> dict:
     import platform
     import torch
     from ecgen import __version__
-    gpu = f'; not used: {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
+    gpu = f'; `ecgen train` uses {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
     others = ', '.join(f'{n} {installed(n) or "missing"}' for n in ('numpy', 'nltk', 'safetensors', 'typer', 'tqdm'))
     return {'ecgen': __version__, 'python': f'{platform.python_version()} on {platform.system()}', 'torch': torch.__version__, 'others': others,
             'device': f'cpu, {torch.get_num_threads()} threads{gpu}'}
@@ -380,7 +382,8 @@ def model_facts(
         return dict(model=f'none ({e})')
     size = f'{sum(p.numel() for p in m.parameters()) / 1e6:.1f} million numbers, {len(m.vocab)} words'
     card = {k: v for k, v in m.card.items() if isinstance(v, (str, int, float)) and k != 'name'}
-    figures = {f'validation {k}': v for k, v in m.card.get('validation', {}).items() if k in FIGURES}
+    names = dict(cause_auc=f'cause auc against "{m.card.get("causes")}" labels')
+    figures = {f'validation {names.get(k, k)}': v for k, v in (m.card.get('validation') or {}).items() if k in FIGURES}
     return dict(model=f'{m.card.get("name", "unnamed")} ({model or "shipped"})', size=size, gate=m.cfg.gate) | card | figures
 
 # %% ../nbs/17_cli.ipynb #17_cli-84

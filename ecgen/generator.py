@@ -48,7 +48,7 @@ class DecoderBlock(nn.Module):
         x = x + self.drop(self.gated(self.norm3(x), gated, log_gate))
         return x + self.drop(self.ffn(self.norm4(x))), past
 
-# %% ../nbs/07_generator.ipynb #07_generat-08
+# %% ../nbs/07_generator.ipynb #07_generat-09
 @dataclass
 class Context:
     "A dialogue, ready for the decoder"
@@ -58,7 +58,7 @@ class Context:
     log_gate: Tensor          # (B, N)
     emotion: Tensor           # (B,) index of the emotion
 
-# %% ../nbs/07_generator.ipynb #07_generat-10
+# %% ../nbs/07_generator.ipynb #07_generat-11
 class Embeddings(nn.Module):
     "Input representation (section 4.3): word + position + emotion; the word table also scores the next word"
     def __init__(self, cfg:GeneratorConfig, vocab_size:int):
@@ -73,7 +73,7 @@ class Embeddings(nn.Module):
 
     def logits(self, states:Tensor) -> Tensor: return F.linear(states, self.words.weight).float()   # (..., dim) -> (..., V)
 
-# %% ../nbs/07_generator.ipynb #07_generat-12
+# %% ../nbs/07_generator.ipynb #07_generat-13
 class ResponseGenerator(Embeddings):
     "P(Y | X, emotion, gates): a Transformer with emotion embeddings and gated attention (section 4.3)"
     def __init__(self, cfg:GeneratorConfig, vocab_size:int):
@@ -100,7 +100,7 @@ class ResponseGenerator(Embeddings):
             new.append(p)
         return self.norm_y(x), new
 
-# %% ../nbs/07_generator.ipynb #07_generat-22
+# %% ../nbs/07_generator.ipynb #07_generat-23
 def generator_loss(
     gen:ResponseGenerator,   # scores the words
     states:Tensor,           # (B, M, dim) from `decode(batch.tgt_in, ...)`

@@ -25,10 +25,11 @@ The default model of ecgen: emotion reasoner and response generator with soft ga
 |---|---|
 | data | EmpatheticDialogues, training split: {dialogues[0]:,} dialogues, {examples:,} listener turns |
 | cause labels | `{causes}`: {causes_note} |
-| word vectors | `{vectors}` (start of both word tables) |
+| word vectors | `{vectors}`, start of both word tables{vectors_note} |
 | preset, seed | `{preset}`, {seed} |
 | epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
 | hardware, time | {hardware}; {hours:.1f} hours of training, {precision} |
+| command | `ecgen train --preset {preset} --data DATA --vectors {vectors} --set precision={precision}` |
 | form | {megabytes:.1f} MB: word tables as 8-bit integers with a scale a row, the rest in float16 |
 
 Validation split, {n:,} listener turns, measured on the compact weights (`data/results/default_valid_*.json`; the test split was
@@ -40,10 +41,13 @@ never read). Perplexity is per word of a vocabulary of {vocab:,} with {unk:.1%} 
 
 {cause_text}
 """
-NOTES = dict(rule='the rule "last speaker utterance and the speaker turn before it", not a trained detector')
+NOTES = dict(rule='the rule "last speaker utterance and the speaker turn before it" of the whole dialogue, not a trained detector; so the label of a prefix can depend on how the dialogue went on')
+VECTORS = {'minilm.300d.txt.gz': ': words encoded by the sentence encoder all-MiniLM-L6-v2 (Apache-2.0) and reduced to 300 numbers. They carry '
+           'pre-trained knowledge and are not the paper\'s GloVe vectors; `ecgen vectors` makes such a file'}
 ROWS = dict(emotion_accuracy='emotion accuracy (32 classes)', perplexity='perplexity', bleu4='BLEU-4', dist1='Dist-1', dist2='Dist-2',
             cause_auc='cause AUC', cause_precision='cause precision at p > .5', cause_recall='cause recall', cause_f1='cause F1',
-            cause_f1_all_ones='F1 of marking every word')
+            cause_f1_all_ones='F1 of marking every word',
+            cause_auc_position='cause AUC of position alone', cause_f1_position='F1 of marking the last two speaker turns')
 
 
 def table(results):
@@ -56,7 +60,7 @@ def ship(run, data, causes, hardware):
     "Weights, figures and the metrics of every epoch"
     model, out, res = EmpatheticModel.from_pretrained(run), ROOT/'data'/'model', ROOT/'data'/'results'
     res.mkdir(exist_ok=True)
-    model.card |= dict(name='ecgen-default', hardware=hardware, examples=listener_turns(load_split('train', data)))
+    model.card |= dict(name='ecgen-default', license='CC-BY-NC-4.0', hardware=hardware, examples=listener_turns(load_split('train', data)))
     model.save_pretrained(out, compact=True)
     shutil.copy(run/'metrics.jsonl', res/'default_training.jsonl')
     model = EmpatheticModel.from_pretrained(out)
@@ -69,13 +73,14 @@ def write_card():
     out, res = ROOT/'data'/'model', ROOT/'data'/'results'
     model, size = EmpatheticModel.from_pretrained(out), sum(f.stat().st_size for f in out.iterdir() if f.suffix != '.md')
     results = [json.loads((res/f'default_valid_{d}.json').read_text()) for d in ('topk', 'greedy')]
-    ran = sum(json.loads(line)['stage'] == 'joint' for line in (res/'default_training.jsonl').read_text().splitlines())
+    lines = [json.loads(line) for line in (res/'default_training.jsonl').read_text().splitlines()]
+    ran = sum(line['stage'] == 'joint' for line in lines)
     card, settings, r = model.card, model.card['training'], results[0]
-    causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words.' if 'cause_words' in r else ''
+    causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words. The last two rows are what a reader reaches who sees only whose turn a word is in and how near the end.' if 'cause_words' in r else ''
     (out/'README.md').write_text(CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
         planned=settings['epochs'], ran=ran, precision=settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
-        hours=card['train_seconds'] / 3600, parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
+        hours=lines[-1]['seconds'] / 3600, vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
         n=r['examples'], vocab=len(model.vocab), unk=r['unk_share'], rows=table(results), cause_text=causes).strip() + '\n', encoding='utf-8')
 
 

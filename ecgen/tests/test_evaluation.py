@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 import numpy as np
 import torch
-from ecgen.batches import UNK, collate, make_examples
+from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
 from ecgen.causes import agreement, auc, with_causes
 from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, data_dir, detokenize, load_split, shipped, tokenize
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
@@ -27,6 +27,12 @@ def test_bleu_of_the_reference_is_100_and_of_nothing_shared_0():
     assert math.isclose(bleu4([a], [a]), 100) and bleu4([b], [a]) == 0
     want = math.exp(1 - 6/5) * (5/5 * 4/4 * 3/3 * 2/2) ** .25 * 100      # all n-grams match, one word too short
     assert math.isclose(bleu4([a[:5]], [a]), want)
+
+
+def test_position_scores_follow_the_turns():
+    from ecgen.batches import Example
+    e = Example('a', 5, 0, [4, 9, 5, 9, 9, 5, 9, 5, 9, 5, 9, 9, 5], [1] * 13, [9])
+    assert position_scores(e).tolist() == [1/3, 1/3, 1/3, 0, 0, 0, 1/2, 1/2, 0, 0, 1, 1, 1]
 
 
 import tempfile, pytest
@@ -48,6 +54,8 @@ def test_evaluation_is_complete_and_reproducible():
     assert {'split', 'emotion_accuracy', 'perplexity', 'bleu4', 'dist1', 'dist2', 'seed', 'model', 'cause_auc', 'cause_precision',
             'cause_recall', 'cause_f1', 'cause_f1_all_ones'} <= a.keys()
     assert evaluate(model, shipped('sample'), limit=3, progress=False)['examples'] == 3
+    greedy = evaluate(model, shipped('sample'), decoder='greedy', progress=False)
+    assert greedy['decoder'] == 'greedy' and greedy['dist2'] != a['dist2'] and greedy['perplexity'] == a['perplexity']
 
 
 def test_all_ones_f1_follows_from_the_share_of_positives():

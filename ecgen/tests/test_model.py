@@ -5,7 +5,7 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,32 @@ def test_folders_that_are_no_model_are_refused():
         (folder/'vocab.json').write_text('["a"]'); refused('damaged')
         (folder/'config.json').write_text('{"model_type": "bert"}'); refused('another kind')
         (folder/'config.json').write_text('{'); refused('damaged')
+
+
+def test_values_and_weights_that_cannot_be_are_refused():
+    from safetensors.torch import load_file, save_file
+    with tempfile.TemporaryDirectory() as tmp:
+        little().save_pretrained(tmp)
+        config, vocab, weights = Path(tmp)/'config.json', Path(tmp)/'vocab.json', Path(tmp)/'model.safetensors'
+        good, words, tensors = json.loads(config.read_text()), vocab.read_text(), load_file(weights)
+        def refused(): pytest.raises(EcgenError, EmpatheticModel.from_pretrained, tmp).match('damaged')
+        for part, key, value in (('reasoner', 'dropout', 5), ('reasoner', 'positions', 'a'), ('generator', 'dim', 10**6), ('generator', 'layers', 10**6),
+                                 ('generator', 'heads', True), (None, 'gate', 'wide'), (None, 'gate', []), (None, 'longest', 0), (None, 'longest', None)):
+            values = json.loads(json.dumps(good))
+            (values['config'][part] if part else values['config'])[key] = value
+            config.write_text(json.dumps(values)); refused()
+        for text in (json.dumps(good | dict(card=[])), '[' * 100_000): config.write_text(text); refused()
+        config.write_text(json.dumps(good))
+        for text in ('[1, 2]', '{}', '"ab"', '["a", "a", "b", "c", "d"]', '["<pad>", "a", "b", "c", "d"]'): vocab.write_text(text); refused()
+        vocab.write_text(words)
+        for change in (dict(x=torch.zeros(1)), {'reasoner.norm.bias': torch.full((64,), torch.nan)}, {'reasoner.norm.bias': torch.zeros(64).long()}, {'reasoner.norm.bias': torch.zeros(65)}):
+            save_file(tensors | change, weights); refused()
+
+
+def test_generator_gets_the_most_probable_emotion_and_the_gates():
+    model, src = little(), torch.tensor([[4, 6, 7, 8, 9, 5]])
+    out, log_gate, ctx = model.read(src)
+    assert ctx.emotion.item() == out.emotion.argmax().item() and torch.equal(ctx.log_gate, log_gate)
 
 
 def test_explanations_are_complete_and_reproducible():
