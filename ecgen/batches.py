@@ -10,7 +10,6 @@ __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'Vocab', 'build
 # %% ../nbs/02_batches.ipynb #02_batches-03
 import gzip
 import io
-import json
 import math
 import random
 import zipfile
@@ -136,11 +135,12 @@ def make_examples(
     vocab:Vocab,                # word ids
     longest:int=512,            # longest context in tokens
 ) -> list[Example]:             # one for each listener turn
-    "Every listener turn with its whole prefix (a trailing speaker turn has no response and is left out)"
+    "Every listener turn with its whole prefix (a trailing speaker turn has no response, an empty turn no words: both are left out)"
     res = []
     for d in dialogues:
         tokens = [tokenize(u) for u in d.utterances]
         for i in range(1, len(tokens), 2):
+            if not tokens[i]: continue                      # nothing to learn from an empty turn
             src, cause = encode_context(tokens[:i], vocab, d.causes, longest)
             res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, vocab.encode(tokens[i])))
     return res

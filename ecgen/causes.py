@@ -8,13 +8,12 @@ __all__ = ['rule_causes', 'parse_label', 'read_causes', 'join_causes', 'with_cau
 
 # %% ../nbs/01_causes.ipynb #01_causes-03
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from .corpus import Dialogue, EcgenError, data_dir, load_split, read_lines, role, shipped
+from .corpus import Dialogue, EcgenError, load_split, read_lines, role, shipped
 
 # %% ../nbs/01_causes.ipynb #01_causes-05
 def rule_causes(

@@ -9,8 +9,6 @@ __all__ = ['dist', 'bleu4', 'respond_all', 'position_scores', 'judge_position', 
 # %% ../nbs/12_evaluation.ipynb #12_evaluat-03
 import json
 import math
-import random
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,10 @@ import torch
 
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
 from .causes import agreement, auc, with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, data_dir, detokenize, load_split, shipped, tokenize
+from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, load_split, shipped, tokenize
 from .decoding import DECODERS, GREEDY, Decoder, generate
 from .gates import GATES
-from .model import EmpatheticModel, write_json
+from .model import EmpatheticModel
 from .training import cause_scores, in_batches, validate
 
 # %% ../nbs/12_evaluation.ipynb #12_evaluat-05

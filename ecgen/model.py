@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .batches import PAD, SEP, SPECIALS, Batch, Vocab, encode_context, pad
+from .batches import PAD, SPECIALS, Batch, Vocab, encode_context
 from .corpus import EMOTIONS, EcgenError, detokenize, role, shipped, split_words
 from .decoding import Decoder, generate
 from .gates import GATES

@@ -13,7 +13,6 @@ __all__ = ['ROLES', 'SPELLING', 'NEAREST', 'SIGNS', 'ENDINGS', 'PLACES', 'json_o
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .batches import (CLS, PAD, SEP, BatchSampler, Batch, Example, Vocab, build_vocab, collate, cut, length_order,
+from .batches import (CLS, PAD, SEP, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order,
                            make_examples, read_vectors, real_token_share)
 from .causes import auc, with_causes
 from .corpus import EcgenError, data_dir, load_split, shipped

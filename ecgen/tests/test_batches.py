@@ -4,7 +4,6 @@
 
 import gzip
 import io
-import json
 import math
 import random
 import zipfile
@@ -51,6 +50,7 @@ def test_an_example_is_the_whole_prefix_of_a_listener_turn():
     one, two = make_examples([d], v)
     A, B, C = v.encode(['a', 'b', 'c'])
     assert one.src == [CLS, A, B, SEP] and one.tgt == [C] and one.cause == [1, 0, 0, 0]
+    assert make_examples([Dialogue('y', 'sad', '', ('a', ' '))], v) == []
     assert two.src == [CLS, A, B, SEP, C, SEP, B, SEP] and two.cause == [1, 0, 0, 0, 0, 0, 1, 1] and two.turn == 3
 
 

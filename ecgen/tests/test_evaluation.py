@@ -4,17 +4,15 @@
 
 import json
 import math
-import random
-from collections import Counter
 from pathlib import Path
 import numpy as np
 import torch
 from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
 from ecgen.causes import agreement, auc, with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, data_dir, detokenize, load_split, shipped, tokenize
+from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, load_split, shipped, tokenize
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
 from ecgen.gates import GATES
-from ecgen.model import EmpatheticModel, write_json
+from ecgen.model import EmpatheticModel
 from ecgen.training import cause_scores, in_batches, validate
 from ecgen.evaluation import *
 

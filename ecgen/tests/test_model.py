@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 import torch
 from torch import Tensor, nn
-from ecgen.batches import PAD, SEP, SPECIALS, Batch, Vocab, encode_context, pad
+from ecgen.batches import PAD, SPECIALS, Batch, Vocab, encode_context
 from ecgen.corpus import EMOTIONS, EcgenError, detokenize, role, shipped, split_words
 from ecgen.decoding import Decoder, generate
 from ecgen.gates import GATES

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import torch
 from torch import Tensor
-from ecgen.batches import CLS, PAD, SEP, BatchSampler, Batch, Example, Vocab, build_vocab, collate, cut, length_order, make_examples, read_vectors, real_token_share
+from ecgen.batches import CLS, PAD, SEP, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order, make_examples, read_vectors, real_token_share
 from ecgen.causes import auc, with_causes
 from ecgen.corpus import EcgenError, data_dir, load_split, shipped
 from ecgen.generator import generator_loss
