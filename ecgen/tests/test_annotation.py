@@ -4,20 +4,20 @@
 
 import gzip
 import json
+import math
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
-from ecgen.causes import agreement, auc
-from ecgen.corpus import Dialogue, EcgenError, tokenize
-from ecgen.detector import RULES, Detector, Target, bootstrap, dialogue_target, put_aside, rule_marks
+from ecgen.causes import agreement, auc, with_causes
+from ecgen.corpus import Dialogue, EcgenError, load_split, tokenize
+from ecgen.detector import RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector, load_detector, put_aside, reccon_splits, rule_marks, score_marks, train_detector
 from ecgen.annotation import *
 
-import pytest, tempfile
+import pytest, shutil, tempfile
 from unittest.mock import patch
-from ecgen.causes import with_causes
-from ecgen.corpus import load_split, shipped
+from ecgen.corpus import shipped
 
 
 def test_halves_are_by_the_hash():
@@ -44,7 +44,7 @@ def test_agreement_counts_candidates_and_whole_sets():
     assert r['auc'] == 1 and r['auc_by_distance']['-2'] == 1
 
 
-from ecgen.detector import DetectorConfig, train_detector, reccon_targets
+from ecgen.detector import reccon_targets
 from ecgen.readers import read_reccon
 from ecgen.tests.test_detector import toy_folder
 
@@ -86,3 +86,20 @@ def test_stopped_runs_go_on_and_nothing_is_overwritten():
         part.write_bytes(full)
         with pytest.raises(EcgenError, match='other dialogues'): annotate(few[1:], detector, f'{tmp}/b.jsonl', [.3], progress=False)
         assert part.read_bytes() == full
+
+
+def test_one_command_trains_measures_and_adapts():
+    with tempfile.TemporaryDirectory() as tmp:
+        data = Path(tmp)/'data'
+        for name in ('empatheticdialogues', 'recec'): shutil.copytree(shipped('sample')/name, data/name)
+        (data/'reccon').mkdir()
+        for name, source in (('train', 'train'), ('valid', 'valid'), ('test', 'valid')): shutil.copy(shipped('sample')/'reccon'/f'dailydialog_{source}.json', data/'reccon'/f'dailydialog_{name}.json')
+        config, labels = DetectorConfig('joint', toy_folder(f'{tmp}/toy'), epochs=1.), data/'recec/valid_with_cause.json'
+        res = build_detector(f'{tmp}/a', data, config, 1, labels=labels, progress=False)
+        assert 0 < res['reccon']['all']['distinct']['macro'] < 1 and set(res['reccon']['rules']) == set(RULES) and len(res['agreement']['thresholds']) == 4
+        odd = [d for d in load_split('valid', data) if not for_choosing(d.id)]
+        assert res['agreement']['detector']['dialogues'] == len(odd) == res['agreement']['facts']['dialogues']
+        assert load_detector(f'{tmp}/a').card['thresholds'] == res['agreement']['thresholds'] == json.loads(Path(f'{tmp}/a/results.json').read_text())['agreement']['thresholds']
+        build_detector(f'{tmp}/b', data, config, labels=labels, adapt=f'{tmp}/a', progress=False)
+        assert load_detector(f'{tmp}/b').card['targets'] == sum(for_choosing(d.id) for d in load_split('valid', data))
+        with pytest.raises(EcgenError, match='--labels'): build_detector(f'{tmp}/c', data, config, adapt=f'{tmp}/a', progress=False)

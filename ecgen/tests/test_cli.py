@@ -145,6 +145,20 @@ def test_vectors_need_a_reasonable_request():
     refused('no folder', 'vectors', '--out', '{tmp}/missing/v.txt')
 
 
+def test_detector_refuses_what_cannot_work():
+    small = '--data', shipped('sample'), '--out', '{tmp}/d'
+    refused('no form', 'detector', *small, '--form', 'triple', '--encoder', 'x')
+    refused('add --labels', 'detector', *small, '--adapt', '{tmp}/none', '--encoder', 'x')
+    refused('dailydialog_test.json', 'detector', *small, '--encoder', 'x')
+    assert not (Path(folder().name)/'d').exists()
+
+
+def test_annotate_refuses_what_cannot_work():
+    refused('no whole detector', 'annotate', '--data', shipped('sample'), '--detector', '{tmp}', '--out', '{tmp}/c.jsonl')
+    refused('no folder', 'annotate', '--data', shipped('sample'), '--out', '{tmp}/missing/c.jsonl')
+    assert run('annotate').exit_code == 2
+
+
 def test_settings_are_converted_or_refused():
     assert settings(['lr=1e-3', 'epochs=2', 'decay=True', 'precision=bfloat16']) == dict(lr=.001, epochs=2, decay=True, precision='bfloat16')
     assert type(settings(['lr=1'])['lr']) is float and settings([]) == {}

@@ -9,6 +9,7 @@ from collections import Counter
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha1
+from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
 import torch
