@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['rule_causes', 'parse_label', 'label_lines', 'read_causes', 'join_causes', 'with_causes', 'candidate_labels',
-           'agreement', 'auc', 'compare_sources']
+           'put_aside', 'for_choosing', 'agreement', 'auc', 'compare_sources']
 
 # %% ../nbs/01_causes.ipynb #01_causes-03
 import gzip
 import json
 import zlib
 from dataclasses import replace
+from hashlib import sha1
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,20 @@ def candidate_labels(
     return [int(i in d.causes) for i in range(d.last_speaker_turn + 1)]
 
 # %% ../nbs/01_causes.ipynb #01_causes-22
+def put_aside(
+    key:str,        # id of a conversation
+    parts:int=10,
+) -> bool:
+    "Whether a conversation is one of every so many, by the SHA-1 of its id"
+    return int(sha1(key.encode()).hexdigest(), 16) % parts == 0
+
+def for_choosing(
+    key:str,        # id of a conversation
+) -> bool:
+    "Whether choices may be made on a conversation: the half whose SHA-1 is even"
+    return put_aside(key, 2)
+
+# %% ../nbs/01_causes.ipynb #01_causes-26
 def agreement(
     pred,   # 0/1 for each item, any array
     gold,   # 0/1 for each item, same length
@@ -105,7 +120,7 @@ def agreement(
     return dict(precision=hit / max(p.sum(), 1), recall=hit / max(g.sum(), 1), f1=2 * hit / max(p.sum() + g.sum(), 1),
                 accuracy=acc, kappa=(acc - chance) / max(1 - chance, 1e-12))
 
-# %% ../nbs/01_causes.ipynb #01_causes-25
+# %% ../nbs/01_causes.ipynb #01_causes-29
 def auc(
     scores,     # a number for each item
     gold,       # 0/1 for each item
@@ -118,7 +133,7 @@ def auc(
     if not pos or not neg: return float('nan')
     return float((midrank[g].sum() - pos * (pos + 1) / 2) / (pos * neg))
 
-# %% ../nbs/01_causes.ipynb #01_causes-28
+# %% ../nbs/01_causes.ipynb #01_causes-32
 def compare_sources(
     pred:list[Dialogue],   # dialogues labelled by one source
     gold:list[Dialogue],   # the same dialogues labelled by another; unlabelled ones are left out

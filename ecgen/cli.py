@@ -256,7 +256,8 @@ def shown(
     rows |= {f'  {name}': pick(x['distinct']) for name, x in ({} if not r else dict(facts=r['facts']) | r['rules']).items()}
     if not a: return rows
     one = lambda x: f'{x["f1"]:.3f} / {x["kappa"]:.3f}'
-    return rows | {"authors' labels, F1 / kappa": one(a['detector'])} | {f'  {name}': one(x) for name, x in (dict(facts=a['facts']) | a['rules']).items()}
+    count = max((k for k in a if k.isdigit()), key=int)
+    return rows | {"authors' labels, F1 / kappa": one(a[count]), '  the first network alone': one(a['1'])} | {f'  {name}': one(x) for name, x in (dict(facts=a['facts']) | a['rules']).items()}
 
 # %% ../nbs/17_cli.ipynb #17_cli-59
 @app.command(epilog=example('detector --data DATA --labels DATA/recec/valid_with_cause.json --out runs/reccon'))

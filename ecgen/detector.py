@@ -7,8 +7,8 @@ __all__ = ['RECCON_EMOTIONS', 'AS_RECCON', 'RULES', 'N_FACTS', 'READ', 'NETWORK'
            'rule_marks', 'pair_f1', 'published_weights', 'facts', 'FactModel', 'fit_facts', 'DetectorConfig',
            'default_encoder', 'shorten', 'Reading', 'read_jointly', 'read_pairwise', 'collate', 'cause_loss',
            'JointNetwork', 'PairNetwork', 'batched', 'optimizer_for', 'train_network', 'Detector', 'new_network',
-           'load_detector', 'check_folder', 'train_detector', 'put_aside', 'reccon_splits', 'best_threshold',
-           'bootstrap', 'score_marks', 'judge_detector']
+           'load_detector', 'check_folder', 'train_detector', 'reccon_splits', 'best_threshold', 'bootstrap',
+           'score_marks', 'judge_detector']
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-03
 import json
@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .causes import auc
+from .causes import auc, put_aside
 from .corpus import Dialogue, EcgenError, data_dir, role
 from .encoders import first_line, load_encoder
 from .readers import Annotated, read_reccon
@@ -480,14 +480,6 @@ def train_detector(
     return load_detector(out)
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-73
-def put_aside(
-    key:str,        # id of a conversation
-    parts:int=10,
-) -> bool:
-    "Whether a conversation is one of every so many, chosen by the hash of its id and so the same for everyone"
-    return int(sha1(key.encode()).hexdigest(), 16) % parts == 0
-
-# %% ../nbs/01a_detector.ipynb #01a_detector-74
 def reccon_splits(
     data:str|Path|None=None,             # data folder with `reccon/`
     share:float=1.,                      # train on this share of the training targets
@@ -499,7 +491,7 @@ def reccon_splits(
     chosen = sorted(np.random.default_rng(seed).permutation(len(some))[:round(share * len(some))])
     return dict(train=[some[i] for i in chosen], tune=[t for t in train if put_aside(t.id)] + valid, test=test)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-75
+# %% ../nbs/01a_detector.ipynb #01a_detector-74
 def best_threshold(
     scores,          # a number for each pair
     gold,            # 0/1 for each pair
@@ -509,7 +501,7 @@ def best_threshold(
     tries = np.quantile(scores, np.linspace(.01, .99, 99))
     return float(max(tries, key=lambda t: measure(np.asarray(scores) > t, gold)))
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-77
+# %% ../nbs/01a_detector.ipynb #01a_detector-76
 def bootstrap(
     measure,                  # of an array of pair indices; any number
     sizes:list[int],          # pairs of each group that is drawn as a whole
@@ -521,7 +513,7 @@ def bootstrap(
     values = [measure(np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])) for _ in range(times)]
     return tuple(float(x) for x in np.percentile(values, (2.5, 97.5)))
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-78
+# %% ../nbs/01a_detector.ipynb #01a_detector-77
 def score_marks(
     targets:list[Target],   # labelled
     marks:np.ndarray,       # 0/1 for every candidate of all targets
@@ -532,7 +524,7 @@ def score_marks(
     low, high = bootstrap(lambda i: pair_f1(marks[i], gold[i])['pos'], [len(t.utterances) for t in targets])
     return dict(distinct=pair_f1(marks, gold), interval=[low, high], published=pair_f1(marks, gold, w), pairs=len(gold), rows=int(w.sum()))
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-81
+# %% ../nbs/01a_detector.ipynb #01a_detector-80
 def judge_detector(
     detector:Detector,
     splits:dict[str, list[Target]],   # from `reccon_splits`

@@ -10,19 +10,14 @@ from dataclasses import replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
-from ecgen.causes import agreement, auc, with_causes
+from ecgen.causes import agreement, auc, for_choosing, with_causes
 from ecgen.corpus import Dialogue, EcgenError, load_split, tokenize
-from ecgen.detector import RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector, load_detector, put_aside, reccon_splits, rule_marks, score_marks, train_detector
+from ecgen.detector import RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector, load_detector, reccon_splits, rule_marks, score_marks, train_detector
 from ecgen.annotation import *
 
 import pytest, shutil, tempfile
 from unittest.mock import patch
 from ecgen.corpus import shipped
-
-
-def test_halves_are_by_the_hash():
-    assert [for_choosing(k) for k in 'abcdef'] == [int(sha1(k.encode()).hexdigest(), 16) % 2 == 0 for k in 'abcdef']
-    assert not all(map(for_choosing, keys)) if 'keys' in globals() else True
 
 
 def test_marks_exceed_the_threshold_of_their_distance():
@@ -41,7 +36,7 @@ def test_agreement_counts_candidates_and_whole_sets():
     ts = [Target(str(i), 'fear', ('x',) * 3, ('A', 'B', 'A'), c) for i, c in enumerate([(2,), (0, 2)])]
     r = compare_marks(ts, [0, 0, 1, 0, 0, 1], [np.array([.1, .2, .9]), np.array([.3, .2, .9])])
     assert r['exact'] == .5 and r['precision'] == 1 and r['recall'] == 2/3 and r['rates'] == {'0': [1, 1], '-1': [0, 0], '-2': [0, .5]}
-    assert r['auc'] == 1 and r['auc_by_distance']['-2'] == 1
+    assert r['auc'] == 1 and r['auc_by_distance']['-2'] == 1 and r['opening_of_three'] == dict(candidates=2, rates=[0, .5], auc=1)
 
 
 from ecgen.detector import reccon_targets
@@ -96,10 +91,10 @@ def test_one_command_trains_measures_and_adapts():
         for name, source in (('train', 'train'), ('valid', 'valid'), ('test', 'valid')): shutil.copy(shipped('sample')/'reccon'/f'dailydialog_{source}.json', data/'reccon'/f'dailydialog_{name}.json')
         config, labels = DetectorConfig('joint', toy_folder(f'{tmp}/toy'), epochs=1.), data/'recec/valid_with_cause.json'
         res = build_detector(f'{tmp}/a', data, config, 1, labels=labels, progress=False)
-        assert 0 < res['reccon']['all']['distinct']['macro'] < 1 and set(res['reccon']['rules']) == set(RULES) and len(res['agreement']['thresholds']) == 4
+        assert 0 < res['reccon']['all']['distinct']['macro'] < 1 and set(res['reccon']['rules']) == set(RULES) and len(res['agreement']['1']['thresholds']) == 4
         odd = [d for d in load_split('valid', data) if not for_choosing(d.id)]
-        assert res['agreement']['detector']['dialogues'] == len(odd) == res['agreement']['facts']['dialogues']
-        assert load_detector(f'{tmp}/a').card['thresholds'] == res['agreement']['thresholds'] == json.loads(Path(f'{tmp}/a/results.json').read_text())['agreement']['thresholds']
+        assert res['agreement']['1']['dialogues'] == len(odd) == res['agreement']['facts']['dialogues']
+        assert own_thresholds(load_detector(f'{tmp}/a')) == res['agreement']['1']['thresholds'] == json.loads(Path(f'{tmp}/a/results.json').read_text())['agreement']['1']['thresholds']
         build_detector(f'{tmp}/b', data, config, labels=labels, adapt=f'{tmp}/a', progress=False)
         assert load_detector(f'{tmp}/b').card['targets'] == sum(for_choosing(d.id) for d in load_split('valid', data))
         with pytest.raises(EcgenError, match='--labels'): build_detector(f'{tmp}/c', data, config, adapt=f'{tmp}/a', progress=False)

@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from dataclasses import replace
+from hashlib import sha1
 from pathlib import Path
 import numpy as np
 from ecgen.corpus import Dialogue, EcgenError, load_split, numbered, read_lines, role, shipped
@@ -41,6 +42,12 @@ def test_bad_label_files_are_refused():
             with pytest.raises(EcgenError, match='unpacked'): with_causes(few, gz)
         path.write_text('\n'.join('{"conv_id": "%s", "emotion_cause": [99]}' % d.id for d in few))
         with pytest.raises(EcgenError, match='no utterance 99'): with_causes(few, path)
+
+
+def test_halves_are_by_the_hash():
+    keys = [f'hit:{i}_conv:{2 * i}' for i in range(1000)]
+    assert [for_choosing(k) for k in 'abcdef'] == [True, True, True, True, False, False]
+    assert 450 < sum(map(for_choosing, keys)) < 550 and 70 < sum(map(put_aside, keys)) < 130
 
 
 def test_agreement_matches_counting_by_hand():

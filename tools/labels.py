@@ -1,0 +1,69 @@
+"""Keep what detectors of emotion causes measured and marked: `python tools/labels.py --reccon RUN --adapted RUN [--pair RUN]`.
+
+RUN is a folder that `ecgen detector` wrote. Their figures go to data/results/detector_*.json; data/labels/README.md says what the
+labels beside it are (`ecgen annotate --no-text` wrote those) and how good. No text of any corpus is kept.
+"""
+import argparse, gzip, json, os, platform
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LABELS, RESULTS = ROOT/'data'/'labels', ROOT/'data'/'results'
+
+CARD = """# Cause labels of EmpatheticDialogues
+
+<!-- Written by tools/labels.py. -->
+
+Which utterances hold the cause of the speaker's emotion, for every dialogue of the training and the validation split, as
+`conv_id`, 0-based indices and the probability of each utterance up to the last speaker turn. There is no text in these files:
+join them with your own copy of the corpus (`ecgen download ed`, then `ecgen train --causes adapted`). `sample_*` are the labels of
+the sample dialogues that come with this package.
+
+| folder | how it was made | F1 | kappa | exact set |
+|---|---|---|---|---|
+{rows}
+
+The figures are agreement with the labels that the authors of the paper published for the validation split, on the {n} dialogues
+whose id has an odd SHA-1; thresholds were chosen on, and `adapted` was trained on, the even ones. So **cause figures of any model
+trained on `adapted` may be given on the odd dialogues only**. The authors' labels came from a detector too: agreement with them
+says how near these labels are to theirs, not how right they are.
+
+Detector: {detector}. Made with `ecgen detector` and `ecgen annotate`; notebooks 01a_detector and 01b_annotation tell how.
+Licence of the labels: CC BY-NC 4.0, as the corpus that they belong to.
+"""
+HOW = dict(reccon='trained on RECCON; nothing learnt from the authors\' labels but four thresholds', adapted='the same, then trained on the authors\' labels of the even dialogues')
+
+
+def read(path): return json.loads(Path(path).read_text(encoding='utf-8'))
+
+
+def provenance(run):
+    "What is needed to make a detector again"
+    card = read(Path(run)/'detector.json')
+    versions = {p: version(p) for p in ('torch', 'transformers', 'numpy')} | dict(python=platform.python_version())
+    return {k: card[k] for k in ('config', 'targets', 'data', 'start', 'seeds', 'thresholds') if k in card} | dict(versions=versions, hardware=f'{os.cpu_count()} CPU cores')
+
+
+def keep(name, what):
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS/f'{name}.json').write_text(json.dumps(what, indent=1) + '\n', encoding='utf-8')
+    print(f'data/results/{name}.json')
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    for name in ('reccon', 'adapted', 'pair'): a.add_argument(f'--{name}', metavar='RUN', help='folder that `ecgen detector` wrote')
+    runs = {k: v for k, v in vars(a.parse_args()).items() if v}
+    for name, run in runs.items(): keep(f'detector_{name}', read(Path(run)/'results.json') | dict(made=provenance(run)))
+    found = {n: read(RESULTS/f'detector_{n}.json') for n in HOW if (RESULTS/f'detector_{n}.json').exists()}
+    rows = [f'| {n} | {HOW[n]} | {r["agreement"]["detector"]["f1"]:.3f} | {r["agreement"]["detector"]["kappa"]:.3f} | {r["agreement"]["detector"]["exact"]:.3f} |' for n, r in found.items()]
+    rules = next(iter(found.values()))['agreement']['rules']
+    rows += [f'| (no file) | rule: {n} | {r["f1"]:.3f} | {r["kappa"]:.3f} | {r["exact"]:.3f} |' for n, r in rules.items()]
+    some = next(iter(found.values()))
+    detector = f'{len(some["made"]["seeds"])} networks on {some["made"]["config"]["encoder"]}, {some["made"]["config"]["form"]} form, and models of place and length'
+    LABELS.mkdir(exist_ok=True)
+    (LABELS/'README.md').write_text(CARD.format(rows='\n'.join(rows), n=f'{some["agreement"]["detector"]["dialogues"]:,}', detector=detector), encoding='utf-8')
+    for f in sorted(LABELS.glob('*/*.jsonl.gz')): print(f.relative_to(ROOT), f'{len(gzip.decompress(f.read_bytes()).splitlines()):,} dialogues, {f.stat().st_size / 1e6:.2f} MB')
+
+
+if __name__ == '__main__': main()
