@@ -7,7 +7,7 @@ __all__ = ['RANGES', 'TrainingConfig', 'rate', 'multitask_loss', 'cause_scores',
            'optimiser', 'save_state', 'load_state', 'train_step', 'train_epoch', 'finish_epoch', 'fit', 'prepare_model',
            'label_source', 'find_device', 'check_run', 'fingerprint', 'train']
 
-# %% ../nbs/10_training.ipynb #10_trainin-03
+# %% ../nbs/10_training.ipynb #10_training-03
 import hashlib
 import json
 import math
@@ -27,11 +27,11 @@ from .generator import generator_loss
 from .model import EmpatheticModel, ModelConfig, Output, preset, read_json, save_pretrained, write_json, write_tensors
 from .reasoner import reasoner_loss, set_vectors
 
-# %% ../nbs/10_training.ipynb #10_trainin-05
+# %% ../nbs/10_training.ipynb #10_training-05
 RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(1, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), joint_reasoner_lr=(0, 10), warmup=(0, 1e9),
               smoothing=(0, .99), clip=(1e-9, 1e9), min_count=(1, 1e9), vector_std=(0, 1e3), seed=(0, 2**63 - 1))
 
-# %% ../nbs/10_training.ipynb #10_trainin-06
+# %% ../nbs/10_training.ipynb #10_training-06
 @dataclass
 class TrainingConfig:
     "How to train; Adam, its rate and the token budget are the paper's (Appendix A), betas, eps and smoothing the released code's"
@@ -57,7 +57,7 @@ class TrainingConfig:
         for name, known in (('precision', ('float32', 'bfloat16')), ('keep', ('best', 'last'))):
             if getattr(self, name) not in known: raise EcgenError(f'The setting {name} is {getattr(self, name)!r}; it can be: {", ".join(known)}.')
 
-# %% ../nbs/10_training.ipynb #10_trainin-09
+# %% ../nbs/10_training.ipynb #10_training-09
 def rate(
     step:int,               # steps done in this stage
     total:int,              # steps this stage would have if it is not stopped early
@@ -67,7 +67,7 @@ def rate(
     if step < cfg.warmup: return (step + 1) / cfg.warmup
     return (1 + math.cos(math.pi * step / total)) / 2 if cfg.decay else 1.
 
-# %% ../nbs/10_training.ipynb #10_trainin-13
+# %% ../nbs/10_training.ipynb #10_training-13
 def multitask_loss(
     model:EmpatheticModel,   # in training mode
     batch:Batch,             # examples
@@ -81,7 +81,7 @@ def multitask_loss(
     if joint: parts['words'] = generator_loss(model.generator, out.states, batch, smoothing)
     return parts | dict(loss=sum(parts.values()))
 
-# %% ../nbs/10_training.ipynb #10_trainin-18
+# %% ../nbs/10_training.ipynb #10_training-18
 def cause_scores(
     out,                        # the model's `Reasoning`
     batch:Batch,                # with cause labels
@@ -90,7 +90,7 @@ def cause_scores(
     keep = (batch.src != PAD) & (batch.src != CLS) & (batch.src != SEP) & (batch.cause >= 0)
     return out.cause.softmax(-1)[..., 1][keep], batch.cause[keep]
 
-# %% ../nbs/10_training.ipynb #10_trainin-19
+# %% ../nbs/10_training.ipynb #10_training-19
 def in_batches(
     examples:list[Example],     # any
     budget:int=16384,           # positions in a batch
@@ -98,7 +98,7 @@ def in_batches(
     "All examples once, in batches of similar length, always the same"
     return cut(examples, length_order(examples, random.Random(0), blur=0), budget)
 
-# %% ../nbs/10_training.ipynb #10_trainin-20
+# %% ../nbs/10_training.ipynb #10_training-20
 @torch.inference_mode()
 def measure(model:EmpatheticModel, batch:Batch, joint:bool) -> tuple[dict, tuple]:
     "Of one batch: each loss as (mean, how many items), hits as (share, how many); and the cause scores with their labels"
@@ -109,7 +109,7 @@ def measure(model:EmpatheticModel, batch:Batch, joint:bool) -> tuple[dict, tuple
     if joint: parts['words'] = generator_loss(model.generator, out.states, batch), (batch.tgt_out != PAD).sum()
     return {k: (float(v), int(n)) for k, (v, n) in parts.items()}, cause_scores(out.reasoning, batch)
 
-# %% ../nbs/10_training.ipynb #10_trainin-21
+# %% ../nbs/10_training.ipynb #10_training-21
 def validate(
     model:EmpatheticModel,      # any
     examples:list[Example],     # of the validation split
@@ -124,7 +124,7 @@ def validate(
     res = dict(emotion_accuracy=accuracy, cause_auc=area, loss=sum(mean.values()), **mean)
     return res | (dict(perplexity=math.exp(mean['words'])) if joint else {})
 
-# %% ../nbs/10_training.ipynb #10_trainin-25
+# %% ../nbs/10_training.ipynb #10_training-25
 @dataclass
 class Progress:
     "How a run has gone so far"
@@ -135,7 +135,7 @@ class Progress:
     stale: int = 0                # epochs since then
     seconds: float = 0.           # training time of the whole run so far
 
-# %% ../nbs/10_training.ipynb #10_trainin-26
+# %% ../nbs/10_training.ipynb #10_training-26
 def optimiser(
     model:EmpatheticModel,    # whose parameters
     cfg:TrainingConfig,       # rates
@@ -147,7 +147,7 @@ def optimiser(
     for g in groups: g['base'] = g['lr']
     return torch.optim.Adam(groups, betas=(.9, .997), eps=1e-9)
 
-# %% ../nbs/10_training.ipynb #10_trainin-28
+# %% ../nbs/10_training.ipynb #10_training-28
 def save_state(folder:Path, model, adam, sampler:BatchSampler, progress:Progress):
     "Write the state of a run: tensors first, then the JSON that makes them count"
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def save_state(folder:Path, model, adam, sampler:BatchSampler, progress:Progress
     for old in folder.glob('state-*.safetensors'):
         if old.name != name: old.unlink()
 
-# %% ../nbs/10_training.ipynb #10_trainin-29
+# %% ../nbs/10_training.ipynb #10_training-29
 def load_state(folder:Path, model, cfg:TrainingConfig, sampler:BatchSampler) -> tuple[Progress, torch.optim.Adam]:
     "The inverse of `save_state`; a fresh start if the folder has no state"
     from safetensors.torch import load_file
@@ -173,7 +173,7 @@ def load_state(folder:Path, model, cfg:TrainingConfig, sampler:BatchSampler) -> 
     torch.set_rng_state(tensors['rng'])
     return progress, adam
 
-# %% ../nbs/10_training.ipynb #10_trainin-31
+# %% ../nbs/10_training.ipynb #10_training-31
 def train_step(model, adam, batch:Batch, cfg:TrainingConfig, joint:bool, factor:float) -> dict[str, float]:
     "One update; returns the losses"
     for g in adam.param_groups: g['lr'] = g['base'] * factor
@@ -186,7 +186,7 @@ def train_step(model, adam, batch:Batch, cfg:TrainingConfig, joint:bool, factor:
     adam.step()
     return {k: v.item() for k, v in parts.items()}
 
-# %% ../nbs/10_training.ipynb #10_trainin-32
+# %% ../nbs/10_training.ipynb #10_training-32
 def train_epoch(model, adam, sampler:BatchSampler, progress:Progress, cfg:TrainingConfig, save, every:float=300.) -> dict:
     "The rest of the sampler's epoch, with a progress bar; calls `save()` every `every` seconds; returns mean losses and examples/s"
     from tqdm.auto import tqdm
@@ -203,7 +203,7 @@ def train_epoch(model, adam, sampler:BatchSampler, progress:Progress, cfg:Traini
             if now - saved > every: save(); saved = now
     return {f'train_{k}': v / i for k, v in sums.items()} | dict(examples_per_s=rows / (time.time() - start))
 
-# %% ../nbs/10_training.ipynb #10_trainin-34
+# %% ../nbs/10_training.ipynb #10_training-34
 def finish_epoch(out:Path, model, progress:Progress, cfg:TrainingConfig, valid:list[Example], measured:dict) -> bool:
     "Validate, log, keep the best; True if the stage is over"
     v = validate(model, valid, joint=progress.stage == 'joint')
@@ -217,7 +217,7 @@ def finish_epoch(out:Path, model, progress:Progress, cfg:TrainingConfig, valid:l
         save_pretrained(model, out/('best' if progress.stage == 'joint' else 'reasoner'))
     return progress.stale >= cfg.patience or progress.epoch >= (cfg.epochs if progress.stage == 'joint' else cfg.pretrain_epochs)
 
-# %% ../nbs/10_training.ipynb #10_trainin-35
+# %% ../nbs/10_training.ipynb #10_training-35
 def fit(
     model:EmpatheticModel,     # to be trained, in place
     train:list[Example],       # with cause labels
@@ -242,7 +242,7 @@ def fit(
         save()
     return model.eval()
 
-# %% ../nbs/10_training.ipynb #10_trainin-37
+# %% ../nbs/10_training.ipynb #10_training-37
 def prepare_model(
     dialogues:list,               # labelled, of the training split
     name:str,                     # of the preset
@@ -259,17 +259,18 @@ def prepare_model(
         set_vectors(model.generator.words, table, model.cfg.generator.dim ** -.5)
     return model
 
-# %% ../nbs/10_training.ipynb #10_trainin-38
+# %% ../nbs/10_training.ipynb #10_training-38
 def label_source(
-    causes:str|Path,     # 'rule', 'own', 'file', or a path in which {split} stands for train or valid
+    causes:str|Path,     # 'rule', 'own', 'file', 'reccon', 'adapted', or a path in which {split} stands for train or valid
     split:str,           # 'train' or 'valid'
     data:Path,           # data folder
 ) -> str:                # what `with_causes` takes
-    "Where a split's cause labels come from: 'file' is DATA/recec/SPLIT_with_cause.json"
+    "Where a split's cause labels come from: 'file' is DATA/recec/SPLIT_with_cause.json, 'reccon' and 'adapted' are shipped"
     if str(causes) == 'file': return str(data/'recec'/f'{split}_with_cause.json')
+    if str(causes) in ('reccon', 'adapted'): return str(shipped('labels')/str(causes)/f'{split}.jsonl.gz')
     return str(causes).replace('{split}', split)
 
-# %% ../nbs/10_training.ipynb #10_trainin-39
+# %% ../nbs/10_training.ipynb #10_training-39
 def find_device(
     name:str='auto',    # 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', ...
 ) -> torch.device:      # 'auto' is a GPU if there is one
@@ -278,7 +279,7 @@ def find_device(
     try: return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError): raise EcgenError(f'There is no device {name!r} here: leave --device out, or say cpu.') from None
 
-# %% ../nbs/10_training.ipynb #10_trainin-40
+# %% ../nbs/10_training.ipynb #10_training-40
 def check_run(
     out:Path,       # the run's folder, which need not exist
     run:dict,       # what the run is
@@ -287,12 +288,12 @@ def check_run(
     if out.exists() and any(out.iterdir()) and not (out/'run.json').exists(): raise EcgenError(f'{out} has files that are not of a run: choose an empty folder for --out.')
     if (out/'run.json').exists() and read_json(out/'run.json') != run: raise EcgenError(f'{out} holds a run with other settings or data: choose another folder for --out.')
 
-# %% ../nbs/10_training.ipynb #10_trainin-41
+# %% ../nbs/10_training.ipynb #10_training-41
 def fingerprint(splits:list) -> str:
     "A short hash of all texts and labels, so that a run goes on only with the data it began with"
     return hashlib.sha256(repr([(d.id, d.emotion, d.utterances, d.causes) for s in splits for d in s]).encode()).hexdigest()[:16]
 
-# %% ../nbs/10_training.ipynb #10_trainin-42
+# %% ../nbs/10_training.ipynb #10_training-42
 def train(
     name:str='default',           # preset
     data:str|Path|None=None,      # data folder, see `data_dir`
