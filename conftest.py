@@ -4,7 +4,7 @@ A notebook runs as nbdev_test runs it: in its own folder and process, without ce
 `tst_flags` (slow, cuda), and not at all if its front matter says `skip_exec: true`. Tests on real data look for it in the
 folder ECGEN_DATA; where that is not set, a folder shared/data beside the checkout is taken.
 """
-import functools, os, re, subprocess, sys
+import functools, os, re, subprocess, sys, tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent
 DATA = ROOT.parent/'shared'/'data'
 if 'ECGEN_DATA' not in os.environ and DATA.is_dir(): os.environ['ECGEN_DATA'] = str(DATA)
+os.environ.setdefault('ECGEN_CACHE', tempfile.mkdtemp(prefix='ecgen-tests-'))  # tests leave the user's own cache alone
 STEADY = {'TQDM_DISABLE': '1', 'CI': 'true'}  # no progress bars; hypothesis, when it sees CI, has no deadline and no random seed
 
 RUN = """

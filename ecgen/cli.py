@@ -16,13 +16,14 @@ import os
 import shlex
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
-from .corpus import EcgenError, data_dir, listener_turns, load_split
+from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, listener_turns, load_split
 
 # %% ../nbs/17_cli.ipynb #17_cli-05
 def tell(
@@ -35,6 +36,8 @@ def tell(
 class Commands(TyperGroup):
     "All commands; turns what the user can mend into one sentence and exit code 2"
     def invoke(self, ctx):
+        warnings.showwarning = lambda message, category, *args: tell(str(message)) if issubclass(category, EcgenWarning) else None    # those of libraries are not for users
+        warnings.simplefilter('always', EcgenWarning)
         try: return super().invoke(ctx)
         except EcgenError as e: tell(str(e))
         except BrokenPipeError: raise                      # `ecgen ... | head`, see `main`
@@ -78,7 +81,7 @@ def positive(
 # %% ../nbs/17_cli.ipynb #17_cli-11
 Turns = Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]
 ModelFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
-DataFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on); else ECGEN_DATA, or the sample that is shipped.')]
+DataFolder = Annotated[Path|None, typer.Option(metavar='PATH', show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on), or a file with dialogues of your own, such as my.jsonl; else ECGEN_DATA, or the sample that is shipped.')]
 GateName = Annotated[str, typer.Option(metavar='soft|hard|open', show_default=False, help='How cause probabilities open words for the response; open = all words, whatever the cause.')]
 DecoderName = Annotated[str, typer.Option('--decoder', metavar='topk|greedy', help='Draw among the 3 most probable words, or always take the first.')]
 Seed = Annotated[int, typer.Option(metavar='N', min=0, max=2**32 - 1, help='The same seed gives the same response.')]
@@ -343,7 +346,9 @@ def report(
     card = EmpatheticModel.from_pretrained(out).card
     v = card.get('validation', {})
     print(f'The model is in {out/"best"}.')
-    print('On validation: ' + ', '.join(f'{k.replace("_", " ")} {v[k]:.3g}' for k in FIGURES if k in v) + f' (causes against "{card["causes"]}" labels)')
+    labelled = v.get('cause_auc') == v.get('cause_auc')       # NaN where no validation dialogue has causes
+    print('On validation: ' + ', '.join(f'{k.replace("_", " ")} {v[k]:.3g}' for k in FIGURES if k in v and v[k] == v[k])
+          + (f' (causes against "{card["causes"]}" labels)' if labelled else '; it has no cause labels'))
     print(f'Try it: ecgen respond --model {shlex.quote(str(out))} "I lost my keys again."')
 
 # %% ../nbs/17_cli.ipynb #17_cli-70
@@ -454,12 +459,13 @@ def split_facts(
     data:Path|None,     # as for `data_facts`
 ) -> str:               # counts, or what is wrong
     "One split in a line"
-    try: dialogues = load_split(split, data)
+    try: dialogues = load_split(split, data, met := Report())
     except EcgenError as e: return str(e)
-    labels = data_dir(data)/'recec'/f'{split}_with_cause.json'
+    labels, own = data_dir(data)/'recec'/f'{split}_with_cause.json', sum(d.causes is not None for d in dialogues)
     try: n = sum(bool(line.strip()) for line in labels.open('rb'))
     except OSError: n = 0
-    return f'{len(dialogues)} dialogues, {listener_turns(dialogues)} listener turns, {f"cause labels of {n}" if n else "no cause labels"}'
+    causes = f'causes of their own in {own}' if own else f'cause labels of {n}' if n else 'no cause labels'
+    return f'{len(dialogues)} dialogues, {listener_turns(dialogues)} listener turns, {causes}' + str(met).partition('utterances')[2]
 
 # %% ../nbs/17_cli.ipynb #17_cli-92
 def data_facts(
@@ -467,9 +473,10 @@ def data_facts(
 ) -> dict:              # for each split what was found
     "The data in a few lines; where there are none, what to do"
     named, folder = data or os.environ.get('ECGEN_DATA'), data_dir(data)
+    if not folder.exists(): raise EcgenError(f'There is no {named}: name a data folder, or a file with dialogues, or leave --data and ECGEN_DATA out.')
     res = dict(data=str(named) if named else 'the shipped sample; --data or ECGEN_DATA names another folder')
     for split in ('train', 'valid', 'test'):
-        if split != 'test' or (folder/'empatheticdialogues/test.csv').exists(): res[split] = split_facts(split, data)
+        if split != 'test' or (folder/'empatheticdialogues/test.csv').exists() or (folder/'test.jsonl').exists(): res[split] = split_facts(split, data)
     others = [d for d in (sorted(folder.iterdir()) if folder.is_dir() else []) if d.is_dir() and d.name not in ('empatheticdialogues', 'recec')]
     counts = [f'{d.name} ({len(list(d.iterdir()))})' for d in others[:12] if os.access(d, os.R_OK)]
     return res | ({'other folders': ', '.join(counts) + ' files'} if counts else {})
@@ -477,29 +484,34 @@ def data_facts(
 # %% ../nbs/17_cli.ipynb #17_cli-93
 def next_step(
     model:dict,         # from `model_facts`
-    data:Path|None,     # as for `data_facts`
+    found:dict,         # from `data_facts`
+    named:str,          # the data folder or file, '' = the sample
 ) -> str:               # a command and what it does
     "What one might do now"
-    found = (data_dir(data)/'empatheticdialogues/train.csv').is_file()
+    bad = [f'{k} ({v})' for k, v in found.items() if k in ('train', 'valid') and not v[:1].isdigit()]
     if 'size' not in model: return '`ecgen train --preset tiny --data data/sample --out runs/tiny` makes a model in under a minute'
-    if not found: return 'put the corpus into the data folder as the README says ("Train it on real data"), or leave --data and ECGEN_DATA out'
-    if data or os.environ.get('ECGEN_DATA'): return '`ecgen evaluate --limit 200` measures the model on your data, `ecgen chat` talks with it'
+    if bad and not Path(named).is_dir(): return f'mend {named}: {bad[0]}'
+    if bad: return 'put the corpus into the data folder as the README says ("Train it on real data"), or leave --data and ECGEN_DATA out'
+    own = ' --causes own' if 'causes of their own' in found.get('train', '') else ''
+    if named: return f'`ecgen train --data {shlex.quote(named)}{own} --out runs/mine` trains on it, `ecgen evaluate --data {shlex.quote(named)} --limit 200` measures the model on it'
     return '`ecgen chat` talks with the model; for real data see "Train it on real data" in the README'
 
 # %% ../nbs/17_cli.ipynb #17_cli-94
 @app.command(epilog=example('info --preset paper'))
-def info(model:ModelFolder=None, data:DataFolder=None, preset:Annotated[str|None, typer.Option(metavar='NAME', show_default=False, help='Print the values of a preset as JSON instead.')]=None):
+def info(model:ModelFolder=None, data:DataFolder=None, preset:Annotated[str|None, typer.Option(metavar='NAME', show_default=False, help='Print the values of a preset as JSON instead.')]=None,
+         emotions:Annotated[bool, typer.Option('--emotions', help='Print the 32 emotions instead.')]=False):
     """Show versions, extras, model, data, presets, and what to do next.
 
     A preset is a set of values for the sizes of a model and for its training; --preset prints it.
     """
+    if emotions: return print('\n'.join(EMOTIONS))
     from ecgen.model import PRESETS
     if preset is not None: return print(json.dumps(PRESETS[known('preset', preset, PRESETS)], indent=1))
-    about = model_facts(model)
-    parts = [system_facts(), extra_facts(), about, data_facts(data), dict(presets=', '.join(PRESETS)), dict(next=next_step(about, data))]
+    found, about = data_facts(data), model_facts(model)
+    parts = [system_facts(), extra_facts(), about, found, dict(presets=', '.join(PRESETS)), dict(next=next_step(about, found, str(data or os.environ.get('ECGEN_DATA') or '')))]
     print('\n\n'.join(map(table, parts)))
 
-# %% ../nbs/17_cli.ipynb #17_cli-99
+# %% ../nbs/17_cli.ipynb #17_cli-102
 def main():
     "The `ecgen` command"
     for stream in (sys.stdout, sys.stderr): stream.reconfigure(errors='replace')
@@ -510,5 +522,5 @@ def main():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())     # for the interpreter's own last flush
         sys.exit(1)
 
-# %% ../nbs/17_cli.ipynb #17_cli-100
+# %% ../nbs/17_cli.ipynb #17_cli-103
 if __name__ == '__main__' and '__file__' in globals(): main()     # python -m ecgen.cli, but not in the notebook

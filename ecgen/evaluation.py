@@ -6,23 +6,24 @@
 __all__ = ['dist', 'bleu4', 'respond_all', 'position_scores', 'judge_position', 'judge_causes', 'load_gold', 'record',
            'reference_tokens', 'evaluate']
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-03
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-03
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
-from .causes import agreement, auc, with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, load_split, shipped, tokenize
+from .causes import agreement, auc, for_choosing, with_causes
+from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, shipped, tokenize
 from .decoding import DECODERS, GREEDY, Decoder, generate
 from .gates import GATES
 from .model import EmpatheticModel
 from .training import cause_scores, in_batches, validate
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-05
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-05
 def dist(
     responses:list[list[str]],   # tokens of each response
     n:int,                       # length of the n-grams
@@ -31,7 +32,7 @@ def dist(
     grams = [tuple(r[i:i + n]) for r in responses for i in range(len(r) - n + 1)]
     return len(set(grams)) / max(len(grams), 1)
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-09
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-09
 def bleu4(
     responses:list[list[str]],    # tokens of each response
     references:list[list[str]],   # tokens of what the person said
@@ -44,7 +45,7 @@ def bleu4(
         score = 100 * corpus_bleu([[r] for r in references], responses)
     return score if score > 1e-50 else 0.
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-13
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-13
 @torch.inference_mode()
 def respond_all(
     model:EmpatheticModel,          # in evaluation mode
@@ -65,7 +66,7 @@ def respond_all(
             bar.update(len(rows))
     return res
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-15
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-15
 def position_scores(
     e,                   # an example
 ) -> np.ndarray:         # for each token of `src`: 1 in the last turn, 1/2 in the speaker turn before, 1/3 ..., 0 for listener turns
@@ -74,7 +75,7 @@ def position_scores(
     turns_left = (src == SEP)[::-1].cumsum()[::-1] - 1      # turns that end after this one
     return np.where(turns_left % 2 == 0, 1 / (1 + turns_left // 2), 0.)
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-17
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-17
 def judge_position(
     examples:list,     # with cause labels
 ) -> dict:             # cause_auc_position, cause_f1_position
@@ -83,7 +84,7 @@ def judge_position(
     scores, gold = (np.array(x) for x in zip(*pairs))
     return dict(cause_auc_position=auc(scores, gold), cause_f1_position=float(agreement(scores >= .5, gold)['f1']))
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-18
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-18
 @torch.inference_mode()
 def judge_causes(
     model:EmpatheticModel,    # in evaluation mode
@@ -96,28 +97,30 @@ def judge_causes(
     return judge_position(examples) | dict(cause_auc=auc(scores, gold), cause_f1_all_ones=float(ones['f1']), cause_words=len(gold),
                 **{f'cause_{k}': float(at_half[k]) for k in ('precision', 'recall', 'f1')})
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-20
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-20
 def load_gold(
     data:str|Path|None,          # data folder
     split:str,                   # 'train', 'valid' or 'test'
     causes:str|Path|None,        # a label file, or None
+    half:bool=False,             # causes only of the dialogues that are not `for_choosing`
 ) -> list[Dialogue]:             # with causes if there is a file
     "The dialogues to be judged by"
     dialogues = load_split(split, data)
-    return with_causes(dialogues, causes) if causes else dialogues
+    if not causes: return dialogues
+    return [replace(d, causes=None) if half and for_choosing(d.id) else d for d in with_causes(dialogues, causes)]
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-21
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-21
 def record(e, response:list[str]) -> dict:
     "One line of the responses file"
     return dict(id=e.id, turn=e.turn, emotion=EMOTIONS[e.emotion], response=detokenize(response), tokens=response)
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-22
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-22
 def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]:
     "What the listener really said, for each example; words outside the vocabulary are kept"
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluat-23
+# %% ../nbs/12_evaluation.ipynb #12_evaluation-23
 def evaluate(
     model:EmpatheticModel,             # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
@@ -133,7 +136,8 @@ def evaluate(
     "Measure a model on a split; raises `EcgenError` for a decoder, data folder or label file that does not exist"
     for what, name, known in (('decoder', decoder, DECODERS), ('gate', gate or model.cfg.gate, GATES)):
         if name not in known: raise EcgenError(f'There is no {what} {name!r}; choose one of: {", ".join(known)}.')
-    gold = load_gold(data, split, causes)
+    gold = load_gold(data, split, causes, half := model.card.get('causes') == 'adapted')    # these labels learnt from the other half
+    if limit is None: keep_words(gold)
     examples = make_examples(gold, model.vocab, model.cfg.longest)[:limit]
     if not examples: raise EcgenError('There is no listener turn in this split, so nothing can be measured: choose another one.')
     references = reference_tokens(gold, examples)
@@ -141,7 +145,7 @@ def evaluate(
     res = dict(split=split, examples=len(examples), emotion_accuracy=v['emotion_accuracy'], perplexity=v['perplexity'],
                bleu4=bleu4(out, references), dist1=dist(out, 1), dist2=dist(out, 2),
                unk_share=sum(e.tgt.count(UNK) for e in examples) / sum(len(e.tgt) + 1 for e in examples))
-    if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name)
+    if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name, cause_dialogues='odd half' if half else 'all')
     if responses: Path(responses).write_text(''.join(json.dumps(record(e, r)) + '\n' for e, r in zip(examples, out)), encoding='utf-8')
     return res | dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate, model=model.card.get('name', 'unnamed'),
                       preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__, device=str(model.device))

@@ -9,18 +9,19 @@ __all__ = ['ROLES', 'SPELLING', 'NEAREST', 'SIGNS', 'ENDINGS', 'PLACES', 'json_o
            'read_reccon', 'as_dialogue', 'read_reccon_dialogues', 'parse_utterance_row', 'table_rows', 'read_parquet',
            'recognise', 'find_split', 'part', 'read_any']
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-03
+# %% ../nbs/00b_readers.ipynb #00b_readers-03
 import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 from .corpus import (EMOTIONS, Dialogue, EcgenError, Report, accept, assemble, attempt, begin, detokenize, load_split, numbered,
                           read_dialogues, read_lines, role, shipped)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-05
+# %% ../nbs/00b_readers.ipynb #00b_readers-05
 def json_object(
     line:str,   # one line
 ) -> dict:
@@ -31,7 +32,7 @@ def json_object(
     if not isinstance(row, dict): raise ValueError('is JSON, but not an object {...}')
     return row
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-07
+# %% ../nbs/00b_readers.ipynb #00b_readers-07
 def text_of(
     x,        # from a file
 ) -> str:     # without blanks around it
@@ -46,10 +47,12 @@ def emotion_of(
     "An emotion, or `ValueError`"
     if not x: raise ValueError('has no emotion')
     word = text_of(x).lower()
-    if word not in EMOTIONS: raise ValueError(f'names the emotion {word[:40]!r}, which is none of the 32')
+    if word not in EMOTIONS:
+        near = get_close_matches(word, EMOTIONS, 2, .5)
+        raise ValueError(f'names the emotion {word[:40]!r}, which is none of the 32' + (f' (is it {" or ".join(near)}?' if near else ' (') + ' `ecgen info --emotions` lists them)')
     return word
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-08
+# %% ../nbs/00b_readers.ipynb #00b_readers-08
 def list_of(
     x,                # from a file
     kind:type,        # what its items must be
@@ -72,7 +75,7 @@ def causes_of(
     report.noted += Counter({'cause index beyond its dialogue': len(causes - inside)})
     return tuple(sorted(inside))
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-11
+# %% ../nbs/00b_readers.ipynb #00b_readers-11
 def read_json_lines(
     path:str|Path,          # a file with one JSON object a line
     report:Report|None,     # filled with what was met
@@ -84,7 +87,7 @@ def read_json_lines(
     rows = attempt(numbered(read_lines(path, r)), json_object, r)
     return accept(attempt(rows, partial(parse, report=r), r), r)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-13
+# %% ../nbs/00b_readers.ipynb #00b_readers-13
 def parse_recec(
     row:dict,          # one line
     report:Report,     # told what was put right
@@ -101,7 +104,7 @@ def read_recec(
     "Read a released label file as dialogues"
     return read_json_lines(path, report, "a *_with_cause.json file of the paper's authors", parse_recec)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-19
+# %% ../nbs/00b_readers.ipynb #00b_readers-19
 ROLES = dict(speaker='speaker', user='speaker', human='speaker', listener='listener', assistant='listener', gpt='listener', bot='listener', system=None)
 
 def message_of(
@@ -113,7 +116,7 @@ def message_of(
     if not isinstance(who, str) or who.lower() not in ROLES: raise ValueError('has a message of an unknown role (known: ' + ', '.join(ROLES) + ')')
     return ROLES[who.lower()], text_of(text)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-21
+# %% ../nbs/00b_readers.ipynb #00b_readers-21
 def alternate(
     messages:list[tuple[str | None, str]],     # (role, text); role None = nobody's turn
 ) -> tuple[list[str], list[int | None]]:       # turns; where each message went, None = nowhere
@@ -127,7 +130,7 @@ def alternate(
             place.append(len(turns) - 1)
     return turns, place
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-24
+# %% ../nbs/00b_readers.ipynb #00b_readers-24
 def chat_turns(
     row:dict,                           # one line
     report:Report,                      # told what was put right
@@ -150,7 +153,7 @@ def parse_chat(
     if causes is not None: causes = tuple(sorted({place[i] for i in causes} - {None}))
     return Dialogue(text_of(str(key) if type(key) is int else key), emotion_of(row.get('emotion')), text_of(row.get('situation') or ''), tuple(turns), causes)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-25
+# %% ../nbs/00b_readers.ipynb #00b_readers-25
 def read_chat(
     path:str|Path,             # a file with one JSON object a line
     report:Report|None=None,   # filled with what was met
@@ -158,7 +161,7 @@ def read_chat(
     "Read one's own dialogues in the plain layout"
     return read_json_lines(path, report, 'a file with a JSON object {"emotion": ..., "turns": [...]} on every line', parse_chat)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-30
+# %% ../nbs/00b_readers.ipynb #c30
 @dataclass(frozen=True)
 class Annotated:
     "A dialogue in which every utterance has an emotion and every emotion its causes"
@@ -166,14 +169,14 @@ class Annotated:
     utterances: tuple[str, ...]
     speakers: tuple[str, ...]                      # a name for each utterance, such as 'A' and 'B'
     emotions: tuple[str, ...]                      # an emotion for each utterance, mostly 'neutral'
-    evidence: tuple[tuple[int, ...] | None, ...]   # 0-based causes for each utterance, None = it was not asked for any
+    evidence: tuple[tuple[int, ...] | None, ...]   # 0-based causes for each utterance, once for every span marked; None = it was not asked for any
 
     @property
     def targets(self) -> list[int]:
         "Indices of the utterances with evidence, which may be none at all"
         return [i for i, e in enumerate(self.evidence) if e is not None]
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-32
+# %% ../nbs/00b_readers.ipynb #c32
 SPELLING = dict(happy='happiness', happines='happiness', excited='happiness', sad='sadness', angry='anger', surprised='surprise', fearful='fear', disgusted='disgust')
 
 def evidence_of(
@@ -184,12 +187,12 @@ def evidence_of(
     "The causes of one target, or `ValueError`"
     if x is None: return None
     if not isinstance(x, list) or any(type(e) is not int and e != 'b' for e in x): raise ValueError('has evidence that is neither a turn number nor "b"')
-    causes = {e - 1 for e in x if e != 'b'}
+    causes = [e - 1 for e in x if e != 'b']     # an utterance stands here once for every span marked in it
     if any(c < 0 for c in causes): raise ValueError('has evidence in a turn before the first')
     report.noted += Counter({'unspoken cause "b"': x.count('b'), 'cause after its target': sum(c > i for c in causes)})
     return tuple(sorted(c for c in causes if c <= i))
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-33
+# %% ../nbs/00b_readers.ipynb #00b_readers-33
 def parse_annotated(
     item:tuple,        # (id, list of turns)
     report:Report,     # told what was put right
@@ -204,7 +207,7 @@ def parse_annotated(
     return Annotated(text_of(key), tuple(text_of(t.get('utterance')) for t in turns), tuple(text_of(t.get('speaker')) for t in turns),
                      tuple(SPELLING.get(e, e) for e in emotions), evidence)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-35
+# %% ../nbs/00b_readers.ipynb #00b_readers-35
 def reccon_items(
     text:str,         # of the file
     report:Report,    # for refusing it
@@ -222,7 +225,7 @@ def reccon_items(
         res += [(line, (key if len(convs) == 1 else f'{key}:{i}', c)) for i, c in enumerate(convs)]
     return res
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-36
+# %% ../nbs/00b_readers.ipynb #00b_readers-36
 def annotated(
     path:str|Path,             # e.g. dailydialog_train.json of RECCON's `original_annotation`
     report:Report,             # begun
@@ -242,7 +245,7 @@ def read_reccon(
     r = begin(report, path, "a JSON file of RECCON's original annotation")
     return accept(annotated(path, r), r, repeats=True)   # one of 834 is, and the published counts include it
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-42
+# %% ../nbs/00b_readers.ipynb #00b_readers-42
 NEAREST = dict(happiness='joyful', surprise='surprised', anger='angry', sadness='sad', disgust='disgusted', fear='afraid')
 
 def as_dialogue(
@@ -266,7 +269,7 @@ def read_reccon_dialogues(
     r.noted['dialogue whose opener shows no emotion, left out'] += len(dull.skipped)
     return accept(res, r)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-46
+# %% ../nbs/00b_readers.ipynb #00b_readers-46
 def parse_utterance_row(
     row:dict,     # columns of the official files
 ) -> tuple:       # as from `parse_line`
@@ -276,7 +279,7 @@ def parse_utterance_row(
     situation, text = (text_of(row.get(k)).replace('_comma_', ',') for k in ('prompt', 'utterance'))
     return key, i, emotion, situation, text
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-47
+# %% ../nbs/00b_readers.ipynb #00b_readers-47
 def table_rows(
     path:str|Path,       # a parquet file
     report:Report,       # for refusing it
@@ -301,7 +304,7 @@ def read_parquet(
     if 'utterance_idx' in rows[0]: return assemble(attempt(enumerate(rows, 1), parse_utterance_row, r), r)
     return accept(attempt(enumerate(rows, 1), partial(parse_chat, report=r), r), r)
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-51
+# %% ../nbs/00b_readers.ipynb #00b_readers-51
 SIGNS = (('utters', read_recec), ('turns', read_chat), ('messages', read_chat), ('conversations', read_chat), ('turn', read_reccon_dialogues))
 ENDINGS = {'.csv': read_dialogues, '.jsonl': read_chat, '.json': read_chat, '.parquet': read_parquet}
 
@@ -320,7 +323,7 @@ def recognise(
         raise EcgenError(f'{path}: line 1 begins none of the known layouts; name a .csv file of EmpatheticDialogues, or a .jsonl file with an object {{"emotion": ..., "turns": [...]}} on every line.')
     return found[0] if found else ENDINGS[path.suffix.lower()]
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-54
+# %% ../nbs/00b_readers.ipynb #00b_readers-54
 PLACES = ('empatheticdialogues/{}.csv', '{}.csv', '{}.jsonl', '{}.json', '{}.parquet', 'data/{}-00000-of-00001.parquet', '{}-00000-of-00001.parquet',
           '{}/0000.parquet', '{}_with_cause.json', 'recec/{}_with_cause.json', 'dailydialog_{}.json', 'reccon/dailydialog_{}.json')
 
@@ -334,7 +337,7 @@ def find_split(
         if path.is_file(): return path
     raise EcgenError(f'No {Path(folder)/"empatheticdialogues"/f"{split}.csv"}: a data folder must contain empatheticdialogues/{split}.csv, or {split}.jsonl with dialogues of your own (name another one with --data or ECGEN_DATA).')
 
-# %% ../nbs/00b_readers.ipynb #00b_reader-55
+# %% ../nbs/00b_readers.ipynb #00b_readers-55
 def part(
     dialogues:list,   # of a file without splits
     split:str,        # 'train', 'valid' or 'all'

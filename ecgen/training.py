@@ -22,7 +22,7 @@ from torch import Tensor
 from .batches import (CLS, PAD, SEP, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order,
                            make_examples, read_vectors, real_token_share)
 from .causes import auc, with_causes
-from .corpus import EcgenError, data_dir, load_split, shipped
+from .corpus import EcgenError, data_dir, keep_words, load_split, shipped
 from .generator import generator_loss
 from .model import EmpatheticModel, ModelConfig, Output, preset, read_json, save_pretrained, write_json, write_tensors
 from .reasoner import reasoner_loss, set_vectors
@@ -307,6 +307,7 @@ def train(
     "Train a preset on a corpus"
     cfg, data, out, device = replace(TrainingConfig(**preset(name)['training']), **changes), data_dir(data), Path(out), find_device(device)
     splits = [with_causes(load_split(s, data)[:limit], label_source(causes, s, data)) for s in ('train', 'valid')]
+    if limit is None: keep_words([d for s in splits for d in s])
     run = json.loads(json.dumps(dict(preset=name, causes=str(causes), vectors=Path(vectors).name if vectors else None, limit=limit,
                dialogues=[len(s) for s in splits], data=fingerprint(splits), training=asdict(cfg))))
     check_run(out, run)

@@ -4,12 +4,13 @@
 
 import gzip
 import json
+import warnings
 import zlib
 from dataclasses import replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
-from ecgen.corpus import Dialogue, EcgenError, load_split, numbered, read_lines, role, shipped
+from ecgen.corpus import Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines, role, shipped
 from ecgen.causes import *
 
 import pytest
@@ -41,7 +42,13 @@ def test_bad_label_files_are_refused():
             (gz := Path(tmp)/'c.jsonl.gz').write_bytes(bad)
             with pytest.raises(EcgenError, match='unpacked'): with_causes(few, gz)
         path.write_text('\n'.join('{"conv_id": "%s", "emotion_cause": [99]}' % d.id for d in few))
-        with pytest.raises(EcgenError, match='no utterance 99'): with_causes(few, path)
+        with pytest.raises(EcgenError, match='line 1: .* has no utterance 99; .* with 32 dialogues'): with_causes(few, path)
+        good = ['{"conv_id": "%s", "emotion_cause": [0]}' % d.id for d in few]
+        path.write_text('\n'.join([*good[:-1], good[-1].replace('[0]', '[99]')]))
+        with pytest.warns(UserWarning, match='line 32: .* Left without labels: 1 of 32'): got = with_causes(few, path)
+        assert got[-1].causes is None and got[0].causes == (0,)
+        path.write_text('\n'.join([*good, good[3].replace('[0]', '[0, 1]')]))
+        with pytest.raises(EcgenError, match='line 33 gives other causes .* than line 4'): with_causes(few, path)
 
 
 def test_halves_are_by_the_hash():

@@ -7,11 +7,12 @@ import os
 import shlex
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 import typer
 from typer.core import TyperGroup
-from ecgen.corpus import EcgenError, data_dir, listener_turns, load_split
+from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, listener_turns, load_split
 from ecgen.cli import *
 
 import functools, json, pytest, subprocess, sys, tempfile
@@ -226,6 +227,8 @@ def test_extras_found_and_missing_are_told():
 def test_info_names_model_data_and_presets():
     r = run('info', '--model', '{tmp}/little', '--data', shipped('sample'))
     assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'numpy', 'extra', 'little', '64 dialogues, 133 listener turns, cause labels of 64', 'paper, default, tiny', 'ecgen evaluate'))
+    refused('There is no', 'info', '--data', '{tmp}/nowhere')
+    assert run('info', '--emotions').stdout.split() == list(EMOTIONS)
     with mock.patch.dict('os.environ'):
         os.environ.pop('ECGEN_DATA', None)
         assert 'ecgen chat' in run('info', '--model', '{tmp}/little').stdout
@@ -235,6 +238,23 @@ def test_info_names_model_data_and_presets():
     assert set(json.loads(run('info', '--preset', 'paper').stdout)) == {'reasoner', 'generator', 'training'}
     refused('choose one of: paper, default, tiny', 'info', '--preset', 'huge')
     refused('no model folder', 'info', '--model', '{tmp}/nowhere')
+
+
+def test_own_dialogues_are_understood_counted_and_told():
+    path = Path(folder().name)/'my.jsonl'
+    line = '{"emotion": "sad", "turns": ["My cat ran away %d.", "Oh no.", "Since Monday."], "causes": [0]}'
+    path.write_text('\n'.join(line % i for i in range(20)))
+    out = run('info', '--model', '{tmp}/little', '--data', path).stdout
+    assert '18 dialogues, 18 listener turns, causes of their own in 18' in out and '--causes own' in out
+    path.write_text(path.read_text() + '\n{"emotion": "hapy", "turns": ["Hi."]}\n' + line % 3)
+    out = run('info', '--model', '{tmp}/little', '--data', path).stdout
+    assert "skipped 1: line 21 names the emotion 'hapy'" in out and '1 x repeated dialogue' in out
+    r = run('train', '--preset', 'tiny', '--data', path, '--out', '{tmp}/own', '--causes', 'own', '--set', 'pretrain_epochs=1', '--set', 'epochs=1')
+    assert r.exit_code == 0 and 'ecgen: my.jsonl: 20 dialogues' in r.stderr and 'line 21' in r.stderr and 'Warning' not in r.stderr
+    assert run('evaluate', '--data', path, '--model', '{tmp}/own').exit_code == 0
+    path.write_text('\n'.join(['{"emotion": "hapy", "turns": ["Hi."]}'] * 3))
+    refused('line 1 names the emotion', 'train', '--data', path, '--out', '{tmp}/own2')
+    assert f'mend {path}' in run('info', '--model', '{tmp}/little', '--data', path).stdout
 
 
 def test_help_imports_nothing_heavy():

@@ -4,12 +4,13 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 import numpy as np
 import torch
 from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
-from ecgen.causes import agreement, auc, with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, load_split, shipped, tokenize
+from ecgen.causes import agreement, auc, for_choosing, with_causes
+from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, shipped, tokenize
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
 from ecgen.gates import GATES
 from ecgen.model import EmpatheticModel
@@ -41,6 +42,16 @@ def little():
     "A small untrained model with the words of the sample"
     torch.manual_seed(0)
     return EmpatheticModel(ModelConfig.from_preset('tiny'), build_vocab(load_split('train', shipped('sample')), 1), dict(name='little')).eval()
+
+
+def test_models_of_adapted_labels_are_judged_on_the_other_half():
+    model, labels = little(), shipped('sample')/'recec/valid_with_cause.json'
+    whole = evaluate(model, shipped('sample'), causes=labels, progress=False)
+    model.card['causes'] = 'adapted'
+    half = evaluate(model, shipped('sample'), causes=labels, progress=False)
+    odd = [d for d in with_causes(load_split('valid', shipped('sample')), labels) if not for_choosing(d.id)]
+    assert half['cause_words'] == sum(c >= 0 and t not in (PAD, CLS, SEP) for e in make_examples(odd, model.vocab) for t, c in zip(e.src, e.cause)) < whole['cause_words']
+    assert half['cause_dialogues'] == 'odd half' and half['bleu4'] == whole['bleu4']
 
 
 def test_evaluation_is_complete_and_reproducible():

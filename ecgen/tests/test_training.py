@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from ecgen.batches import CLS, PAD, SEP, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order, make_examples, read_vectors, real_token_share
 from ecgen.causes import auc, with_causes
-from ecgen.corpus import EcgenError, data_dir, load_split, shipped
+from ecgen.corpus import EcgenError, data_dir, keep_words, load_split, shipped
 from ecgen.generator import generator_loss
 from ecgen.model import EmpatheticModel, ModelConfig, Output, preset, read_json, save_pretrained, write_json, write_tensors
 from ecgen.reasoner import reasoner_loss, set_vectors
