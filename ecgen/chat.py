@@ -26,9 +26,9 @@ from .show import clean, columns, to_terminal
 NOTE = ("This is a small research model that strings likely words together, and it cannot help with this. If someone's life may be in danger, "
         'please turn to people now: someone near you, your local emergency number, or a crisis line.')
 
-# %% ../nbs/15a_chat.ipynb #15a_chat-07
+# %% ../nbs/15a_chat.ipynb #c7
 DANGER = """
-suicide|suicides|suicidal|self[- ]?harm(?:ed|ing|s)?|overdos(?:e|ed|es|ing)|kys|unalive
+suicide|suicides|suicidal|self[- ]?harm(?:ed|ing|s)?|overdos(?:e|ed|es|ing)|kys|(?<!\d)(?<!\d )(?<!few )(?<!many )kms|unaliv(?:e|ed|ing)
 (?:kill|hang|shoot|drown|stab|hurt|harm|cut|off)(?:s|ed|ing|ting)? (?:my ?|your ?|him ?|her ?|them ?|our ?)(?:self|selves)
 (?:end|ends|ended|ending|take|takes|taking|took) (?:my|your|his|her|their)(?: own)? (?:life|lives)|(?:slit|cut|cutting) (?:my|his|her|their) wrists?
 (?:want|wants|wanted|wish|ready|plan|planning) to die|wanna die|(?:i am|i'?m) (?:going to|gonna) die|end(?:ing)? it all|jump off (?:a|the) (?:bridge|roof|building)
@@ -190,11 +190,12 @@ def do_quit(self, _):
     "/quit: leave; Ctrl-D does the same"
     raise EOFError
 
-# %% ../nbs/15a_chat.ipynb #15a_chat-37
+# %% ../nbs/15a_chat.ipynb #c37
 def do_save(self, name):
     "/save FILE: keep the dialogue as a line of JSON"
     if not name: raise EcgenError('Name a file: /save FILE.')
     path = os.path.expanduser(name)
+    if os.path.isdir(path): raise EcgenError(f'{path} is a folder: name a file in it.')
     there = os.path.lexists(path)
     if there and path not in self.saved and self.chat.answers:
         self.saved.add(path)

@@ -108,7 +108,7 @@ def read_turns(
     if turns == ['-']: turns = [t for t in sys.stdin.buffer.read().decode('utf-8', 'replace').splitlines() if t.strip()]
     return [t.encode('utf-8', 'replace').decode('utf-8') for t in turns]     # an argument need not be valid UTF-8
 
-# %% ../nbs/17_cli.ipynb #17_cli-15
+# %% ../nbs/17_cli.ipynb #c15
 def understand(
     turns:list[str],      # arguments
     model:Path|None,      # folder
@@ -120,10 +120,12 @@ def understand(
     "Load the model and let it explain a dialogue"
     from ecgen.evaluation import DECODERS
     from ecgen.gates import GATES
+    from ecgen.chat import NOTE, danger
     from ecgen.model import EmpatheticModel
     if gate: known('gate', gate, GATES)
-    decoder = DECODERS[known('decoder', decoder, DECODERS)]
-    e = EmpatheticModel.from_pretrained(model).explain(read_turns(turns), respond=respond, gate=gate, decoder=decoder, seed=seed)
+    decoder, turns = DECODERS[known('decoder', decoder, DECODERS)], read_turns(turns)
+    e = EmpatheticModel.from_pretrained(model).explain(turns, respond=respond, gate=gate, decoder=decoder, seed=seed)
+    if respond and any(map(danger, turns[::2])): tell(NOTE)
     if e.dropped: tell(f'The dialogue is longer than the model can read, so its first {e.dropped} words were left out.')
     return e
 
@@ -185,7 +187,7 @@ def explain(turns:Turns, model:ModelFolder=None, gate:GateName='', respond:Annot
     if html: write(html, to_html(e))
     if svg: write(svg, to_svg(e))
 
-# %% ../nbs/17_cli.ipynb #17_cli-44
+# %% ../nbs/17_cli.ipynb #c46
 HELLO = 'A conversation with a small research model, which is no counsellor. /help lists the commands, Ctrl-D leaves.'
 
 @app.command(epilog=example('chat --gate hard'))
@@ -194,7 +196,7 @@ def chat(model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', s
 
     Type what happened; the response comes word by word. Lines that begin with / are commands: /why shows the emotion and its
     causes, /undo takes a message back, /reset begins anew, /save FILE keeps the dialogue, /gate soft|hard|open changes the gate,
-    /help lists them and /quit leaves. Ctrl-C stops a response.
+    /help lists them and /quit leaves. Ctrl-C stops a response; while you type, it leaves.
     """
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if terminal: print(HELLO, flush=True)

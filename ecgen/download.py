@@ -9,7 +9,7 @@ __all__ = ['recec_at', 'ED', 'RECEC', 'RECCON', 'EMOCAUSE', 'GLOVE', 'TERMS', 'H
            'receive', 'settle', 'fetch', 'members', 'member', 'make_room', 'unpack', 'missing', 'from_archive',
            'one_by_one', 'obtain', 'notice', 'download', 'listing']
 
-# %% ../nbs/00a_download.ipynb #00a_downlo-03
+# %% ../nbs/00a_download.ipynb #c3
 import errno
 import hashlib
 import os
@@ -17,10 +17,11 @@ import re
 import shutil
 import tarfile
 import zipfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 from pooch import HTTPDownloader, file_hash
@@ -218,7 +219,7 @@ def progress(
     from tqdm.auto import tqdm
     return tqdm(desc=name, total=total, initial=done, unit='B', unit_scale=True, disable=os.environ.get('TQDM_DISABLE', '0') != '0')
 
-# %% ../nbs/00a_download.ipynb #00a_downlo-50
+# %% ../nbs/00a_download.ipynb #c50
 TIMEOUT = 30   # seconds without a single byte
 
 def transfer(
@@ -229,16 +230,17 @@ def transfer(
 ):
     "Append to `part` what it still lacks, or raise one of requests' errors, or a `ValueError` for an answer without sense"
     have = part.stat().st_size if part.exists() else 0
-    headers = {'Accept-Encoding': 'identity', **({'Range': f'bytes={have}-'} if have else {})}
-    with open(part, 'ab') as f, progress(part.stem, size, have) as bar:
-        def begin(response, **_):    # requests calls this when the headers are there
-            if response.status_code != 200: return
-            length = int(response.headers.get('Content-Length', 0))
-            if size and length > size: raise EcgenError('a larger file')
-            f.truncate(0)
-            bar.reset(size or length or None)
-        http = HTTPDownloader(chunk_size=2**14, timeout=timeout, headers=headers, hooks={'response': begin})
-        http(url, CallbackIOWrapper(bar.update, f, 'write'), None)
+    headers, arriving = {'Accept-Encoding': 'identity', **({'Range': f'bytes={have}-'} if have else {})}, SimpleNamespace(write=None, flush=bool)
+    with ExitStack() as stack:
+        def begin(response, **_):    # requests calls this when the headers are there: before that there is neither file nor bar
+            if response.status_code not in (200, 206): return
+            whole, length = response.status_code == 200, int(response.headers.get('Content-Length', 0))
+            if whole and size and length > size: raise EcgenError('a larger file')
+            part.parent.mkdir(parents=True, exist_ok=True)
+            f = stack.enter_context(open(part, 'wb' if whole else 'ab'))
+            bar = stack.enter_context(progress(part.stem, size or (length + have * (not whole) if length else None), 0 if whole else have))
+            arriving.write = CallbackIOWrapper(bar.update, f, 'write').write
+        HTTPDownloader(chunk_size=2**14, timeout=timeout, headers=headers, hooks={'response': begin})(url, arriving, None)
 
 # %% ../nbs/00a_download.ipynb #00a_downlo-52
 def reason(
@@ -253,7 +255,7 @@ def reason(
     if isinstance(error, e.ConnectionError): return 'no connection'
     return str(error) if isinstance(error, EcgenError) else f'an answer without sense, {type(error).__name__}'
 
-# %% ../nbs/00a_download.ipynb #00a_downlo-54
+# %% ../nbs/00a_download.ipynb #c54
 def receive(
     file:File,                # what is wanted
     url:str,                  # one of its addresses
@@ -262,18 +264,20 @@ def receive(
 ) -> str:                     # why it could not be had, '' = it is there
     "Get a file, whole and right, into `part`"
     from requests import RequestException
+    size = lambda: part.stat().st_size if part.exists() else 0
     while True:
-        had = part.stat().st_size if part.exists() else 0
+        had = size()
         try: transfer(url, part, file.size, timeout)
         except (RequestException, ValueError) as e:
             if (why := reason(e)) != 'HTTP 416':    # 416: there is nothing after what we have
-                if part.stat().st_size > had: continue
+                if size() > had: continue
+                if not size(): part.unlink(missing_ok=True)
                 return why
         if not (why := problem(file, part)): return ''
         part.unlink()
         if not had: return why
 
-# %% ../nbs/00a_download.ipynb #00a_downlo-60
+# %% ../nbs/00a_download.ipynb #c60
 def settle(
     new:Path,     # finished and checked
     path:Path,    # its name from now on
@@ -290,7 +294,6 @@ def fetch(
     "Download a file to its place"
     path, failed = data/file.path, []
     part = path.with_name(path.name + '.part')
-    path.parent.mkdir(parents=True, exist_ok=True)
     for url in file.urls:
         if not any(file.hashes): part.unlink(missing_ok=True)
         if not (why := receive(file, url, part, timeout)): return settle(part, path)
@@ -326,13 +329,13 @@ def member(
     if not found: raise EcgenError(f'{archive} holds no {name}: delete it and run the command again.')
     return inside[found[0]]
 
-# %% ../nbs/00a_download.ipynb #00a_downlo-69
+# %% ../nbs/00a_download.ipynb #c69
 def make_room(
     data:Path,   # data folder
     need:int,    # bytes
 ):
     "Refuse early what the disk cannot hold"
-    free = shutil.disk_usage(data).free
+    free = shutil.disk_usage(next(p for p in (data, *data.absolute().parents) if p.exists())).free
     if need > free: raise EcgenError(f'{data} has {megabytes(free)} free and {megabytes(need)} are needed: make room, or name another folder with --data.')
 
 # %% ../nbs/00a_download.ipynb #00a_downlo-70
@@ -395,7 +398,7 @@ def one_by_one(
         fetch(file, data, timeout)
         note(file, data)
 
-# %% ../nbs/00a_download.ipynb #00a_downlo-82
+# %% ../nbs/00a_download.ipynb #c82
 def obtain(
     source:Source,         # any source
     lacking:list[File],    # from `missing`
@@ -403,7 +406,6 @@ def obtain(
     timeout:float,         # seconds
 ):
     "Put what is lacking into the data folder"
-    data.mkdir(parents=True, exist_ok=True)
     make_room(data, sum(f.size or 0 for f in (source.archive, *lacking) if f))
     ways = [from_archive] * bool(source.archive) + [one_by_one] * all(f.urls for f in lacking)
     failed = []

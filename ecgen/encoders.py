@@ -154,7 +154,7 @@ def file_hash(
             while block := f.read(2**20): digest.update(block)
     return digest.hexdigest()
 
-# %% ../nbs/00c_encoders.ipynb #00c_encoders-31
+# %% ../nbs/00c_encoders.ipynb #c31
 def load_encoder(
     name:str|Path,            # see `find_encoder`
     revision:str|None=None,   # for the Hub: commit, tag or branch
@@ -162,7 +162,7 @@ def load_encoder(
 ) -> Encoder:                 # ready for `encode_words`
     "Load an encoder with transformers"
     try: from transformers import AutoModel, AutoTokenizer
-    except ImportError: raise EcgenError("Sentence encoders need transformers: pip install 'ecgen[vectors]'.") from None
+    except ImportError: raise EcgenError("Sentence encoders need transformers: pip install 'ecgen[vectors]', or in a checkout pip install -c constraints.txt -e '.[vectors]'.") from None
     folder, revision = find_encoder(name, revision)
     safe = dict(local_files_only=True, trust_remote_code=False)
     try:

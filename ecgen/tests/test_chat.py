@@ -20,7 +20,7 @@ from ecgen.chat import *
 def test_dangerous_messages_are_recognised():
     for text in ('I want to die', "I can't do this, I'm going to end my life.", 'I DON’T WANT TO LIVE anymore', 'dont want to be alive', 'i feel suicidal', 'sui\u200bcide',
                  'thinking of killing myself', 'kill my self', 'He tried to kill\n me', 'She took too many pills', 'he is not breathing!', 'There would be no reason  to live',
-                 'They are better off without me', 'I keep _hurting myself_', 'I want to end it all', 'my brother took his own life', 'wish I were dead', 'he had a gun to my head',
+                 'They are better off without me', 'I keep _hurting myself_', 'kms', 'might kms tonight', 'she unalived herself', 'I want to end it all', 'my brother took his own life', 'wish I were dead', 'he had a gun to my head',
                  'self-harm', 'Selfharm', 'I overdosed', 'ｓｕｉｃｉｄｅ', "life's not worth living", 'my ex wants to murder me', "I'm gonna die",
                  "I can't go on like this", 'i dont want to be here anymore', 'She has a gun', "He'll kill us", "I'm having a stroke", 'how to kill someone'):
         assert danger(text), text
@@ -28,7 +28,7 @@ def test_dangerous_messages_are_recognised():
 
 def test_ordinary_sorrow_is_answered():
     for text in ('This job is killing me', 'I nearly died laughing', 'that cake is to die for', 'My grandmother died last year', 'my dog is going to die soon', 'dead tired', '',
-                 "I don't want to live in this town", 'the party was killer', 'I could have killed for a coffee', 'the deadline', 'I cut my hair myself', 'I ran 5 kms',
+                 "I don't want to live in this town", 'the party was killer', 'I could have killed for a coffee', 'the deadline', 'I cut my hair myself', 'I ran 5 kms', 'a few kms from here',
                  'Pesticides', 'I shot a film about my life', "I don't want to wake up early", 'We went to the end of it all right', "I can't go on the trip", 'I feel so sad and alone', 'insuicidex'):
         assert not danger(text), text
 
@@ -153,6 +153,7 @@ def test_danger_gets_the_note_and_nothing_else():
 def test_files_are_replaced_only_when_told_twice():
     path = Path(folder().name)/'mine.txt'
     path.write_text('precious')
+    assert hold('sad', '/save .', '/save .')[1] == ['. is a folder: name a file in it.'] * 2
     _, told, _ = hold(f'/save {path}', 'sad', f'/save {path}')
     assert path.read_text() == 'precious' and 'left as it is' in told[1]
     _, told, chat = hold('sad', f'/save {path}', f'/save "{path}"', f'/save {path}.new', 'so sad', f'/save {path}.new')

@@ -53,6 +53,11 @@ def test_respond_json_is_one_object_that_keeps_its_contract():
     assert run('respond', '--json', '--seed', 3, '--model', '{tmp}/little', 'I am so sad.', 'Oh "no" \u202e😢!', 'So so sad.').stdout == r.stdout
 
 
+def test_danger_is_told_beside_the_answer():
+    r = run('respond', '--json', '--model', '{tmp}/little', 'I am so sad.', 'Oh.', 'I want to die.')
+    assert r.exit_code == 0 and 'crisis line' in r.stderr and list(json.loads(r.stdout))[0] == 'response'
+
+
 def test_respond_prints_dialogue_emotion_and_response():
     r = run('respond', '--model', '{tmp}/little', 'I am so sad.')
     assert r.exit_code == 0 and 'I am so sad.' in r.stdout.replace('[', '').replace(']', '')
@@ -93,6 +98,7 @@ def test_folders_without_a_model_are_refused():
 
 
 def test_explain_writes_page_and_picture():
+    assert not run('explain', '--json', '--model', '{tmp}/little', 'I want to die.').stderr    # nothing is answered, so no note
     html, svg = (Path(folder().name)/f'a.{x}' for x in ('html', 'svg'))
     r = run('explain', '--model', '{tmp}/little', '--html', html, '--svg', svg, '--json', 'I am <b>so</b> sad.')
     assert r.exit_code == 0 and json.loads(r.stdout)['response'] is None and r.stderr.count('ecgen: wrote ') == 2
@@ -201,6 +207,16 @@ def test_evaluate_prints_a_table_and_writes_json():
     assert {'split', 'examples', 'emotion_accuracy', 'perplexity', 'bleu4', 'dist1', 'dist2', 'seed', 'model', 'cause_auc', 'cause_precision',
             'cause_recall', 'cause_f1', 'cause_f1_all_ones'} <= set(d)
     assert d['examples'] == 4 and d['split'] == 'valid' and len([json.loads(l) for l in kept.read_text().splitlines()]) == 4
+
+
+def test_a_second_start_takes_the_words_from_the_cache():
+    from ecgen.corpus import KEPT
+    mine = Path(folder().name)/'cached.jsonl'
+    mine.write_text(''.join('{"emotion": "sad", "turns": ["I am so sad about %d.", "Oh, why is that?"]}\n' % i for i in range(40)))
+    again = 'evaluate', '--model', '{tmp}/little', '--data', mine, '--json', '{tmp}/cached.json'
+    with mock.patch.dict(KEPT, clear=True): assert run(*again).exit_code == 0
+    Path(folder().name, 'cached.json').unlink()
+    with mock.patch.dict(KEPT, clear=True), mock.patch('ecgen.corpus.cut_words', side_effect=AssertionError): assert run(*again).exit_code == 0
 
 
 def test_bad_evaluation_input_is_refused():
