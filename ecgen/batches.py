@@ -129,7 +129,7 @@ def encode_context(
         cause += [-1 if causes is None else int(i in causes)] * (len(t) + 1)
     return [CLS, *src[-(longest - 1):]], [1, *cause[-(longest - 1):]]
 
-# %% ../nbs/02_batches.ipynb #02_batches-22
+# %% ../nbs/02_batches.ipynb #c22
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
@@ -141,7 +141,7 @@ def make_examples(
         tokens = [tokenize(u) for u in d.utterances]
         for i in range(1, len(tokens), 2):
             if not tokens[i]: continue                      # nothing to learn from an empty turn
-            src, cause = encode_context(tokens[:i], vocab, d.causes, longest)
+            src, cause = encode_context(tokens[:i], vocab, d.causes_before(i), longest)
             res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, vocab.encode(tokens[i])))
     return res
 

@@ -39,7 +39,7 @@ sentimental afraid proud faithful terrified joyful angry sad jealous grateful pr
 lonely ashamed guilty surprised nostalgic confident furious disappointed caring trusting disgusted anticipating
 anxious hopeful content impressed apprehensive devastated""".split())
 
-# %% ../nbs/00_corpus.ipynb #00_corpus-11
+# %% ../nbs/00_corpus.ipynb #c11
 @dataclass(frozen=True)
 class Dialogue:
     "One conversation between a speaker, who has an emotion, and a listener, who responds"
@@ -48,11 +48,16 @@ class Dialogue:
     situation: str                         # the prompt the speaker wrote beforehand; never shown to the model
     utterances: tuple[str, ...]            # as typed; positions 0, 2, 4, ... are the speaker's
     causes: tuple[int, ...] | None = None  # 0-based utterance indices that hold the cause, None = not labelled
+    prefix_causes: tuple[tuple[int, ...], ...] | None = None   # the same as seen at each speaker turn, None = not labelled so
 
     @property
     def last_speaker_turn(self) -> int:
         "Index of the speaker's last utterance"
         return (len(self.utterances) - 1) // 2 * 2
+
+    def causes_before(self, i:int) -> tuple[int, ...] | None:
+        "The causes for someone who is about to say utterance `i`, as far as labels tell them apart"
+        return self.causes if self.prefix_causes is None else self.prefix_causes[(i - 1) // 2]
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-12
 def role(

@@ -288,10 +288,10 @@ def check_run(
     if out.exists() and any(out.iterdir()) and not (out/'run.json').exists(): raise EcgenError(f'{out} has files that are not of a run: choose an empty folder for --out.')
     if (out/'run.json').exists() and read_json(out/'run.json') != run: raise EcgenError(f'{out} holds a run with other settings or data: choose another folder for --out.')
 
-# %% ../nbs/10_training.ipynb #10_training-41
+# %% ../nbs/10_training.ipynb #c41
 def fingerprint(splits:list) -> str:
     "A short hash of all texts and labels, so that a run goes on only with the data it began with"
-    return hashlib.sha256(repr([(d.id, d.emotion, d.utterances, d.causes) for s in splits for d in s]).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr([(d.id, d.emotion, d.utterances, d.prefix_causes or d.causes) for s in splits for d in s]).encode()).hexdigest()[:16]
 
 # %% ../nbs/10_training.ipynb #10_training-42
 def train(

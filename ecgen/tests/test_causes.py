@@ -29,6 +29,20 @@ def test_labels_join_by_id():
     with pytest.raises(EcgenError, match='without causes'): with_causes(few, 'own')
 
 
+def test_labels_of_prefixes_are_used_where_a_file_has_them():
+    import tempfile
+    ds = [Dialogue(f'd{i}', 'sad', '', ('a', 'b', 'c', 'd')) for i in range(2)]
+    with tempfile.TemporaryDirectory() as tmp:
+        path = Path(tmp)/'p.jsonl'
+        path.write_text('{"conv_id": "d0", "emotion_cause": [0, 2], "prefix_cause": {"0": [0], "2": [2, 0]}}\n{"conv_id": "d1", "emotion_cause": [0]}\n')
+        a, b = with_causes(ds, path)
+        assert a.causes_before(1) == (0,) and a.causes_before(3) == (0, 2) and b.causes_before(1) == b.causes_before(3) == (0,)
+        assert with_causes([a], 'rule')[0].causes_before(1) == (0, 2)
+        for bad in ('[0]', '{"1": [0]}', '{"0": [1]}', '{"0": "0"}'):
+            path.write_text('{"conv_id": "d0", "emotion_cause": [0], "prefix_cause": %s}\n' % bad)
+            with pytest.raises(EcgenError, match='line 1 is not a cause label'): read_causes(path)
+
+
 def test_bad_label_files_are_refused():
     import tempfile
     few = load_split('valid', shipped('sample'))
