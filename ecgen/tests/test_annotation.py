@@ -62,7 +62,8 @@ def test_annotated_lines_have_the_released_layout():
             assert np.allclose(x['probabilities'], detector.score(d), atol=6e-4)
         bare = annotate(few, detector, f'{tmp}/b.jsonl', [.3], text=False, progress=False).read_text()
         assert 'utters' not in bare and with_causes(few, f'{tmp}/b.jsonl')[0].causes == tuple(lines[0]['emotion_cause'])
-        assert with_causes(few, out) == with_causes(few, f'{tmp}/b.jsonl')
+        assert [d.causes for d in with_causes(few, out)] == [d.causes for d in with_causes(few, f'{tmp}/b.jsonl')]
+        assert with_causes(few, out)[0].causes_before(1) == tuple(lines[0]['prefix_cause']['0'])
 
 
 def test_stopped_runs_go_on_and_nothing_is_overwritten():
