@@ -6,7 +6,7 @@
 __all__ = ['NOTE', 'DANGER', 'DANGEROUS', 'COMMANDS', 'danger', 'Stream', 'Typewriter', 'Chat', 'say', 'save', 'Session',
            'do_reset', 'do_gate', 'do_help', 'do_quit', 'do_save', 'shortened', 'respond', 'obey', 'run', 'next_line']
 
-# %% ../nbs/15a_chat.ipynb #15a_chat-03
+# %% ../nbs/15a_chat.ipynb #c3
 import json
 import os
 import re
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .corpus import EcgenError, detokenize, split_words
 from .decoding import Decoder
-from .gates import GATES
+from .gates import UNLABELLED
 from .model import EmpatheticModel, Explanation
 from .show import clean, columns, to_terminal
 
@@ -86,12 +86,12 @@ class Typewriter:
             self.out(bit)
             self.column += columns(bit)
 
-# %% ../nbs/15a_chat.ipynb #15a_chat-23
+# %% ../nbs/15a_chat.ipynb #c23
 @dataclass
 class Chat:
     "A dialogue that grows"
     model: EmpatheticModel                               # in evaluation mode
-    gate: str = ''                                       # 'soft', 'hard' or 'open'; '' = the model's own
+    gate: str = ''                                       # one of `UNLABELLED`; '' = the model's own
     decoder: Decoder = field(default_factory=Decoder)    # how words are chosen
     seed: int = 0                                        # of the first answer, 1 more for each that follows
     answers: list[Explanation] = field(default_factory=list)
@@ -106,7 +106,7 @@ class Chat:
     def reset(self): self.answers = []
 
     def choose_gate(self, name:str):
-        if name not in GATES: raise EcgenError(f'There is no gate {name!r}; choose one of: {", ".join(GATES)}.')
+        if name not in UNLABELLED: raise EcgenError(f'There is no gate {name!r}; choose one of: {", ".join(UNLABELLED)}.')
         self.gate = name
 
 # %% ../nbs/15a_chat.ipynb #15a_chat-25

@@ -6,17 +6,19 @@
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'GateName', 'DecoderName', 'Seed', 'AsJson', 'Limit', 'HELLO', 'FIGURES',
            'tell', 'Commands', 'show_version', 'example', 'options', 'writable', 'positive', 'out_file', 'known',
            'read_turns', 'understand', 'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'agree',
-           'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'settings', 'report', 'train', 'evaluate',
-           'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
-           'next_step', 'info', 'main']
+           'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report',
+           'train', 'evaluate', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts',
+           'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
-# %% ../nbs/17_cli.ipynb #17_cli-03
+# %% ../nbs/17_cli.ipynb #c3
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -78,11 +80,11 @@ def positive(
     if number is not None and number < 1: raise EcgenError(f'A limit must be 1 or more, not {number}.')
     return number
 
-# %% ../nbs/17_cli.ipynb #17_cli-11
+# %% ../nbs/17_cli.ipynb #c11
 Turns = Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]
 ModelFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
 DataFolder = Annotated[Path|None, typer.Option(metavar='PATH', show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on), or a file with dialogues of your own, such as my.jsonl; else ECGEN_DATA, or the sample that is shipped.')]
-GateName = Annotated[str, typer.Option(metavar='soft|hard|open', show_default=False, help='How cause probabilities open words for the response; open = all words, whatever the cause.')]
+GateName = Annotated[str, typer.Option(metavar='soft|hard|...', show_default=False, help='How cause probabilities open words for the response. To compare with: open (all words), rule (the last two speaker turns), random (as many as hard).')]
 DecoderName = Annotated[str, typer.Option('--decoder', metavar='topk|greedy', help='Draw among the 3 most probable words, or always take the first.')]
 Seed = Annotated[int, typer.Option(metavar='N', min=0, max=2**32 - 1, help='The same seed gives the same response.')]
 AsJson = Annotated[bool, typer.Option('--json', help='Print one JSON object instead.')]
@@ -119,10 +121,10 @@ def understand(
 ):                        # an `Explanation`
     "Load the model and let it explain a dialogue"
     from ecgen.evaluation import DECODERS
-    from ecgen.gates import GATES
     from ecgen.chat import NOTE, danger
+    from ecgen.gates import UNLABELLED
     from ecgen.model import EmpatheticModel
-    if gate: known('gate', gate, GATES)
+    if gate: known('gate', gate, UNLABELLED)
     decoder, turns = DECODERS[known('decoder', decoder, DECODERS)], read_turns(turns)
     e = EmpatheticModel.from_pretrained(model).explain(turns, respond=respond, gate=gate, decoder=decoder, seed=seed)
     if respond and any(map(danger, turns[::2])): tell(NOTE)
@@ -321,14 +323,22 @@ def convert(
     if value.lower() not in ('true', 'false'): raise ValueError(value)
     return value.lower() == 'true'
 
-# %% ../nbs/17_cli.ipynb #17_cli-66
+# %% ../nbs/17_cli.ipynb #c68
+def setting_classes() -> dict:
+    "Part of a preset -> the class that holds its settings"
+    from ecgen.generator import GeneratorConfig
+    from ecgen.model import ModelConfig
+    from ecgen.reasoner import ReasonerConfig
+    from ecgen.training import TrainingConfig
+    return dict(model=ModelConfig, reasoner=ReasonerConfig, generator=GeneratorConfig, training=TrainingConfig)
+
+# %% ../nbs/17_cli.ipynb #c69
 def settings(
     pairs:list[str],     # KEY=VALUE each
-) -> dict:               # values of `TrainingConfig`
+) -> dict:               # values of `TrainingConfig` and, some with a dot in their names, of `ModelConfig`
     "What `--set` means"
-    from dataclasses import fields
-    from ecgen.training import TrainingConfig
-    kinds, res = {f.name: f.type for f in fields(TrainingConfig)}, {}
+    kinds, res = {(f'{part}.' if part in ('reasoner', 'generator') else '') + f.name: f.type for part, cls in setting_classes().items()
+                  for f in fields(cls) if f.type in (bool, int, float, str) and f.name != 'preset'}, {}
     words = {bool: 'true or false', int: 'a whole number', float: 'a number'}
     for pair in pairs:
         key, equals, value = pair.partition('=')
@@ -353,7 +363,7 @@ def report(
           + (f' (causes against "{card["causes"]}" labels)' if labelled else '; it has no cause labels'))
     print(f'Try it: ecgen respond --model {shlex.quote(str(out))} "I lost my keys again."')
 
-# %% ../nbs/17_cli.ipynb #17_cli-70
+# %% ../nbs/17_cli.ipynb #c73
 @app.command(epilog=example('train --preset tiny --data data/sample --out runs/tiny'))
 def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` lists the presets.')]='default', data:DataFolder=None,
           out:Annotated[Path|None, typer.Option(metavar='FOLDER', show_default='runs/NAME', help='Folder of the run; an unfinished run in it goes on.')]=None,
@@ -361,7 +371,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
           causes:Annotated[str, typer.Option(metavar='rule|own|file|reccon|adapted|PATH', help="Cause labels: the rule, those in the data, DATA/recec/*_with_cause.json, those of our detectors for EmpatheticDialogues, or a path with {split} in it.")]='rule',
           limit:Limit=None, seed:Annotated[int|None, typer.Option(metavar='N', min=0, max=2**32 - 1, show_default=False, help="Of everything; else the preset's.")]=None,
           device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
-          set:Annotated[list[str]|None, typer.Option(metavar='KEY=VALUE', show_default=False, help='Change a training setting; may be repeated.')]=None):
+          set:Annotated[list[str]|None, typer.Option(metavar='KEY=VALUE', show_default=False, help='Change a setting that `ecgen info --preset NAME` lists; may be repeated.')]=None):
     """Train a model on a corpus.
 
     First the emotion reasoner learns alone, then reasoner and generator together. A run can be stopped with Ctrl-C at any time;
@@ -498,9 +508,24 @@ def next_step(
     if named: return f'`ecgen train --data {shlex.quote(named)}{own} --out runs/mine` trains on it, `ecgen evaluate --data {shlex.quote(named)} --limit 200` measures the model on it'
     return '`ecgen chat` talks with the model; for real data see "Train it on real data" in the README'
 
-# %% ../nbs/17_cli.ipynb #17_cli-94
+# %% ../nbs/17_cli.ipynb #c99
+def preset_text(
+    name:str,     # of a preset
+) -> str:         # a line for each setting
+    "Every setting of a preset: name, value, meaning"
+    import inspect
+    from ecgen.model import preset
+    lines = []
+    for part, cls in setting_classes().items():
+        meaning = dict(re.findall(r'(?m)^    (\w+): \w+ = .*?# (.+)$', inspect.getsource(cls)))
+        rows = {f.name: preset(name).get(part, {}).get(f.name, f.default) for f in fields(cls) if f.type in (bool, int, float, str) and f.name != 'preset'}
+        dot = f'{part}.' if part in ('reasoner', 'generator') else ''
+        lines += ['', f'{part}'] + [f'  {dot + k:<28} {v!s:<13} {meaning.get(k, "")}' for k, v in rows.items()]
+    return '\n'.join([f'preset {name}; change one value with `ecgen train --preset {name} --set KEY=VALUE`', *lines])
+
+# %% ../nbs/17_cli.ipynb #c100
 @app.command(epilog=example('info --preset paper'))
-def info(model:ModelFolder=None, data:DataFolder=None, preset:Annotated[str|None, typer.Option(metavar='NAME', show_default=False, help='Print the values of a preset as JSON instead.')]=None,
+def info(model:ModelFolder=None, data:DataFolder=None, preset:Annotated[str|None, typer.Option(metavar='NAME', show_default=False, help='Print every setting of a preset, and what it means, instead.')]=None,
          emotions:Annotated[bool, typer.Option('--emotions', help='Print the 32 emotions instead.')]=False):
     """Show versions, extras, model, data, presets, and what to do next.
 
@@ -508,7 +533,7 @@ def info(model:ModelFolder=None, data:DataFolder=None, preset:Annotated[str|None
     """
     if emotions: return print('\n'.join(EMOTIONS))
     from ecgen.model import PRESETS
-    if preset is not None: return print(json.dumps(PRESETS[known('preset', preset, PRESETS)], indent=1))
+    if preset is not None: return print(preset_text(known('preset', preset, PRESETS)))
     found, about = data_facts(data), model_facts(model)
     parts = [system_facts(), extra_facts(), about, found, dict(presets=', '.join(PRESETS)), dict(next=next_step(about, found, str(data or os.environ.get('ECGEN_DATA') or '')))]
     print('\n\n'.join(map(table, parts)))

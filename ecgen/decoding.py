@@ -15,18 +15,18 @@ from torch import Tensor
 from .batches import BOS, CLS, EOS, PAD, SEP, UNK
 from .generator import Context, ResponseGenerator
 
-# %% ../nbs/08_decoding.ipynb #08_decodin-04
+# %% ../nbs/08_decoding.ipynb #c4
 @dataclass
 class Decoder:
     "How words are chosen"
     k: int = 3                # draw among the k most probable words; 1 = greedy
-    temperature: float = 1.   # below 1 sharpens the probabilities (1 in the paper, .6 in the released code)
+    temperature: float|None = None   # below 1 sharpens the probabilities; None = the model's own, mostly 1
     longest: int = 40         # most words in a response
 
 GREEDY = Decoder(k=1)
 DECODERS = dict(topk=Decoder(), greedy=GREEDY)
 
-# %% ../nbs/08_decoding.ipynb #08_decodin-06
+# %% ../nbs/08_decoding.ipynb #c6
 def choose(
     logits:Tensor,                   # (B, V)
     decoder:Decoder,                 # k and temperature
@@ -38,7 +38,7 @@ def choose(
     logits = logits.index_fill(1, torch.tensor(banned, device=logits.device), -torch.inf)
     top, ids = logits.topk(decoder.k, dim=-1)
     if decoder.k == 1: return ids[:, 0]
-    pick = torch.multinomial((top / decoder.temperature).softmax(-1).cpu(), 1, generator=rng).to(ids.device)
+    pick = torch.multinomial((top / (decoder.temperature or 1.)).softmax(-1).cpu(), 1, generator=rng).to(ids.device)
     return ids.gather(1, pick)[:, 0]
 
 # %% ../nbs/08_decoding.ipynb #08_decodin-12
@@ -67,11 +67,11 @@ def generate(
         if keep.sum() * 2 <= len(keep): rows, words, ctx, past = rows[keep], words[keep], select(ctx, keep), [tuple(t[keep] for t in p) for p in past]
     return out
 
-# %% ../nbs/08_decoding.ipynb #08_decodin-13
+# %% ../nbs/08_decoding.ipynb #c13
 def select(
     ctx:Context,    # of B dialogues
     keep:Tensor,    # (B,) bool
 ) -> Context:       # of those that are kept
     "Some rows of a context"
     return Context(*([tuple(t[keep] for t in kv) for kv in side] for side in (ctx.cross, ctx.gated)),
-                   ctx.real[keep], ctx.log_gate[keep], ctx.emotion[keep])
+                   ctx.real[keep], ctx.gates[keep], ctx.emotion[keep])

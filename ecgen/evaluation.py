@@ -45,7 +45,7 @@ def bleu4(
         score = 100 * corpus_bleu([[r] for r in references], responses)
     return score if score > 1e-50 else 0.
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluation-13
+# %% ../nbs/12_evaluation.ipynb #c13
 @torch.inference_mode()
 def respond_all(
     model:EmpatheticModel,          # in evaluation mode
@@ -58,10 +58,12 @@ def respond_all(
     "Respond to every example"
     from tqdm.auto import tqdm
     rng, res = torch.Generator().manual_seed(seed), [[] for _ in examples]
-    with tqdm(total=len(examples), desc='responding', unit='response', disable=not progress) as bar:
+    decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
+    with torch.random.fork_rng(devices=[]), tqdm(total=len(examples), desc='responding', unit='response', disable=not progress) as bar:
+        torch.manual_seed(seed)      # of gates that are drawn
         for rows in in_batches(examples, budget=8192):
             batch = collate([examples[i] for i in rows]).to(model.device)
-            _, _, ctx = model.read(batch.src, gate)
+            _, _, ctx = model.read(batch.src, gate, batch.cause)
             for i, ids in zip(rows, generate(model.generator, ctx, decoder, rng)): res[i] = model.vocab.decode(ids)
             bar.update(len(rows))
     return res
@@ -120,7 +122,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluation-23
+# %% ../nbs/12_evaluation.ipynb #c23
 def evaluate(
     model:EmpatheticModel,             # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
@@ -141,7 +143,7 @@ def evaluate(
     examples = make_examples(gold, model.vocab, model.cfg.longest)[:limit]
     if not examples: raise EcgenError('There is no listener turn in this split, so nothing can be measured: choose another one.')
     references = reference_tokens(gold, examples)
-    v, out = validate(model, examples), respond_all(model, examples, DECODERS[decoder], gate, seed, progress)
+    v, out = validate(model, examples, gate=gate), respond_all(model, examples, DECODERS[decoder], gate, seed, progress)
     res = dict(split=split, examples=len(examples), emotion_accuracy=v['emotion_accuracy'], perplexity=v['perplexity'],
                bleu4=bleu4(out, references), dist1=dist(out, 1), dist2=dist(out, 2),
                unk_share=sum(e.tgt.count(UNK) for e in examples) / sum(len(e.tgt) + 1 for e in examples))

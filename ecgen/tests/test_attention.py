@@ -18,8 +18,7 @@ def test_attention_equals_the_formula_as_a_loop():
         for j in range(4): want[i] += e[j] / sum(e) * v[j]
     got = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     assert torch.allclose(got, want, atol=1e-12)
-    scores = (q @ k.T) / 2
-    assert torch.allclose(attention_weights(q, k, mask).double() @ v, want, atol=1e-6)
+    assert torch.allclose(attention_weights(q, k, mask) @ v, want, atol=1e-12)
 
 
 def test_heads_are_separate_attentions():
@@ -39,6 +38,12 @@ def test_cached_keys_equal_recomputed_ones():
     m = torch.randn(1, 5, 6)
     k1, k2 = a.keys_values(m), extend(extend(None, a.keys_values(m[:, :2])), a.keys_values(m[:, 2:]))
     assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(k1, k2))
+
+
+def test_a_bare_block_is_its_attention():
+    torch.manual_seed(0)
+    b, x = BareBlock(6, 2, 4, dropout=.5, attention_dropout=.5), torch.randn(2, 5, 6)
+    assert not torch.equal(b(x), b(x)) and torch.equal(b.eval()(x), b.attn(x, b.attn.keys_values(x)))
 
 
 def test_padding_changes_nothing():

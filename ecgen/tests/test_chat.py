@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from ecgen.corpus import EcgenError, detokenize, split_words
 from ecgen.decoding import Decoder
-from ecgen.gates import GATES
+from ecgen.gates import UNLABELLED
 from ecgen.model import EmpatheticModel, Explanation
 from ecgen.show import clean, columns, to_terminal
 from ecgen.chat import *

@@ -4,10 +4,12 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 import typer
@@ -169,15 +171,17 @@ def test_annotate_refuses_what_cannot_work():
 def test_settings_are_converted_or_refused():
     assert settings(['lr=1e-3', 'epochs=2', 'decay=True', 'precision=bfloat16']) == dict(lr=.001, epochs=2, decay=True, precision='bfloat16')
     assert type(settings(['lr=1'])['lr']) is float and settings([]) == {}
+    assert settings(['gate=hard', 'reasoner.positions=1', 'generator.gate_at=mask', 'cls_open=false']) == {'gate': 'hard', 'reasoner.positions': 1., 'generator.gate_at': 'mask', 'cls_open': False}
     for pair, why in (('lr', 'pretrain_epochs, epochs'), ('speed=3', 'pretrain_epochs, epochs'), ('epochs=2.5', 'a whole number'), ('lr=fast', 'a number'), ('decay=2', 'true or false')):
         with pytest.raises(EcgenError, match=why): settings([pair])
 
 
 def test_train_writes_a_model_that_answers():
     out = '{tmp}/run'
-    r = run('train', '--preset', 'tiny', '--data', shipped('sample'), '--out', out, '--limit', 6, '--seed', 5, '--set', 'pretrain_epochs=1', '--set', 'epochs=1')
+    r = run('train', '--preset', 'tiny', '--data', shipped('sample'), '--out', out, '--limit', 6, '--seed', 5, '--set', 'pretrain_epochs=1', '--set', 'epochs=1', '--set', 'gate=hard')
     assert r.exit_code == 0 and 'ecgen respond --model' in r.stdout and 'emotion accuracy' in r.stdout
     assert json.loads((Path(folder().name)/'run/run.json').read_text())['training']['seed'] == 5
+    assert json.loads((Path(folder().name)/'run/best/config.json').read_text())['config']['gate'] == 'hard'
     assert run('respond', '--model', out, 'I am so sad.').exit_code == 0
     refused('other settings', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', out)
 
@@ -189,6 +193,7 @@ def test_bad_training_input_is_refused():
     refused('not a readable file', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/never', '--vectors', '{tmp}/v.txt')
     refused('cannot be used', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/little/vocab.json')
     refused('a whole number', 'train', '--preset', 'tiny', '--out', '{tmp}/never', '--set', 'epochs=many')
+    refused("gate is 'wide', not one of soft, hard", 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/never', '--set', 'gate=wide')
     for n in (0, -3): refused('1 or more', 'train', '--limit', n)
     assert not (Path(folder().name)/'never').exists()
 
@@ -242,7 +247,8 @@ def test_extras_found_and_missing_are_told():
 
 def test_info_names_model_data_and_presets():
     r = run('info', '--model', '{tmp}/little', '--data', shipped('sample'))
-    assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'numpy', 'extra', 'little', '64 dialogues, 133 listener turns, cause labels of 64', 'paper, default, tiny', 'ecgen evaluate'))
+    assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'numpy', 'extra', 'little', '64 dialogues, 133 listener turns, cause labels of 64', 'paper, released, default, tiny', 'ecgen evaluate'))
+    assert re.search(r'generator.gate_at +scale_memory +where gates act', run('info', '--preset', 'released').stdout)
     refused('There is no', 'info', '--data', '{tmp}/nowhere')
     assert run('info', '--emotions').stdout.split() == list(EMOTIONS)
     with mock.patch.dict('os.environ'):
@@ -251,8 +257,7 @@ def test_info_names_model_data_and_presets():
     r = run('info', '--model', '{tmp}/little', '--data', '{tmp}')
     assert 'a data folder must contain' in r.stdout and 'little (3)' in r.stdout and 'leave --data' in r.stdout
     with mock.patch('ecgen.model.shipped', return_value=Path('nowhere')): assert 'none (' in (out := run('info').stdout) and 'ecgen train' in out
-    assert set(json.loads(run('info', '--preset', 'paper').stdout)) == {'reasoner', 'generator', 'training'}
-    refused('choose one of: paper, default, tiny', 'info', '--preset', 'huge')
+    refused('choose one of: paper, released, default, tiny', 'info', '--preset', 'huge')
     refused('no model folder', 'info', '--model', '{tmp}/nowhere')
 
 

@@ -26,6 +26,7 @@ def test_specials_are_never_chosen():
     assert choose(logits, Decoder(k=1), True).item() > SEP
 
 
+from ecgen.gates import finish
 from ecgen.generator import GeneratorConfig
 
 def little():
@@ -33,7 +34,7 @@ def little():
     torch.manual_seed(1)
     gen = ResponseGenerator(GeneratorConfig(dim=16, layers=2, heads=2, head_dim=8, inner=32), 12).eval()
     src = torch.tensor([[CLS, 7, 8, SEP], [CLS, 9, SEP, PAD], [CLS, 10, 11, SEP]])
-    return gen, gen.encode(src, torch.tensor([3, 5, 7]), torch.zeros(3, 4).masked_fill(src == PAD, -torch.inf))
+    return gen, gen.encode(src, torch.tensor([3, 5, 7]), finish(torch.zeros(3, 4), src))
 
 
 def test_greedy_with_cache_and_dropped_rows_equals_the_plain_way():

@@ -4,44 +4,117 @@
 
 import math
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from ecgen.attention import KeysValues, MultiHeadAttention, attention_weights, key_mask
+from ecgen.attention import KeysValues, MultiHeadAttention, attention_weights, key_mask, scores
+from ecgen.gates import Gates
 from ecgen.gated_attention import *
 
 def test_gated_weights_equal_eq_5_as_a_loop():
     torch.manual_seed(0)
     q, k, g = torch.randn(2, 3, 2, 4).double(), torch.randn(2, 3, 5, 4).double(), torch.rand(2, 5).double()
     g[0, 2] = 0
-    got = gated_weights(q.float(), k.float(), g.float().log()).double()
-    for b in range(2):
-        for h in range(3):
-            for m in range(2):
-                e = [float(g[b, j]) * math.exp(float(q[b, h, m] @ k[b, h, j]) / math.sqrt(4)) for j in range(5)]
-                assert torch.allclose(got[b, h, m], torch.tensor([x / sum(e) for x in e]).double(), atol=1e-6)
-    assert (got[0, :, :, 2] == 0).all()
+    hard = (g > .4).double().index_fill(1, torch.tensor([0]), 1.)
+    for g, gates in ((g, Gates(g.log())), (hard, Gates(hard.log(), hard.clone().requires_grad_()))):
+        got = gated_weights(q, k, gates)
+        for b in range(2):
+            for h in range(3):
+                for m in range(2):
+                    e = [float(g[b, j]) * math.exp(float(q[b, h, m] @ k[b, h, j]) / math.sqrt(4)) for j in range(5)]
+                    assert torch.allclose(got[b, h, m], torch.tensor([x / sum(e) for x in e]).double(), atol=1e-12)
+        assert (got[g[:, None, None, :].expand_as(got) == 0] == 0).all()
 
 
-def test_open_gates_are_plain_attention_and_a_common_factor_cancels():
+from hypothesis import given, settings, strategies as st
+
+def gate_rows(n):
+    "Lists of n gates between 0 and 1, of which the first is open"
+    return st.lists(st.sampled_from([0., 1., 1e-30, .5]) | st.floats(0, 1), min_size=n - 1, max_size=n - 1).map(lambda g: [1., *g])
+
+
+def test_properties_of_gated_weights():
+    @settings(max_examples=200, deadline=None)
+    @given(gate_rows(6), st.floats(.01, 100), st.integers(0, 10_000), st.sampled_from([.1, 1., 30.]))
+    def check(g, factor, seed, loud):
+        torch.manual_seed(seed)
+        q, k, g = loud * torch.randn(1, 2, 3, 4).double(), torch.randn(1, 2, 6, 4).double(), torch.tensor([g]).double()
+        w = gated_weights(q, k, Gates(g.log()))
+        assert torch.allclose(w.sum(-1), torch.ones(1, 2, 3).double(), atol=1e-12) and (w[..., g[0] == 0] == 0).all()
+        assert torch.allclose(w, gated_weights(q, k, Gates((factor * g).log())), atol=1e-9)
+        assert torch.equal(gated_weights(q, k, Gates(torch.zeros(1, 6).double())), attention_weights(q, k))
+    check()
+
+
+def test_gradients_are_finite_for_every_gate_pattern():
+    from ecgen.gates import make_gates
+    for seed, kind in enumerate([torch.float32, torch.bfloat16, torch.float16] * 12):
+        for name, tau in (('soft', None), ('hard', 1.)):
+            torch.manual_seed(seed)
+            src = torch.tensor([[4, 9, 9, 5, 9, 5], [4, 9, 5, 0, 0, 0]])
+            cause = (torch.randn(2, 6, 2).sign() * (200. if seed % 2 else 1.)).requires_grad_()
+            q, k = (torch.randn(2, 2, n, 4, requires_grad=True) for n in (3, 6))
+            w = gated_weights((30 * q).to(kind), k.to(kind), make_gates(name, cause, src, tau=tau, cls_open=seed % 3 > 0))
+            w.float().pow(2).sum().backward()
+            assert w.isfinite().all() and all(x.grad.isfinite().all() for x in (cause, q, k)), (seed, kind, name)
+
+
+def test_the_gradient_of_gates_is_that_of_eq_5():
     torch.manual_seed(0)
-    q, k = torch.randn(1, 2, 3, 4), torch.randn(1, 2, 5, 4)
-    assert torch.equal(gated_weights(q, k, torch.zeros(1, 5)), attention_weights(q, k))
-    g = torch.rand(1, 5)
-    assert torch.allclose(gated_weights(q, k, g.log()), gated_weights(q, k, (.1 * g).log()), atol=1e-6)
+    q, k, c = torch.randn(1, 1, 2, 4).double(), torch.randn(1, 1, 5, 4).double(), torch.randn(5).double()
+    g = torch.tensor([[1., 0., 1., 0., 1.]]).double().requires_grad_()
+    grad, = torch.autograd.grad((gated_weights(q, k, Gates(g.detach().log(), g)) @ c).sum(), g)
+    def by_hand(g): e = g * scores(q, k)[0, 0].exp(); return (e / e.sum(-1, keepdim=True) @ c).sum()
+    for i in range(5):
+        step = torch.zeros(5).double().index_fill(0, torch.tensor([i]), 1e-6)
+        assert abs(grad[0, i] - (by_hand(g[0] + step) - by_hand(g[0] - step)) / 2e-6) < 1e-7 and grad[0, i] != 0
+
+
+def test_released_formulas_on_fixed_random_weights():
+    torch.manual_seed(0)
+    attn, x, h = MultiHeadAttention(6, 2, 4).double(), torch.randn(1, 3, 6).double(), torch.randn(1, 5, 6).double()
+    g, real = torch.rand(1, 5).double(), torch.tensor([[True] * 4 + [False]])
+    k, v = attn.keys_values(h)
+    scaled = attn.keys_values(h * g[..., None])                  # as released: encoder states are scaled before the projections
+    q = attn.split(attn.query(x))
+    want = (q @ scaled[0].transpose(-1, -2) / 2).masked_fill(~key_mask(real), -1e18).softmax(-1) @ scaled[1]
+    assert torch.allclose(released_weights(q, k, g, real, 'scale_memory') @ (v * g[:, None, :, None]), want, atol=1e-12)
+    hard = torch.tensor([[1., 0., 1., 0., 0.]]).double()
+    assert torch.allclose(released_weights(q, k, hard, real, 'mask'), gated_weights(q, k, Gates(hard.log())), atol=1e-12)
+    assert torch.allclose(released_weights(q, k, 0 * hard, real, 'mask'), torch.tensor(.2).double())     # all closed: padding too
+
+
+def test_both_ways_agree():
+    for kind, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
+        for heads, width, n in ((1, 4, 3), (2, 8, 7), (3, 5, 40)):
+            torch.manual_seed(n)
+            attn, x, h, g = GatedAttention(6, heads, width).to(kind), torch.randn(2, 4, 6, dtype=kind), torch.randn(2, n, 6, dtype=kind), torch.rand(2, n, dtype=kind)
+            g[1, n - 1:], real = 0, torch.arange(n) < torch.tensor([[n], [n - 1]])
+            kv = attn.keys_values(h)
+            fast, slow = attn(x, kv, Gates(g.log()), real), attn.merge(attn.weights(x, kv, Gates(g.log()), real)[1] @ kv[1])
+            assert torch.allclose(fast, slow, atol=tolerance)
+            trained = Gates(g.log().requires_grad_())
+            assert trained.trained and torch.allclose(attn(x, kv, trained, real), slow, atol=tolerance)
 
 
 def test_a_closed_word_has_no_influence():
     torch.manual_seed(0)
-    attn, x = GatedAttention(6, 2, 4), torch.randn(1, 2, 6)
-    memory, log_gate = torch.randn(1, 5, 6), torch.tensor([[0., -.3, -torch.inf, -2., -torch.inf]])
-    other = memory.clone()
-    other[:, [2, 4]] = torch.randn(2, 6)
-    assert torch.equal(attn(x, attn.keys_values(memory), log_gate), attn(x, attn.keys_values(other), log_gate))
+    for at in ('eq5', 'mask'):
+        attn, x, real = GatedAttention(6, 2, 4, at=at), torch.randn(1, 2, 6), torch.ones(1, 5, dtype=torch.bool)
+        memory, hard = torch.randn(1, 5, 6), torch.tensor([[1., 1., 0., 1., 0.]])
+        other = memory.clone()
+        other[:, [2, 4]] = torch.randn(2, 6)
+        for gates in (Gates(hard.log()), Gates(hard.log(), hard.clone().requires_grad_())):
+            assert torch.equal(attn(x, attn.keys_values(memory), gates, real), attn(x, attn.keys_values(other), gates, real))
 
 
-def test_gradients_reach_the_gates_and_stay_finite():
-    torch.manual_seed(0)
-    attn, x, memory = GatedAttention(6, 2, 4), torch.randn(1, 2, 6), torch.randn(1, 4, 6)
-    logits = torch.tensor([[0., 300., -300., 1.]], requires_grad=True)
-    log_gate = torch.nn.functional.logsigmoid(logits).masked_fill(torch.tensor([[False, False, False, True]]), -torch.inf)
-    attn(x, attn.keys_values(memory), log_gate).pow(2).sum().backward()
-    assert logits.grad.isfinite().all() and logits.grad[0, 0] != 0 and logits.grad[0, 3] == 0
+def test_dropout_works_in_training_only():
+    attn, x, h, real = GatedAttention(6, 2, 4, dropout=.5), torch.randn(1, 2, 6), torch.randn(1, 9, 6), torch.ones(1, 9, dtype=torch.bool)
+    for gates in (Gates(torch.zeros(1, 9)), Gates(torch.zeros(1, 9, requires_grad=True))):
+        for training in (True, False):
+            attn.train(training)
+            assert torch.equal(attn(x, attn.keys_values(h), gates, real), attn(x, attn.keys_values(h), gates, real)) != training
+
+
+def test_the_bench_times_both_ways():
+    r = bench_attention(2, 3, 5, 2, 4, rounds=2)
+    assert r['explicit'] > 0 and r['fused'] > 0 and abs(r['ratio'] - r['explicit'] / r['fused']) < 1e-9 and r['context'] == 5

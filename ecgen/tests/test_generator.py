@@ -11,38 +11,39 @@ from ecgen.attention import EncoderBlock, FeedForward, KeysValues, MultiHeadAtte
 from ecgen.batches import BOS, CLS, PAD, SEP, Batch
 from ecgen.corpus import EMOTIONS
 from ecgen.gated_attention import GatedAttention
+from ecgen.gates import Gates
 from ecgen.generator import *
 
 def test_decoder_block_is_four_corrections_in_a_row():
     torch.manual_seed(0)
     b = DecoderBlock(GeneratorConfig(dim=8, heads=2, head_dim=4, inner=16, dropout=0.)).double()
     x, h = torch.randn(1, 3, 8).double(), torch.randn(1, 5, 8).double()
-    real, log_gate, causal = torch.ones(1, 5, dtype=torch.bool), torch.rand(1, 5).log(), torch.ones(3, 3, dtype=torch.bool).tril()
-    got, _ = b(x, None, b.cross.keys_values(h), b.gated.keys_values(h), causal, real, log_gate)
+    real, gates, causal = torch.ones(1, 5, dtype=torch.bool), Gates(torch.rand(1, 5).log()), torch.ones(3, 3, dtype=torch.bool).tril()
+    got, _ = b(x, None, b.cross.keys_values(h), b.gated.keys_values(h), causal, real, gates)
     n = b.norm1(x); y = x + b.attn(n, b.attn.keys_values(n), causal)
     y = y + b.cross(b.norm2(y), b.cross.keys_values(h))
-    y = y + b.gated(b.norm3(y), b.gated.keys_values(h), log_gate)
+    y = y + b.gated(b.norm3(y), b.gated.keys_values(h), gates, real)
     assert torch.allclose(got, y + b.ffn(b.norm4(y)), atol=1e-6)
     part = got - x
     for layer in (b.attn, b.cross, b.gated):                 # each of them matters
         keep, layer.out.weight.data = layer.out.weight.data, torch.zeros_like(layer.out.weight)
-        assert not torch.allclose(b(x, None, b.cross.keys_values(h), b.gated.keys_values(h), causal, real, log_gate)[0] - x, part, atol=1e-3)
+        assert not torch.allclose(b(x, None, b.cross.keys_values(h), b.gated.keys_values(h), causal, real, gates)[0] - x, part, atol=1e-3)
         layer.out.weight.data = keep
 
 
 from ecgen.batches import collate, Example
 
 def little():
-    "A small generator in evaluation mode, a batch of two contexts, and their log gates"
+    "A small generator in evaluation mode, a batch of two contexts, their emotions and gates"
     torch.manual_seed(0)
     gen = ResponseGenerator(GeneratorConfig(dim=16, layers=2, heads=2, head_dim=8, inner=32), 30).eval()
     src = torch.tensor([[CLS, 7, 8, SEP], [CLS, 9, SEP, PAD]])
-    return gen, src, torch.tensor([3, 5]), torch.tensor([[0., -.1, -3., -1.], [0., -.5, -.5, -torch.inf]])
+    return gen, src, torch.tensor([3, 5]), Gates(torch.tensor([[0., -.1, -3., -1.], [0., -.5, -.5, -torch.inf]]))
 
 
 def test_cached_decoding_equals_uncached():
-    gen, src, emotion, log_gate = little()
-    ctx, ids, past = gen.encode(src, emotion, log_gate), torch.randint(6, 30, (2, 7)), None
+    gen, src, emotion, gates = little()
+    ctx, ids, past = gen.encode(src, emotion, gates), torch.randint(6, 30, (2, 7)), None
     whole = gen.logits(gen.decode(ids, ctx)[0])
     for i in range(7):
         h, past = gen.decode(ids[:, i:i+1], ctx, past)
@@ -50,28 +51,39 @@ def test_cached_decoding_equals_uncached():
 
 
 def test_the_future_and_padding_are_invisible():
-    gen, src, emotion, log_gate = little()
+    gen, src, emotion, gates = little()
     ids = torch.randint(6, 30, (2, 5))
     other = ids.clone()
     other[:, 3:] = 7
-    ctx = gen.encode(src, emotion, log_gate)
+    ctx = gen.encode(src, emotion, gates)
     assert torch.allclose(gen.decode(ids, ctx)[0][:, :3], gen.decode(other, ctx)[0][:, :3], atol=1e-6)
-    alone = gen.encode(src[1:, :3], emotion[1:], log_gate[1:, :3])
+    alone = gen.encode(src[1:, :3], emotion[1:], Gates(gates.log[1:, :3]))
     assert torch.allclose(gen.decode(ids[1:], alone)[0], gen.decode(ids, ctx)[0][1:], atol=1e-5)
 
 
+def test_weights_are_of_every_block_head_and_word():
+    gen, src, emotion, gates = little()
+    ctx, ids, past = gen.encode(src, emotion, gates), torch.randint(6, 30, (2, 4)), None
+    h, _, seen = gen.decode(ids, ctx, return_weights=True)
+    assert seen.before.shape == seen.after.shape == (2, 2, 2, 4, 4) and torch.equal(h, gen.decode(ids, ctx)[0])
+    for w in (seen.before, seen.after): assert torch.allclose(w.sum(-1), torch.ones(2, 2, 2, 4)) and (w[:, 1, :, :, 3] == 0).all()
+    for i in range(4):
+        _, past, one = gen.decode(ids[:, i:i+1], ctx, past, return_weights=True)
+        assert torch.allclose(one.after[..., 0, :], seen.after[..., i, :], atol=1e-5)
+
+
 def test_emotion_and_gates_change_the_output():
-    gen, src, emotion, log_gate = little()
+    gen, src, emotion, gates = little()
     ids = torch.randint(6, 30, (2, 5))
-    base = gen.decode(ids, gen.encode(src, emotion, log_gate))[0]
-    assert not torch.allclose(base, gen.decode(ids, gen.encode(src, emotion + 1, log_gate))[0], atol=1e-3)
-    assert not torch.allclose(base, gen.decode(ids, gen.encode(src, emotion, log_gate * 5))[0], atol=1e-4)
+    base = gen.decode(ids, gen.encode(src, emotion, gates))[0]
+    assert not torch.allclose(base, gen.decode(ids, gen.encode(src, emotion + 1, gates))[0], atol=1e-3)
+    assert not torch.allclose(base, gen.decode(ids, gen.encode(src, emotion, Gates(gates.log * 5)))[0], atol=1e-4)
 
 
 def test_generator_loss_equals_eq_6_as_a_loop():
-    gen, src, emotion, log_gate = little()
+    gen, src, emotion, gates = little()
     batch = collate([Example('a', 1, 3, [CLS, 7, 8, SEP], [1] * 4, [9, 10]), Example('b', 1, 5, [CLS, 9, SEP], [1] * 3, [11])])
-    states = gen.decode(batch.tgt_in, gen.encode(batch.src, emotion, log_gate))[0].detach()
+    states = gen.decode(batch.tgt_in, gen.encode(batch.src, emotion, gates))[0].detach()
     total, words = 0., 0
     for b in range(2):
         for i, y in enumerate(batch.tgt_out[b].tolist()):

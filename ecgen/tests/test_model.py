@@ -5,15 +5,16 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 import torch
 from torch import Tensor, nn
-from ecgen.batches import PAD, SPECIALS, Batch, Vocab, encode_context
+from ecgen.attention import BLOCKS
+from ecgen.batches import BOS, SPECIALS, Batch, Vocab, encode_context
 from ecgen.corpus import EMOTIONS, EcgenError, detokenize, role, shipped, split_words
 from ecgen.decoding import Decoder, generate
-from ecgen.gates import GATES
-from ecgen.generator import GeneratorConfig, ResponseGenerator
+from ecgen.gates import GATES, Gates, make_gates
+from ecgen.generator import GeneratorConfig, ResponseGenerator, Seen
 from ecgen.reasoner import EmotionReasoner, Reasoning, ReasonerConfig
 from ecgen.model import *
 
@@ -23,6 +24,8 @@ def test_configs_survive_json():
         cfg = ModelConfig.from_preset(name)
         assert ModelConfig.from_dict(json.loads(json.dumps(asdict(cfg)))) == cfg
     with pytest.raises(EcgenError, match='choose one of: paper'): ModelConfig.from_preset('huge')
+    cfg = ModelConfig.from_preset('default', gate='hard', **{'reasoner.positions': 1., 'generator.gate_at': 'mask'})
+    assert cfg.gate == 'hard' and cfg.reasoner.positions == 1 and cfg.generator.gate_at == 'mask' and ModelConfig.from_preset('default').reasoner.positions == .2
 
 
 def test_probabilities_meet_their_words():
@@ -105,8 +108,8 @@ def test_values_and_weights_that_cannot_be_are_refused():
 
 def test_generator_gets_the_most_probable_emotion_and_the_gates():
     model, src = little(), torch.tensor([[4, 6, 7, 8, 9, 5]])
-    out, log_gate, ctx = model.read(src)
-    assert ctx.emotion.item() == out.emotion.argmax().item() and torch.equal(ctx.log_gate, log_gate)
+    out, gates, ctx = model.read(src)
+    assert ctx.emotion.item() == out.emotion.argmax().item() and ctx.gates is gates
 
 
 def test_explanations_are_complete_and_reproducible():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.attention import EncoderBlock, key_mask, positions
+from ecgen.attention import BLOCKS, key_mask, positions
 from ecgen.batches import CLS, PAD, SEP, Batch
 from ecgen.corpus import EMOTIONS
 from ecgen.reasoner import *
@@ -55,6 +55,24 @@ def test_cause_loss_says_something_of_both_classes():
     reasoner_loss(Reasoning(torch.zeros(1, 32), logits), batch).total.backward()
     g = logits.grad[0, :, 1]
     assert g[1] < 0 < g[2] and g[0] == g[3] == 0     # up for the cause word, down for the other, nothing for CLS and unknown
+
+
+def test_the_released_loss_is_lowest_where_cause_words_are_at_one_half():
+    from hypothesis import given, settings, strategies as st
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(st.integers(0, 1), min_size=1, max_size=12), st.integers(0, 1000))
+    def check(labels, seed):
+        torch.manual_seed(seed)
+        target, n = torch.tensor([labels]), len(labels)
+        lowest = 2 * torch.tensor(2.).log() * sum(labels) / n
+        assert torch.allclose(cause_loss(torch.zeros(1, n, 2), target, 'released'), lowest)
+        logits = torch.randn(1, n, 2, requires_grad=True)
+        loss = cause_loss(logits, target, 'released')
+        p = logits.softmax(-1)
+        assert torch.allclose(loss, sum(-(p[0, i, 0].log() + p[0, i, 1].log()) for i, c in enumerate(labels) if c) / n + 0 * loss, atol=1e-5) and loss >= lowest - 1e-6
+        loss.backward()
+        assert (logits.grad[0][target[0] == 0] == 0).all()
+    check()
 
 
 def test_the_reasoner_can_learn_the_sample_by_heart():

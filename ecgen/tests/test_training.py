@@ -7,15 +7,16 @@ import json
 import math
 import random
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 import torch
 from torch import Tensor
 from ecgen.batches import CLS, PAD, SEP, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order, make_examples, read_vectors, real_token_share
 from ecgen.causes import auc, with_causes
 from ecgen.corpus import EcgenError, data_dir, keep_words, load_split, shipped
+from ecgen.gates import temperature, turn_of
 from ecgen.generator import generator_loss
-from ecgen.model import EmpatheticModel, ModelConfig, Output, preset, read_json, save_pretrained, write_json, write_tensors
+from ecgen.model import EmpatheticModel, ModelConfig, Output, check_config, preset, read_json, save_pretrained, write_json, write_tensors
 from ecgen.reasoner import reasoner_loss, set_vectors
 from ecgen.training import *
 
@@ -50,6 +51,20 @@ def test_joint_loss_is_the_sum_and_teaches_the_reasoner():
     assert model.reasoner.cause.weight.grad.abs().sum() > 0       # the generator's loss reaches the reasoner through the gates
 
 
+def test_hard_gates_teach_the_reasoner_too():
+    model, ex = little()
+    model.cfg.gate, batch = 'hard', collate(ex[:8])
+    torch.manual_seed(0)
+    parts = multitask_loss(model.train(), batch, joint=True)
+    parts['words'].backward()
+    assert (model.reasoner.cause.weight.grad.abs() > 0).all() and all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_the_last_turn_is_marked_on_demand():
+    batch = collate([Example('a', 3, 0, [CLS, 7, SEP, 8, SEP, 9, 9, SEP], [1, 0, 0, 0, 0, 0, 0, 0], [9]), Example('b', 1, 0, [CLS, 7, SEP], [1, -1, -1], [9])])
+    assert mark_last(batch).cause.tolist() == [[1, 0, 0, 0, 0, 1, 1, 1], [1, 1, 1, -1, -1, -1, -1, -1]]
+
+
 def test_one_batch_can_be_learnt_by_heart():
     model, ex = little()
     batch, adam = collate(ex[:4]), torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -68,8 +83,9 @@ def test_validation_is_independent_of_batches():
 
 def test_every_parameter_is_trained_jointly():
     model, _ = little()
-    held = {id(p) for g in optimiser(model, TrainingConfig(), joint=True).param_groups for p in g['params']}
-    assert held == {id(p) for p in model.parameters()}
+    held = lambda **kw: {id(p) for g in optimiser(model, TrainingConfig(**kw), joint=True).param_groups for p in g['params']}
+    assert held() == {id(p) for p in model.parameters()} and held(freeze_reasoner=True) == {id(p) for p in model.generator.parameters()}
+    assert optimiser(model, TrainingConfig(pretrain_lr=1e-5), joint=False).param_groups[0]['base'] == 1e-5
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one():
