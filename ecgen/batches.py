@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'Vocab', 'build_vocab', 'open_vectors', 'scan_vectors',
-           'read_vectors', 'Example', 'encode_context', 'make_examples', 'Batch', 'pad', 'collate', 'length_order',
-           'cut', 'BatchSampler', 'real_token_share']
+           'read_vectors', 'Example', 'encode_context', 'make_examples', 'Batch', 'turn_of', 'pad', 'collate',
+           'length_order', 'cut', 'BatchSampler', 'real_token_share']
 
 # %% ../nbs/02_batches.ipynb #02_batches-03
 import gzip
@@ -159,6 +159,14 @@ class Batch:
     def real(self) -> Tensor: return self.src != PAD   # (rows, N) bool
 
     def to(self, device): return Batch(**{k: v.to(device) for k, v in vars(self).items()})
+
+# %% ../nbs/02_batches.ipynb #c29
+def turn_of(
+    src:Tensor,     # (B, N) token ids
+) -> Tensor:        # (B, N) how many turns lie between a word and the end of the context; 0 = the last turn; -1 at padding
+    "To which turn each word belongs, counted from the end"
+    ends = (src == SEP).long()
+    return (ends.sum(1, keepdim=True) - 1 - (ends.cumsum(1) - ends)).masked_fill(src == PAD, -1)
 
 # %% ../nbs/02_batches.ipynb #02_batches-28
 def pad(

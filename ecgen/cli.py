@@ -347,7 +347,7 @@ def settings(
         except ValueError: raise EcgenError(f'--set {pair}: {key} must be {words[kinds[key]]}.') from None
     return res
 
-# %% ../nbs/17_cli.ipynb #17_cli-69
+# %% ../nbs/17_cli.ipynb #c72
 FIGURES = 'emotion_accuracy', 'cause_auc', 'perplexity'     # on validation, in a model's card
 
 def report(
@@ -357,7 +357,7 @@ def report(
     from ecgen.model import EmpatheticModel
     card = EmpatheticModel.from_pretrained(out).card
     v = card.get('validation', {})
-    print(f'The model is in {out/"best"}.')
+    print(f'The model is in {out/("best" if (out/"best").is_dir() else "reasoner")}.')
     labelled = v.get('cause_auc') == v.get('cause_auc')       # NaN where no validation dialogue has causes
     print('On validation: ' + ', '.join(f'{k.replace("_", " ")} {v[k]:.3g}' for k in FIGURES if k in v and v[k] == v[k])
           + (f' (causes against "{card["causes"]}" labels)' if labelled else '; it has no cause labels'))
@@ -371,6 +371,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
           causes:Annotated[str, typer.Option(metavar='rule|own|file|reccon|adapted|PATH', help="Cause labels: the rule, those in the data, DATA/recec/*_with_cause.json, those of our detectors for EmpatheticDialogues, or a path with {split} in it.")]='rule',
           limit:Limit=None, seed:Annotated[int|None, typer.Option(metavar='N', min=0, max=2**32 - 1, show_default=False, help="Of everything; else the preset's.")]=None,
           device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
+          judge:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Watch after each epoch how well causes agree with these labels of the validation split; nothing is chosen by them.')]=None,
           set:Annotated[list[str]|None, typer.Option(metavar='KEY=VALUE', show_default=False, help='Change a setting that `ecgen info --preset NAME` lists; may be repeated.')]=None):
     """Train a model on a corpus.
 
@@ -379,7 +380,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
     """
     from ecgen import training
     out, changes = out or Path('runs')/preset, settings(set or []) | ({} if seed is None else dict(seed=seed))
-    try: training.train(preset, data, out, vectors, causes, limit, device, **changes)
+    try: training.train(preset, data, out, vectors, causes, limit, device, judge, **changes)
     except KeyboardInterrupt:
         tell(f'Stopped; the same command goes on from where {out} was last saved.')
         raise typer.Exit(130)

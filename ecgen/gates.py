@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['GATES', 'UNLABELLED', 'Gates', 'finish', 'soft_gates', 'hard_gates', 'gumbel_noise', 'gumbel_softmax', 'gumbel_gates',
-           'temperature', 'turn_of', 'open_gates', 'oracle_gates', 'rule_gates', 'random_gates', 'make_gates']
+           'temperature', 'open_gates', 'oracle_gates', 'rule_gates', 'random_gates', 'make_gates']
 
 # %% ../nbs/05_gates.ipynb #c3
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .batches import PAD, SEP
+from .batches import PAD, SEP, turn_of
 from .corpus import EcgenError
 
 # %% ../nbs/05_gates.ipynb #c5
@@ -97,14 +97,6 @@ def temperature(
 ) -> float:
     "Exponential cooling (Jang et al., 2017, section 4)"
     return start * (end / start) ** min(max(done, 0.), 1.)
-
-# %% ../nbs/05_gates.ipynb #c38
-def turn_of(
-    src:Tensor,     # (B, N) token ids
-) -> Tensor:        # (B, N) how many turns lie between a word and the end of the context; 0 = the last turn
-    "To which turn each word belongs, counted from the end"
-    ends = (src == SEP).long()
-    return ends.sum(1, keepdim=True) - 1 - (ends.cumsum(1) - ends)
 
 # %% ../nbs/05_gates.ipynb #c40
 def open_gates(cause:Tensor, *_) -> Tensor:

@@ -244,7 +244,7 @@ def read_json(path:Path):
 
 # %% ../nbs/09_model.ipynb #c30
 LIMITS = dict(dim=(2, 8192), layers=(1, 200), heads=(1, 256), head_dim=(1, 4096), inner=(1, 65536), longest=(8, 100_000), dropout=(0, .99),
-              attention_dropout=(0, .99), positions=(0, 100), temperature=(.01, 100))
+              attention_dropout=(0, .99), positions=(0, 100), turns=(0, 100), temperature=(.01, 100))
 CHOICES = dict(gate=tuple(GATES), block=tuple(BLOCKS), gate_at=('eq5', 'scale_memory', 'mask'))
 
 def check_values(values:dict, cls:type):
@@ -292,7 +292,7 @@ def build(folder:Path, values:dict) -> EmpatheticModel:
     model.load_state_dict(unpack(stored), assign=True)
     return model
 
-# %% ../nbs/09_model.ipynb #09_model-34
+# %% ../nbs/09_model.ipynb #c34
 def from_pretrained(
     folder:str|Path|None=None,   # a folder made by `save_pretrained` or `ecgen train`; None = the model that is shipped
     device:str='cpu',            # where the weights go
@@ -300,7 +300,7 @@ def from_pretrained(
     "Load a model; raises `EcgenError` if there is none, or if it is damaged or of another kind"
     folder = Path(folder or shipped('model'))
     if not folder.is_dir(): raise EcgenError(f'There is no model folder {folder}: give one that `ecgen train` wrote, or leave --model out.')
-    if not (folder/'config.json').exists() and (folder/'best').is_dir(): folder = folder/'best'      # a run's folder
+    if not (folder/'config.json').exists(): folder = next((f for f in (folder/'best', folder/'reasoner') if f.is_dir()), folder)    # a run's folder
     values = read_json(folder/'config.json')
     if not isinstance(values, dict) or values.get('format') != FORMAT: raise EcgenError(f'{folder} holds a model of another kind (config.json does not say "{FORMAT}").')
     if not (folder/'model.safetensors').is_file(): raise EcgenError(f'{folder} has no model.safetensors: copy the model again.')

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import BLOCKS, key_mask, positions
-from .batches import CLS, PAD, SEP, Batch
+from .batches import CLS, PAD, SEP, Batch, turn_of
 from .corpus import EMOTIONS
 
 # %% ../nbs/04_reasoner.ipynb #c5
@@ -30,6 +30,7 @@ class ReasonerConfig:
     attention_dropout: float = 0.   # on attention weights (the paper is silent; .1 in the released code)
     block: str = 'standard'   # 'standard' Transformer block (section 4.2), or 'bare' attention as in the released code
     positions: float = 0.     # loudness of position embeddings added to the words (section 4.2: yes; Appendix A: none)
+    turns: int = 0            # learn an embedding for each of so many last turns and add it to their words (not in the paper)
 
 # %% ../nbs/04_reasoner.ipynb #04_reasone-07
 @dataclass
@@ -45,12 +46,15 @@ class EmotionReasoner(nn.Module):
         super().__init__()
         self.cfg, self.words = cfg, nn.Embedding(vocab_size, cfg.dim, padding_idx=PAD)
         self.blocks = nn.ModuleList(BLOCKS[cfg.block](cfg.dim, cfg.heads, cfg.head_dim, cfg.inner, cfg.dropout, cfg.attention_dropout) for _ in range(cfg.layers))
+        if cfg.turns: self.turns = nn.Embedding(cfg.turns + 1, cfg.dim, padding_idx=0)
+        if cfg.turns: nn.init.normal_(self.turns.weight[1:], std=.1)
         self.norm, self.drop = nn.LayerNorm(cfg.dim), nn.Dropout(cfg.dropout)
         self.emotion, self.cause = nn.Linear(cfg.dim, len(EMOTIONS)), nn.Linear(cfg.dim, 2)
 
     def encode(self, src:Tensor) -> Tensor:              # (B, N) -> V of the paper, (B, N, dim)
         x = self.words(src)
         if self.cfg.positions: x = x + self.cfg.positions * positions(src.shape[1], self.cfg.dim).to(x)
+        if self.cfg.turns: x = x + self.turns((turn_of(src) + 1).clamp(max=self.cfg.turns))
         x, mask = self.drop(x), key_mask(src != PAD)
         for block in self.blocks: x = block(x, mask)
         return self.norm(x)

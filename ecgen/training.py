@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['RANGES', 'TrainingConfig', 'rate', 'mark_last', 'multitask_loss', 'cause_scores', 'in_batches', 'measure', 'validate',
-           'Progress', 'optimiser', 'save_state', 'load_state', 'train_step', 'train_epoch', 'finish_epoch', 'fit',
-           'prepare_model', 'label_source', 'find_device', 'check_run', 'fingerprint', 'train']
+           'judge_scores', 'model_scores', 'word_prior', 'place_prior', 'Progress', 'optimiser', 'save_state',
+           'load_state', 'train_step', 'train_epoch', 'finish_epoch', 'fit', 'prepare_model', 'label_source',
+           'find_device', 'check_run', 'fingerprint', 'priors', 'train']
 
 # %% ../nbs/10_training.ipynb #c3
 import hashlib
@@ -16,20 +17,22 @@ import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import (CLS, PAD, SEP, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order,
+from .batches import (CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order,
                            make_examples, read_vectors, real_token_share)
-from .causes import auc, with_causes
+from .causes import auc, for_choosing, with_causes
 from .corpus import EcgenError, data_dir, keep_words, load_split, shipped
-from .gates import temperature, turn_of
+from .detector import bootstrap
+from .gates import temperature
 from .generator import generator_loss
 from .model import EmpatheticModel, ModelConfig, Output, check_config, preset, read_json, save_pretrained, write_json, write_tensors
 from .reasoner import reasoner_loss, set_vectors
 
 # %% ../nbs/10_training.ipynb #c5
-RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(1, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9),
+RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9),
               smoothing=(0, .99), clip=(1e-9, 1e9), min_count=(1, 1e9), vector_std=(0, 1e3), seed=(0, 2**63 - 1))
 
 # %% ../nbs/10_training.ipynb #c6
@@ -37,7 +40,7 @@ RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(1, 1e6), patience=(1, 1e6), budg
 class TrainingConfig:
     "How to train; Adam, its rate and the token budget are the paper's (Appendix A), betas, eps and smoothing the released code's"
     pretrain_epochs: int = 25        # most epochs of the reasoner alone
-    epochs: int = 80                 # most epochs of both together
+    epochs: int = 80                 # most epochs of both together; 0 = the reasoner alone
     patience: int = 3                # stop a stage after so many epochs without a better validation loss
     budget: int = 8192               # most positions in a batch, see `batches.cut`
     lr: float = 5e-4                 # rate of Adam
@@ -140,6 +143,50 @@ def validate(
     res = dict(emotion_accuracy=accuracy, cause_auc=area, loss=sum(mean.values()), **mean)
     return res | (dict(perplexity=math.exp(mean['words'])) if joint else {})
 
+# %% ../nbs/10_training.ipynb #c27
+def judge_scores(
+    scores:list,                 # for each example, a number for each token of `src`
+    examples:list[Example],      # with labels, those of a dialogue one after the other
+    times:int=200,               # draws for the interval; 0 = none
+) -> dict:                       # auc, interval
+    "How well scores of words agree with cause labels"
+    keep = [[i for i, (t, c) in enumerate(zip(e.src, e.cause)) if c >= 0 and t not in (PAD, CLS, SEP)] for e in examples]
+    s, gold = (np.concatenate([np.asarray(x)[k] for x, k in zip(xs, keep)]) for xs in (scores, [e.cause for e in examples]))
+    res, sizes = dict(auc=auc(s, gold)), {}
+    for e, k in zip(examples, keep): sizes[e.id] = sizes.get(e.id, 0) + len(k)
+    return res | (dict(interval=bootstrap(lambda i: auc(s[i], gold[i]), list(sizes.values()), times)) if times else {})
+
+# %% ../nbs/10_training.ipynb #c28
+@torch.inference_mode()
+def model_scores(
+    model:EmpatheticModel,
+    examples:list[Example],
+) -> list[np.ndarray]:           # for each example, the cause probability of each token of `src`
+    "What the reasoner says of the words of examples"
+    model.eval()
+    res = [None] * len(examples)
+    for rows in in_batches(examples):
+        p = model.reasoner(collate([examples[i] for i in rows]).src.to(model.device)).cause.softmax(-1)[..., 1].cpu().numpy()
+        for i, x in zip(rows, p): res[i] = x[:len(examples[i].src)]
+    return res
+
+# %% ../nbs/10_training.ipynb #c30
+def word_prior(
+    examples:list[Example],      # of the training split
+    words:int,                   # size of the vocabulary
+) -> np.ndarray:                 # for each word
+    "How often each word is labelled as cause; rare words are drawn towards the mean"
+    ids, labels = (np.concatenate([np.array(x) for x in xs]) for xs in zip(*[(e.src, e.cause) for e in examples]))
+    ids, labels = ids[labels >= 0], labels[labels >= 0]
+    return (np.bincount(ids, labels, words) + 5 * labels.mean()) / (np.bincount(ids, minlength=words) + 5)
+
+def place_prior(
+    e:Example,
+) -> np.ndarray:         # for each token of `src`: 1 in the last turn, 1/2 in the speaker turn before, 1/3 ..., 0 for listener turns
+    "What can be known of causes without reading a word"
+    left = turn_of(torch.tensor([e.src]))[0].numpy()
+    return np.where(left % 2 == 0, 1 / (1 + left // 2), 0.)
+
 # %% ../nbs/10_training.ipynb #10_training-25
 @dataclass
 class Progress:
@@ -151,7 +198,7 @@ class Progress:
     stale: int = 0                # epochs since then
     seconds: float = 0.           # training time of the whole run so far
 
-# %% ../nbs/10_training.ipynb #c28
+# %% ../nbs/10_training.ipynb #203e6a53
 def optimiser(
     model:EmpatheticModel,    # whose parameters
     cfg:TrainingConfig,       # rates
@@ -222,10 +269,11 @@ def train_epoch(model, adam, sampler:BatchSampler, progress:Progress, cfg:Traini
             if now - saved > every: save(); saved = now
     return {f'train_{k}': v / i for k, v in sums.items()} | dict(examples_per_s=rows / (time.time() - start))
 
-# %% ../nbs/10_training.ipynb #10_training-34
-def finish_epoch(out:Path, model, progress:Progress, cfg:TrainingConfig, valid:list[Example], measured:dict) -> bool:
+# %% ../nbs/10_training.ipynb #c42
+def finish_epoch(out:Path, model, progress:Progress, cfg:TrainingConfig, valid:list[Example], measured:dict, judged:list[Example]|None=None) -> bool:
     "Validate, log, keep the best; True if the stage is over"
     v = validate(model, valid, joint=progress.stage == 'joint')
+    if judged: measured = measured | {f'judged_{k}': x for k, x in judge_scores(model_scores(model, judged), judged).items()}
     progress.epoch += 1
     with open(out/'metrics.jsonl', 'a') as f:
         f.write(json.dumps(dict(stage=progress.stage, epoch=progress.epoch, seconds=round(progress.seconds, 1), **measured, **v)) + '\n')
@@ -236,14 +284,15 @@ def finish_epoch(out:Path, model, progress:Progress, cfg:TrainingConfig, valid:l
         save_pretrained(model, out/('best' if progress.stage == 'joint' else 'reasoner'))
     return progress.stale >= cfg.patience or progress.epoch >= (cfg.epochs if progress.stage == 'joint' else cfg.pretrain_epochs)
 
-# %% ../nbs/10_training.ipynb #10_training-35
+# %% ../nbs/10_training.ipynb #c43
 def fit(
     model:EmpatheticModel,     # to be trained, in place
     train:list[Example],       # with cause labels
     valid:list[Example],       # for early stopping, with cause labels of the same source
     cfg:TrainingConfig,        # how
     out:str|Path,              # the run's folder
-) -> EmpatheticModel:          # with the best weights of the joint stage
+    judged:list[Example]|None=None,   # of the validation split, with labels by others, to watch
+) -> EmpatheticModel:          # with the best weights of the last stage
     "Pre-train the reasoner, then train both; goes on where a run in `out` stopped"
     out = Path(out)
     sampler = BatchSampler(train, cfg.budget, cfg.seed)
@@ -252,9 +301,10 @@ def fit(
     def save(): save_state(out/'state', model, adam, sampler, progress)
     while progress.stage != 'done':
         measured = train_epoch(model, adam, sampler, progress, cfg, save)
-        if finish_epoch(out, model, progress, cfg, valid, measured):
-            joint = progress.stage == 'joint'
-            best = EmpatheticModel.from_pretrained(out/('best' if joint else 'reasoner'))
+        if finish_epoch(out, model, progress, cfg, valid, measured, judged):
+            joint = progress.stage == 'joint' or not cfg.epochs
+            last = 'best' if progress.stage == 'joint' else 'reasoner'
+            best = EmpatheticModel.from_pretrained(out/last)
             model.load_state_dict(best.state_dict())
             progress = Progress('done' if joint else 'joint', seconds=progress.seconds)
             if not joint: adam = optimiser(model, cfg, joint=True)
@@ -316,7 +366,17 @@ def fingerprint(splits:list) -> str:
     "A short hash of all texts and labels, so that a run goes on only with the data it began with"
     return hashlib.sha256(repr([(d.id, d.emotion, d.utterances, d.prefix_causes or d.causes) for s in splits for d in s]).encode()).hexdigest()[:16]
 
-# %% ../nbs/10_training.ipynb #c44
+# %% ../nbs/10_training.ipynb #c50
+def priors(
+    examples:list[Example],     # of the training split
+    judged:list[Example],       # with the labels to be judged by
+    words:int,                  # size of the vocabulary
+) -> dict:                      # 'words' and 'place', each with auc and interval
+    "What the two readers who do not read reach"
+    table = word_prior(examples, words)
+    return dict(words=judge_scores([table[e.src] for e in judged], judged), place=judge_scores([place_prior(e) for e in judged], judged))
+
+# %% ../nbs/10_training.ipynb #c51
 def train(
     name:str='default',           # preset
     data:str|Path|None=None,      # data folder, see `data_dir`
@@ -325,6 +385,7 @@ def train(
     causes:str='rule',            # see `label_source`
     limit:int|None=None,          # use only so many dialogues of each split, to try things out
     device:str='auto',            # see `find_device`
+    judge:str|Path|None=None,     # label file for the validation split, to watch how well causes are found
     **changes,                    # other values of `TrainingConfig` or, as in {'reasoner.positions': 1.}, of the model's config
 ) -> EmpatheticModel:
     "Train a preset on a corpus"
@@ -343,6 +404,8 @@ def train(
     print(f'{len(examples[0])} training examples, {len(examples[1])} for validation; {share:.1%} of the positions in batches are real tokens')
     model.card = run | dict(name=f'ecgen-{name}', examples=len(examples[0]), torch=torch.__version__, device=str(device),
                             threads=torch.get_num_threads(), real_token_share=round(share, 4))
+    judged = judge and make_examples([d for d in with_causes(splits[1], judge) if not for_choosing(d.id)], model.vocab, model.cfg.longest)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out/'run.json', run)
-    return fit(model, *examples, cfg, out)
+    if judged: write_json(out/'priors.json', priors(examples[0], judged, len(model.vocab)))
+    return fit(model, *examples, cfg, out, judged)

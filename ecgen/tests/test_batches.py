@@ -61,6 +61,10 @@ def test_long_contexts_lose_their_beginning():
     assert cause == [1, 0, 1, 1, 1, 1]
 
 
+def test_words_know_their_turn():
+    assert turn_of(torch.tensor([[CLS, 7, SEP, 8, SEP], [CLS, 7, SEP, PAD, PAD]])).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, -1, -1]]
+
+
 def test_every_example_comes_once_an_epoch_within_the_budget():
     ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
     s = BatchSampler(ex, budget=300)

@@ -14,7 +14,7 @@ from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words,
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
 from ecgen.gates import GATES
 from ecgen.model import EmpatheticModel
-from ecgen.training import cause_scores, in_batches, validate
+from ecgen.training import cause_scores, in_batches, place_prior, validate
 from ecgen.evaluation import *
 
 def test_dist_counts_distinct_grams():
@@ -26,12 +26,6 @@ def test_bleu_of_the_reference_is_100_and_of_nothing_shared_0():
     assert math.isclose(bleu4([a], [a]), 100) and bleu4([b], [a]) == 0
     want = math.exp(1 - 6/5) * (5/5 * 4/4 * 3/3 * 2/2) ** .25 * 100      # all n-grams match, one word too short
     assert math.isclose(bleu4([a[:5]], [a]), want)
-
-
-def test_position_scores_follow_the_turns():
-    from ecgen.batches import Example
-    e = Example('a', 5, 0, [4, 9, 5, 9, 9, 5, 9, 5, 9, 5, 9, 9, 5], [1] * 13, [9])
-    assert position_scores(e).tolist() == [1/3, 1/3, 1/3, 0, 0, 0, 1/2, 1/2, 0, 0, 1, 1, 1]
 
 
 import tempfile, pytest

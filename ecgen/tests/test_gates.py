@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 import torch
 from torch import Tensor
-from ecgen.batches import PAD, SEP
+from ecgen.batches import PAD, SEP, turn_of
 from ecgen.corpus import EcgenError
 from ecgen.gates import *
 

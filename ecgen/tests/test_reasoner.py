@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import BLOCKS, key_mask, positions
-from ecgen.batches import CLS, PAD, SEP, Batch
+from ecgen.batches import CLS, PAD, SEP, Batch, turn_of
 from ecgen.corpus import EMOTIONS
 from ecgen.reasoner import *
 
@@ -34,6 +34,15 @@ def test_equal_words_are_told_apart_only_by_position():
         r = EmotionReasoner(ReasonerConfig(dim=16, head_dim=8, inner=32, positions=use), 20).eval()
         p = r(torch.tensor([[CLS, 7, SEP, 8, 9, SEP, 7, SEP]])).cause[0]
         assert torch.allclose(p[1], p[6], atol=1e-6) == (use == 0)
+
+
+def test_turns_tell_equal_words_apart_too():
+    torch.manual_seed(0)
+    r = EmotionReasoner(ReasonerConfig(dim=16, head_dim=8, inner=32, turns=3), 20).eval()
+    p = r(torch.tensor([[CLS, 7, SEP, 7, SEP, 7, SEP, 7, SEP]])).cause[0]
+    assert torch.allclose(p[1], p[3], atol=1e-6) and not torch.allclose(p[3], p[5], atol=1e-4) and not torch.allclose(p[5], p[7], atol=1e-4)
+    alone, beside = torch.tensor([[CLS, 7, SEP]]), torch.tensor([[CLS, 7, SEP, PAD, PAD], [CLS, 7, SEP, 8, SEP]])
+    assert torch.allclose(r(alone).cause[0], r(beside).cause[0, :3], atol=1e-6)
 
 
 def test_loss_equals_eq_4_as_a_loop():

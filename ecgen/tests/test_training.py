@@ -9,12 +9,14 @@ import random
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+import numpy as np
 import torch
 from torch import Tensor
-from ecgen.batches import CLS, PAD, SEP, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order, make_examples, read_vectors, real_token_share
-from ecgen.causes import auc, with_causes
+from ecgen.batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order, make_examples, read_vectors, real_token_share
+from ecgen.causes import auc, for_choosing, with_causes
 from ecgen.corpus import EcgenError, data_dir, keep_words, load_split, shipped
-from ecgen.gates import temperature, turn_of
+from ecgen.detector import bootstrap
+from ecgen.gates import temperature
 from ecgen.generator import generator_loss
 from ecgen.model import EmpatheticModel, ModelConfig, Output, check_config, preset, read_json, save_pretrained, write_json, write_tensors
 from ecgen.reasoner import reasoner_loss, set_vectors
@@ -23,7 +25,7 @@ from ecgen.training import *
 def test_unknown_settings_are_refused():
     import pytest
     with pytest.raises(EcgenError, match='float32, bfloat16'): TrainingConfig(precision='float8')
-    for bad in (dict(lr=-1), dict(smoothing=2), dict(smoothing=math.nan), dict(budget=0), dict(epochs=0), dict(seed=-1)):
+    for bad in (dict(lr=-1), dict(smoothing=2), dict(smoothing=math.nan), dict(budget=0), dict(epochs=-1), dict(seed=-1)):
         with pytest.raises(EcgenError, match='must be between'): TrainingConfig(**bad)
 
 
@@ -81,6 +83,18 @@ def test_validation_is_independent_of_batches():
     assert math.isclose(a['loss'], a['emotion'] + a['cause'] + a['words'])
 
 
+def test_readers_who_do_not_read():
+    e = Example('a', 5, 0, [4, 9, 5, 9, 9, 5, 9, 5, 9, 5, 9, 9, 5], [1] * 13, [9])
+    assert place_prior(e).tolist() == [1/3, 1/3, 1/3, 0, 0, 0, 1/2, 1/2, 0, 0, 1, 1, 1]
+    ex = [Example('a', 1, 0, [4, 8, 9, 5], [1, 1, 0, 0], []), Example('a', 3, 0, [4, 8, 8, 5], [1, 1, 1, -1], []), Example('b', 1, 0, [4, 9, 5], [1, 0, 0], [])]
+    p = word_prior(ex, 10)
+    assert p[8] > p[9] and abs(p[8] - (3 + 5 * 6 / 10) / 8) < 1e-9
+    r = judge_scores([p[e.src] for e in ex], ex)
+    assert r['auc'] == 1. and judge_scores([[0.] * len(e.src) for e in ex], ex, times=0) == dict(auc=.5)
+    model, ex = little()
+    assert [len(s) for s in model_scores(model, ex)] == [len(e.src) for e in ex] and .3 < judge_scores(model_scores(model, ex), ex, 0)['auc'] < .7
+
+
 def test_every_parameter_is_trained_jointly():
     model, _ = little()
     held = lambda **kw: {id(p) for g in optimiser(model, TrainingConfig(**kw), joint=True).param_groups for p in g['params']}
@@ -103,6 +117,16 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one():
         T.finish_epoch = real
         resumed = T.train(out=tmp + '/broken', **settings)
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values()))
+
+
+def test_the_reasoner_can_be_trained_alone_and_watched():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        model = train('tiny', shipped('sample'), tmp, pretrain_epochs=2, epochs=0, judge=shipped('sample')/'recec/valid_with_cause.json')
+        lines = [json.loads(l) for l in (Path(tmp)/'metrics.jsonl').read_text().splitlines()]
+        assert [l['stage'] for l in lines] == ['reasoner'] * 2 and all(l['judged_interval'][0] <= l['judged_auc'] <= l['judged_interval'][1] for l in lines)
+        assert set(json.loads((Path(tmp)/'priors.json').read_text())) == {'words', 'place'}
+        assert torch.equal(EmpatheticModel.from_pretrained(tmp).reasoner.cause.weight, model.reasoner.cause.weight)
 
 
 def test_the_best_epoch_is_kept_and_stale_stages_stop():
