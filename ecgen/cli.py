@@ -372,6 +372,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
           limit:Limit=None, seed:Annotated[int|None, typer.Option(metavar='N', min=0, max=2**32 - 1, show_default=False, help="Of everything; else the preset's.")]=None,
           device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
           judge:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Watch after each epoch how well causes agree with these labels of the validation split; nothing is chosen by them.')]=None,
+          generator:Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='Begin with the generator of this model, trained on the same training split.')]=None,
           set:Annotated[list[str]|None, typer.Option(metavar='KEY=VALUE', show_default=False, help='Change a setting that `ecgen info --preset NAME` lists; may be repeated.')]=None):
     """Train a model on a corpus.
 
@@ -380,7 +381,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
     """
     from ecgen import training
     out, changes = out or Path('runs')/preset, settings(set or []) | ({} if seed is None else dict(seed=seed))
-    try: training.train(preset, data, out, vectors, causes, limit, device, judge, **changes)
+    try: training.train(preset, data, out, vectors, causes, limit, device, judge, generator, **changes)
     except KeyboardInterrupt:
         tell(f'Stopped; the same command goes on from where {out} was last saved.')
         raise typer.Exit(130)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RANGES', 'TrainingConfig', 'rate', 'mark_last', 'multitask_loss', 'cause_scores', 'in_batches', 'measure', 'validate',
            'judge_scores', 'model_scores', 'word_prior', 'place_prior', 'Progress', 'optimiser', 'save_state',
-           'load_state', 'train_step', 'train_epoch', 'finish_epoch', 'fit', 'prepare_model', 'label_source',
-           'find_device', 'check_run', 'fingerprint', 'priors', 'train']
+           'load_state', 'train_step', 'train_epoch', 'finish_epoch', 'fit', 'prepare_model', 'take_generator',
+           'label_source', 'find_device', 'check_run', 'fingerprint', 'priors', 'train']
 
 # %% ../nbs/10_training.ipynb #c3
 import hashlib
@@ -332,6 +332,17 @@ def prepare_model(
         if cfg.generator_vectors: set_vectors(model.generator.words, table, model.cfg.generator.dim ** -.5)
     return model
 
+# %% ../nbs/10_training.ipynb #c46
+def take_generator(
+    model:EmpatheticModel,     # changed in place
+    folder:str|Path,           # of a model with the same words and sizes
+):
+    "Begin with the generator of a trained model, so that only its gates are new to it"
+    other = EmpatheticModel.from_pretrained(folder)
+    if other.vocab.words != model.vocab.words: raise EcgenError(f'{folder} knows other words than this corpus gives: train it on the same training split with the same min_count.')
+    if other.cfg.generator != model.cfg.generator: raise EcgenError(f'The generator in {folder} has other sizes than the preset.')
+    model.generator.load_state_dict(other.generator.state_dict())
+
 # %% ../nbs/10_training.ipynb #10_training-38
 def label_source(
     causes:str|Path,     # 'rule', 'own', 'file', 'reccon', 'adapted', or a path in which {split} stands for train or valid
@@ -376,7 +387,7 @@ def priors(
     table = word_prior(examples, words)
     return dict(words=judge_scores([table[e.src] for e in judged], judged), place=judge_scores([place_prior(e) for e in judged], judged))
 
-# %% ../nbs/10_training.ipynb #c51
+# %% ../nbs/10_training.ipynb #c52
 def train(
     name:str='default',           # preset
     data:str|Path|None=None,      # data folder, see `data_dir`
@@ -386,6 +397,7 @@ def train(
     limit:int|None=None,          # use only so many dialogues of each split, to try things out
     device:str='auto',            # see `find_device`
     judge:str|Path|None=None,     # label file for the validation split, to watch how well causes are found
+    generator:str|Path|None=None, # a model whose generator to begin with, else a fresh one
     **changes,                    # other values of `TrainingConfig` or, as in {'reasoner.positions': 1.}, of the model's config
 ) -> EmpatheticModel:
     "Train a preset on a corpus"
@@ -395,9 +407,10 @@ def train(
     splits = [with_causes(load_split(s, data)[:limit], label_source(causes, s, data)) for s in ('train', 'valid')]
     if limit is None: keep_words([d for s in splits for d in s])
     run = json.loads(json.dumps(dict(preset=name, causes=str(causes), vectors=Path(vectors).name if vectors else None, limit=limit,
-               dialogues=[len(s) for s in splits], data=fingerprint(splits), training=asdict(cfg)) | (dict(model=shape) if shape else {})))
+               dialogues=[len(s) for s in splits], data=fingerprint(splits), training=asdict(cfg)) | (dict(model=shape) if shape else {}) | (dict(generator=Path(generator).name) if generator else {})))
     check_run(out, run)
     model = prepare_model(splits[0], name, cfg, vectors, **shape).to(device)
+    if generator: take_generator(model, generator)
     examples = [make_examples(s, model.vocab, model.cfg.longest) for s in splits]
     if not all(examples): raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')
     share = real_token_share(examples[0], BatchSampler(examples[0], cfg.budget, cfg.seed).batches())

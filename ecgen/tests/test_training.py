@@ -129,6 +129,17 @@ def test_the_reasoner_can_be_trained_alone_and_watched():
         assert torch.equal(EmpatheticModel.from_pretrained(tmp).reasoner.cause.weight, model.reasoner.cause.weight)
 
 
+def test_a_trained_generator_can_be_the_beginning():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        settings = dict(data=shipped('sample'), pretrain_epochs=1, keep='last')
+        old = train('tiny', out=tmp + '/a', epochs=1, **settings).generator.state_dict()
+        new = train('tiny', out=tmp + '/b', epochs=0, generator=tmp + '/a', **settings).generator.state_dict()
+        assert all(torch.equal(old[k], new[k]) for k in old)
+        with pytest.raises(EcgenError, match='other sizes'): train('tiny', out=tmp + '/c', generator=tmp + '/a', **settings, **{'generator.inner': 64})
+        with pytest.raises(EcgenError, match='other words'): train('tiny', out=tmp + '/d', generator=tmp + '/a', min_count=2, **settings)
+
+
 def test_the_best_epoch_is_kept_and_stale_stages_stop():
     import tempfile
     with tempfile.TemporaryDirectory() as tmp:
