@@ -111,7 +111,7 @@ def prefix_targets(
     "One target for each speaker turn that is answered, and one for the last"
     return {i: dialogue_target(replace(d, utterances=d.utterances[:i + 1], causes=None)) for i in range(0, d.last_speaker_turn + 1, 2)}
 
-# %% ../nbs/01b_annotation.ipynb #01b_annotation-22
+# %% ../nbs/01b_annotation.ipynb #c22
 def annotate_some(
     dialogues:list[Dialogue],
     detector:Detector,
@@ -121,7 +121,7 @@ def annotate_some(
 ) -> list[dict]:                # a line for each dialogue
     "Labels of a few dialogues"
     asked = [prefix_targets(d) if per_prefix else {d.last_speaker_turn: dialogue_target(d)} for d in dialogues]
-    ps = iter(np.round(1 / (1 + np.exp(-z)), 3) for z in detector.logits([t for a in asked for t in a.values()], progress=False))
+    ps = iter(np.round(1 / (1 + np.exp(-z.astype(float))), 3) for z in detector.logits([t for a in asked for t in a.values()], progress=False))
     res = []
     for d, a in zip(dialogues, asked):
         found = {i: next(ps) for i in a}

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'GateName', 'DecoderName', 'Seed', 'AsJson', 'Limit', 'HELLO', 'FIGURES',
-           'tell', 'Commands', 'show_version', 'example', 'options', 'writable', 'positive', 'out_file', 'known',
-           'read_turns', 'understand', 'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'agree',
-           'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report',
-           'train', 'evaluate', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts',
-           'data_facts', 'next_step', 'preset_text', 'info', 'main']
+           'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'options', 'writable', 'positive', 'out_file',
+           'known', 'read_turns', 'understand', 'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat',
+           'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings',
+           'report', 'train', 'evaluate', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts',
+           'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #c3
 import json
@@ -408,6 +408,29 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     print(table(res))
     if json_file: write(json_file, json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n')     # NaN is not JSON
 
+# %% ../nbs/17_cli.ipynb #c99
+SHAPES = [{}, dict(trained=True), dict(batch=1), dict(batch=8), dict(heads=4), dict(heads=2, head_dim=256), dict(context=40), dict(words=1, context=60)]
+
+@app.command(epilog=example('bench attention'))
+def bench(what:Annotated[str, typer.Argument(metavar='attention', help='What to measure.')]='attention',
+          rounds:Annotated[int, typer.Option(metavar='N', min=1, max=1000, help='Runs of each way, of which the median is taken.')]=9,
+          json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None):
+    """Measure how fast the parts of the model are.
+
+    attention: gated attention (Eq. 5) written out against the fused way, forward and backward, in several shapes.
+    """
+    known('bench', what, ('attention',))
+    import torch
+    from ecgen.gated_attention import bench_attention
+    print(f'torch {torch.__version__}, {torch.get_num_threads()} threads; median milliseconds of {rounds} runs, forward and backward')
+    print(f'{"batch":>6}{"words":>6}{"context":>8}{"heads":>6}{"width":>6}  {"gates":<8}{"explicit":>9}{"fused":>9}  ratio')
+    rows = []
+    for shape in SHAPES:
+        r = bench_attention(**shape, rounds=rounds)
+        print(f'{r["batch"]:>6}{r["words"]:>6}{r["context"]:>8}{r["heads"]:>6}{r["head_dim"]:>6}  {"trained" if r["trained"] else "fixed":<8}{r["explicit"]:>9.2f}{r["fused"]:>9.2f}  {r["ratio"]:.2f}', flush=True)
+        rows.append(r)
+    if json_file: write(json_file, json.dumps(dict(torch=torch.__version__, threads=torch.get_num_threads(), rounds=rounds, rows=rows), indent=1) + '\n')
+
 # %% ../nbs/17_cli.ipynb #17_cli-82
 def installed(
     name:str,      # of a package
@@ -510,7 +533,7 @@ def next_step(
     if named: return f'`ecgen train --data {shlex.quote(named)}{own} --out runs/mine` trains on it, `ecgen evaluate --data {shlex.quote(named)} --limit 200` measures the model on it'
     return '`ecgen chat` talks with the model; for real data see "Train it on real data" in the README'
 
-# %% ../nbs/17_cli.ipynb #c99
+# %% ../nbs/17_cli.ipynb #411dd758
 def preset_text(
     name:str,     # of a preset
 ) -> str:         # a line for each setting

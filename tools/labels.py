@@ -28,7 +28,8 @@ whose id has an odd SHA-1; thresholds were chosen on, and `adapted` was trained 
 trained on `adapted` may be given on the odd dialogues only**. The authors' labels came from a detector too: agreement with them
 says how near these labels are to theirs, not how right they are.
 
-Detector: {detector}. Made with `ecgen detector` and `ecgen annotate`; notebooks 01a_detector and 01b_annotation tell how.
+Detector: {detector}. Made with `ecgen detector` and `ecgen annotate --networks 1 --no-text`; the notebooks 01a_detector and
+01b_annotation tell how, and what three networks reach.
 Licence of the labels: CC BY-NC 4.0, as the corpus that they belong to.
 """
 HOW = dict(reccon='trained on RECCON; nothing learnt from the authors\' labels but four thresholds', adapted='the same, then trained on the authors\' labels of the even dialogues')
@@ -56,13 +57,13 @@ def main():
     runs = {k: v for k, v in vars(a.parse_args()).items() if v}
     for name, run in runs.items(): keep(f'detector_{name}', read(Path(run)/'results.json') | dict(made=provenance(run)))
     found = {n: read(RESULTS/f'detector_{n}.json') for n in HOW if (RESULTS/f'detector_{n}.json').exists()}
-    rows = [f'| {n} | {HOW[n]} | {r["agreement"]["detector"]["f1"]:.3f} | {r["agreement"]["detector"]["kappa"]:.3f} | {r["agreement"]["detector"]["exact"]:.3f} |' for n, r in found.items()]
+    rows = [f'| {n} | {HOW[n]} | {r["agreement"]["1"]["f1"]:.3f} | {r["agreement"]["1"]["kappa"]:.3f} | {r["agreement"]["1"]["exact"]:.3f} |' for n, r in found.items()]
     rules = next(iter(found.values()))['agreement']['rules']
     rows += [f'| (no file) | rule: {n} | {r["f1"]:.3f} | {r["kappa"]:.3f} | {r["exact"]:.3f} |' for n, r in rules.items()]
     some = next(iter(found.values()))
-    detector = f'{len(some["made"]["seeds"])} networks on {some["made"]["config"]["encoder"]}, {some["made"]["config"]["form"]} form, and models of place and length'
+    detector = f'one network on {some["made"]["config"]["encoder"]}, {some["made"]["config"]["form"]} form, and one model of place and length'
     LABELS.mkdir(exist_ok=True)
-    (LABELS/'README.md').write_text(CARD.format(rows='\n'.join(rows), n=f'{some["agreement"]["detector"]["dialogues"]:,}', detector=detector), encoding='utf-8')
+    (LABELS/'README.md').write_text(CARD.format(rows='\n'.join(rows), n=f'{some["agreement"]["1"]["dialogues"]:,}', detector=detector), encoding='utf-8')
     for f in sorted(LABELS.glob('*/*.jsonl.gz')): print(f.relative_to(ROOT), f'{len(gzip.decompress(f.read_bytes()).splitlines()):,} dialogues, {f.stat().st_size / 1e6:.2f} MB')
 
 

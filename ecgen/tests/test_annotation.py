@@ -99,3 +99,26 @@ def test_one_command_trains_measures_and_adapts():
         build_detector(f'{tmp}/b', data, config, labels=labels, adapt=f'{tmp}/a', progress=False)
         assert load_detector(f'{tmp}/b').card['targets'] == sum(for_choosing(d.id) for d in load_split('valid', data))
         with pytest.raises(EcgenError, match='--labels'): build_detector(f'{tmp}/c', data, config, adapt=f'{tmp}/a', progress=False)
+
+
+def test_shipped_labels_belong_to_the_corpus():
+    assert sum(os.path.getsize(p) for p in shipped('labels').rglob('*.gz')) < 3e6
+    for name in ('reccon', 'adapted'):
+        for split in ('train', 'valid'):
+            ds = load_split(split, shipped('sample'))
+            read = with_causes(ds, shipped('labels')/name/f'sample_{split}.jsonl.gz')
+            assert all(d.causes and max(d.causes) <= d.last_speaker_turn for d in read)
+            for x in sample_labels(name, split).values(): assert set(x) == {'conv_id', 'emotion_cause', 'probabilities'} and max(x['emotion_cause']) < len(x['probabilities'])
+
+
+def test_shipped_labels_agree_as_their_card_says():
+    #| eval: false
+    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
+    if not (data/'recec/valid_with_cause.json').is_file(): pytest.skip("ECGEN_DATA has no authors' labels")
+    for name in ('reccon', 'adapted'):
+        assert all(d.causes for d in with_causes(load_split('train', data), shipped('labels')/name/'train.jsonl.gz'))
+        ours, gold = ([d for d in with_causes(load_split('valid', data), p) if not for_choosing(d.id)] for p in (shipped('labels')/name/'valid.jsonl.gz', data/'recec/valid_with_cause.json'))
+        ts = [dialogue_target(d) for d in gold]
+        r = compare_marks(ts, np.concatenate([np.isin(range(len(t.utterances)), d.causes).astype(int) for t, d in zip(ts, ours)]))
+        want = json.loads((shipped('results')/f'detector_{name}.json').read_text())['agreement']['1']
+        assert abs(r['kappa'] - want['kappa']) < .004 and abs(r['f1'] - want['f1']) < .004

@@ -234,6 +234,13 @@ def test_bad_evaluation_input_is_refused():
     for option in ('--json', '--responses'): refused('no folder', 'evaluate', '--model', '{tmp}/nowhere', option, '{tmp}/missing/a')
 
 
+def test_bench_measures_and_keeps():
+    with mock.patch.dict(bench.__globals__, SHAPES=[dict(batch=1, words=2, context=3, heads=1, head_dim=4)]):
+        r = run('bench', 'attention', '--rounds', 1, '--json', '{tmp}/bench.json')
+        assert r.exit_code == 0 and 'fixed' in r.stdout and json.loads(Path(folder().name, 'bench.json').read_text())['rows'][0]['ratio'] > 0
+    refused('no bench', 'bench', 'speed')
+
+
 def test_extras_found_and_missing_are_told():
     lines = ['torch>=2.5', 'pytest; extra == "one"', "no-such-thing>=8 ; extra == 'two'", 'pytest<99; python_version > "3" and extra == "two"', *[f'none{i}; extra == "all"' for i in range(7)]]
     with mock.patch('importlib.metadata.requires', return_value=lines):

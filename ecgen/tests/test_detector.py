@@ -179,3 +179,9 @@ def test_marks_are_scored_both_ways():
     perfect = score_marks(ts, np.concatenate([t.marks for t in ts]))
     assert perfect['distinct'] == dict(pos=1, neg=1, macro=1) and perfect['interval'] == [1, 1] and perfect['rows'] >= perfect['pairs']
     assert score_marks(ts, rule_marks(ts, 'target only'))['distinct']['pos'] < 1
+
+
+def test_results_are_what_the_command_wrote():
+    found = json.loads((shipped('results')/'detector_reccon.json').read_text())
+    assert found['reccon']['all']['pairs'] == 7_097 and found['reccon']['all']['rows'] == 7_224 and len(found['reccon']['each']) == 3
+    assert found['reccon']['facts']['distinct']['pos'] > max(r['distinct']['pos'] for r in found['reccon']['rules'].values())
