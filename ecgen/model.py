@@ -39,7 +39,7 @@ PRESETS = dict(
         training=dict(pretrain_epochs=25, epochs=80, patience=80, budget=4096, lr=5e-4, pretrain_lr=1e-5, clip=1e9, cause_loss='released',
                       freeze_reasoner=True, last_is_cause=True, generator_vectors=False, min_count=1)),
     default=dict(
-        reasoner=dict(layers=1, heads=4, head_dim=64, inner=600, dropout=.2, positions=.2),
+        reasoner=dict(layers=1, heads=4, head_dim=64, inner=600, dropout=.2, positions=.2, turns=8),
         generator=dict(layers=2, heads=4, head_dim=64, dropout=.1),
         training=dict(pretrain_epochs=5, epochs=6, budget=3072, lr=5e-4, joint_reasoner_lr=5e-5, warmup=200, decay=True)),
     tiny=dict(

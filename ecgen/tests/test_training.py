@@ -104,7 +104,7 @@ def test_every_parameter_is_trained_jointly():
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one():
     import tempfile, ecgen.training as T
-    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=2, patience=9)
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=2, patience=9, gate='hard', tau=2., tau_end=.5)   # drawn gates need their chance, too
     with tempfile.TemporaryDirectory() as tmp:
         whole = train(out=tmp + '/whole', **settings)
         real, calls = T.finish_epoch, []
@@ -127,6 +127,20 @@ def test_the_reasoner_can_be_trained_alone_and_watched():
         assert [l['stage'] for l in lines] == ['reasoner'] * 2 and all(l['judged_interval'][0] <= l['judged_auc'] <= l['judged_interval'][1] for l in lines)
         assert set(json.loads((Path(tmp)/'priors.json').read_text())) == {'words', 'place'}
         assert torch.equal(EmpatheticModel.from_pretrained(tmp).reasoner.cause.weight, model.reasoner.cause.weight)
+
+
+def test_what_the_released_code_does_can_be_run():
+    import tempfile
+    as_released = dict(freeze_reasoner=True, cause_loss='released', last_is_cause=True, generator_vectors=False, cls_open=False, sample_gates=True, temperature=.6,
+                       **{'reasoner.block': 'bare', 'generator.gate_at': 'scale_memory', 'generator.scale_words': False})
+    with tempfile.TemporaryDirectory() as tmp:
+        for gate in ('soft', 'hard'):
+            model = train('tiny', shipped('sample'), f'{tmp}/{gate}', pretrain_epochs=2, epochs=1, gate=gate, **as_released)
+            before = EmpatheticModel.from_pretrained(f'{tmp}/{gate}/reasoner').reasoner.state_dict()
+            assert all(torch.equal(v, before[k]) for k, v in model.reasoner.state_dict().items())
+        turns = ['I passed!', 'Well done!', 'I am so happy.']
+        a, b = (model.explain(turns, seed=s).turns for s in (0, 1))
+        assert a != b and a == model.explain(turns, seed=0).turns           # gates drawn by the seed
 
 
 def test_a_trained_generator_can_be_the_beginning():

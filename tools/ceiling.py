@@ -1,0 +1,52 @@
+"""How well could the causes of a prefix be found at all? `python tools/ceiling.py --data DATA --detector RUN --model MODEL`.
+
+The authors' labels belong to whole dialogues, and a reasoner sees only what was said so far. So beside the reasoner this measures a
+detector that read the whole dialogue, and the same detector reading only the prefix. Dialogues with an odd hash, word by word, by
+the number of turns in the prefix. Writes data/results/cause_ceiling.json.
+"""
+import argparse, json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ecgen.batches import SEP, make_examples
+from ecgen.causes import for_choosing, with_causes
+from ecgen.corpus import data_dir, load_split
+from ecgen.detector import dialogue_target, load_detector
+from ecgen.model import EmpatheticModel
+from ecgen.training import judge_scores, model_scores, place_prior
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def spread(example, values):
+    "A number for each utterance -> one for each token of `src`"
+    ends = np.array(example.src) == SEP
+    return np.asarray(values)[ends.cumsum() - ends]
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    for name in ('data', 'detector', 'model'): a.add_argument(f'--{name}', required=name != 'model')
+    a = a.parse_args()
+    data = data_dir(a.data)
+    ds = [d for d in with_causes(load_split('valid', data), data/'recec/valid_with_cause.json') if not for_choosing(d.id)]
+    model, detector = EmpatheticModel.from_pretrained(a.model), load_detector(a.detector, 1)
+    examples, by_id = make_examples(ds, model.vocab), {d.id: d for d in ds}
+    whole = dict(zip(by_id, detector.logits([dialogue_target(d) for d in ds])))
+    first = [dialogue_target(replace(by_id[e.id], utterances=by_id[e.id].utterances[:e.turn], causes=None)) for e in examples]
+    pad = lambda z, n: np.concatenate([z, np.full(max(n - len(z), 0), -9.)])[:n]
+    scores = {'detector, whole dialogue': [spread(e, pad(whole[e.id], e.turn)) for e in examples],
+              'detector, prefix': [spread(e, z) for e, z in zip(examples, detector.logits(first))],
+              'reasoner': model_scores(model, examples), 'place alone': [place_prior(e) for e in examples]}
+    res = {}
+    for turns in (None, 1, 3, 5):
+        rows = [i for i, e in enumerate(examples) if turns in (None, e.turn)]
+        res['all' if turns is None else str(turns)] = dict(examples=len(rows)) | {k: judge_scores([s[i] for i in rows], [examples[i] for i in rows]) for k, s in scores.items()}
+    out = dict(split='valid, odd half', model=model.card.get('name'), causes=model.card.get('causes'), detector=detector.config.encoder, by_turns=res)
+    (ROOT/'data/results/cause_ceiling.json').write_text(json.dumps(out, indent=1) + '\n')
+    for n, r in res.items(): print(n, r['examples'], {k: round(v['auc'], 3) for k, v in r.items() if k != 'examples'})
+
+
+if __name__ == '__main__': main()
