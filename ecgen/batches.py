@@ -115,18 +115,19 @@ class Example:
     cause: list[int]     # 1 = word of a causal utterance, 0 = not, -1 = unknown; as long as `src`
     tgt: list[int]       # the listener turn, without BOS and EOS
 
-# %% ../nbs/02_batches.ipynb #02_batches-21
+# %% ../nbs/02_batches.ipynb #c21
 def encode_context(
     tokens:list[list[str]],        # the utterances so far, tokenised
     vocab:Vocab,                   # word ids
     causes:tuple[int,...]|None,    # causal utterances, None = unknown
     longest:int=512,               # `src` is shortened from the left to this many tokens
+    lexicon:frozenset=None,        # label words that are in it, instead of utterances
 ) -> tuple[list[int], list[int]]:  # `src`, `cause`
     "X and its cause labels; what was said first is dropped first"
     src, cause = [], []
     for i, t in enumerate(tokens):
         src += [*vocab.encode(t), SEP]
-        cause += [-1 if causes is None else int(i in causes)] * (len(t) + 1)
+        cause += [-1 if causes is None else int(i in causes)] * (len(t) + 1) if lexicon is None else [*(int(w in lexicon) for w in t), 0]
     return [CLS, *src[-(longest - 1):]], [1, *cause[-(longest - 1):]]
 
 # %% ../nbs/02_batches.ipynb #c22
@@ -134,6 +135,7 @@ def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
     longest:int=512,            # longest context in tokens
+    lexicon:frozenset=None,     # label words that are in it (`read_lexicon`), instead of utterances
 ) -> list[Example]:             # one for each listener turn
     "Every listener turn with its whole prefix (a trailing speaker turn has no response, an empty turn no words: both are left out)"
     res = []
@@ -141,7 +143,7 @@ def make_examples(
         tokens = [tokenize(u) for u in d.utterances]
         for i in range(1, len(tokens), 2):
             if not tokens[i]: continue                      # nothing to learn from an empty turn
-            src, cause = encode_context(tokens[:i], vocab, d.causes_before(i), longest)
+            src, cause = encode_context(tokens[:i], vocab, d.causes_before(i), longest, lexicon)
             res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, vocab.encode(tokens[i])))
     return res
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['rule_causes', 'parse_label', 'parse_prefixes', 'label_lines', 'Labels', 'read_causes', 'join_causes', 'with_causes',
-           'candidate_labels', 'put_aside', 'for_choosing', 'agreement', 'auc', 'compare_sources']
+           'read_lexicon', 'candidate_labels', 'put_aside', 'for_choosing', 'agreement', 'auc', 'compare_sources']
 
 # %% ../nbs/01_causes.ipynb #01_causes-03
 import gzip
@@ -116,6 +116,22 @@ def with_causes(
     if str(source) == 'own': return dialogues
     if str(source) == 'rule': return [replace(d, causes=rule_causes(d), prefix_causes=None) for d in dialogues]
     return join_causes(dialogues, read_causes(source), str(source))
+
+# %% ../nbs/01_causes.ipynb #c25
+def read_lexicon(
+    path:str|Path,        # NRC-VAD-Lexicon.txt: word, valence, arousal, dominance, with tabs between
+) -> frozenset[str]:      # its words
+    "The words of the NRC-VAD lexicon; raises `EcgenError` with file and line"
+    res = set()
+    for n, line in numbered(read_lines(path)):
+        word, *numbers = line.split('\t')
+        if n == 1 and word.lower() == 'word': continue
+        try: good = len(numbers) == 3 and all(-1 <= float(x) <= 1 for x in numbers)
+        except ValueError: good = False
+        if not good: raise EcgenError(f'{path}: line {n} is not a word with three ratings, as in the NRC-VAD lexicon (`ecgen download nrc-vad`).')
+        res.add(word.lower())
+    if not res: raise EcgenError(f'{path} holds no words.')
+    return frozenset(res)
 
 # %% ../nbs/01_causes.ipynb #01_causes-22
 def candidate_labels(

@@ -368,7 +368,7 @@ def report(
 def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` lists the presets.')]='default', data:DataFolder=None,
           out:Annotated[Path|None, typer.Option(metavar='FOLDER', show_default='runs/NAME', help='Folder of the run; an unfinished run in it goes on.')]=None,
           vectors:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help="Word vectors in GloVe's format: .txt, .txt.gz or archive.zip/member.txt")]=None,
-          causes:Annotated[str, typer.Option(metavar='rule|own|file|reccon|adapted|PATH', help="Cause labels: the rule, those in the data, DATA/recec/*_with_cause.json, those of our detectors for EmpatheticDialogues, or a path with {split} in it.")]='rule',
+          causes:Annotated[str, typer.Option(metavar='rule|own|file|reccon|adapted|lexicon|PATH', help="Cause labels: the rule, those in the data, DATA/recec/*_with_cause.json, those of our detectors for EmpatheticDialogues, words of the NRC-VAD lexicon instead of causes, or a path with {split} in it.")]='rule',
           limit:Limit=None, seed:Annotated[int|None, typer.Option(metavar='N', min=0, max=2**32 - 1, show_default=False, help="Of everything; else the preset's.")]=None,
           device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
           judge:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Watch after each epoch how well causes agree with these labels of the validation split; nothing is chosen by them.')]=None,

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .batches import (CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order,
                            make_examples, read_vectors, real_token_share)
-from .causes import auc, for_choosing, with_causes
+from .causes import auc, for_choosing, read_lexicon, with_causes
 from .corpus import EcgenError, data_dir, keep_words, load_split, shipped
 from .detector import bootstrap
 from .gates import temperature
@@ -343,13 +343,14 @@ def take_generator(
     if other.cfg.generator != model.cfg.generator: raise EcgenError(f'The generator in {folder} has other sizes than the preset.')
     model.generator.load_state_dict(other.generator.state_dict())
 
-# %% ../nbs/10_training.ipynb #10_training-38
+# %% ../nbs/10_training.ipynb #c47
 def label_source(
-    causes:str|Path,     # 'rule', 'own', 'file', 'reccon', 'adapted', or a path in which {split} stands for train or valid
+    causes:str|Path,     # 'rule', 'own', 'file', 'reccon', 'adapted', 'lexicon', or a path in which {split} stands for train or valid
     split:str,           # 'train' or 'valid'
     data:Path,           # data folder
 ) -> str:                # what `with_causes` takes
     "Where a split's cause labels come from: 'file' is DATA/recec/SPLIT_with_cause.json, 'reccon' and 'adapted' are shipped"
+    if str(causes) == 'lexicon': return 'rule'      # its labels are of words and come later
     if str(causes) == 'file': return str(data/'recec'/f'{split}_with_cause.json')
     if str(causes) in ('reccon', 'adapted'): return str(shipped('labels')/str(causes)/f'{split}.jsonl.gz')
     return str(causes).replace('{split}', split)
@@ -411,7 +412,8 @@ def train(
     check_run(out, run)
     model = prepare_model(splits[0], name, cfg, vectors, **shape).to(device)
     if generator: take_generator(model, generator)
-    examples = [make_examples(s, model.vocab, model.cfg.longest) for s in splits]
+    lexicon = read_lexicon(data/'nrc'/'NRC-VAD-Lexicon.txt') if causes == 'lexicon' else None
+    examples = [make_examples(s, model.vocab, model.cfg.longest, lexicon) for s in splits]
     if not all(examples): raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')
     share = real_token_share(examples[0], BatchSampler(examples[0], cfg.budget, cfg.seed).batches())
     print(f'{len(examples[0])} training examples, {len(examples[1])} for validation; {share:.1%} of the positions in batches are real tokens')

@@ -27,9 +27,10 @@ The default model of ecgen: emotion reasoner and response generator with soft ga
 | cause labels | `{causes}`: {causes_note} |
 | word vectors | `{vectors}`, start of both word tables{vectors_note} |
 | preset, seed | `{preset}`, {seed} |
+| begun with | {start} |
 | epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
 | hardware, time | {hardware}; {hours:.1f} hours of training, {precision} |
-| command | `ecgen train --preset {preset} --data DATA --vectors {vectors} --set precision={precision}` |
+| command | `{command}` |
 | form | {megabytes:.1f} MB: word tables as 8-bit integers with a scale a row, the rest in float16 |
 
 Validation split, {n:,} listener turns, measured on the compact weights (`data/results/default_valid_*.json`; the test split was
@@ -41,7 +42,9 @@ never read). Perplexity is per word of a vocabulary of {vocab:,} with {unk:.1%} 
 
 {cause_text}
 """
-NOTES = dict(rule='the rule "last speaker utterance and the speaker turn before it" of the whole dialogue, not a trained detector; so the label of a prefix can depend on how the dialogue went on')
+START = 'the generator of the first default model: five epochs of joint training with the labels of a rule (`data/results/first_training.jsonl`, `first_valid_*.json`); the reasoner is new'
+NOTES = dict(adapted='those of `data/labels/adapted`, by a detector that learnt from RECCON and from the authors\' labels of half of the validation split; cause figures are therefore those of the other half. Labels belong to whole dialogues, so the label of a prefix can depend on how the dialogue went on',
+             rule='the rule "last speaker utterance and the speaker turn before it" of the whole dialogue, not a trained detector; so the label of a prefix can depend on how the dialogue went on')
 VECTORS = {'minilm.300d.txt.gz': ': words encoded by the sentence encoder all-MiniLM-L6-v2 (Apache-2.0) and reduced to 300 numbers. They carry '
            'pre-trained knowledge and are not the paper\'s GloVe vectors; `ecgen vectors` makes such a file'}
 ROWS = dict(emotion_accuracy='emotion accuracy (32 classes)', perplexity='perplexity', bleu4='BLEU-4', dist1='Dist-1', dist2='Dist-2',
@@ -54,6 +57,15 @@ def table(results):
     "Rows of figures, one column a result"
     digits = dict(perplexity=1, bleu4=2)
     return '\n'.join(f'| {text} | ' + ' | '.join(f'{r[k]:.{digits.get(k, 3)}f}' for r in results) + ' |' for k, text in ROWS.items() if k in results[0])
+
+
+def command(card):
+    "How the run was started, as far as its card tells"
+    from ecgen.model import PRESETS
+    usual = PRESETS[card['preset']]['training']
+    own = {k: v for k, v in card['training'].items() if k in usual and v != usual[k]} | card.get('model', {})
+    parts = [f'--preset {card["preset"]}', '--data DATA', f'--vectors {card["vectors"]}'] + [f'--causes {card["causes"]}'] * (card['causes'] != 'rule')
+    return ' '.join(['ecgen train', *parts, *['--generator FIRST'] * ('generator' in card), *(f'--set {k}={v}' for k, v in own.items())])
 
 
 def ship(run, data, causes, hardware):
@@ -76,10 +88,10 @@ def write_card():
     lines = [json.loads(line) for line in (res/'default_training.jsonl').read_text().splitlines()]
     ran = sum(line['stage'] == 'joint' for line in lines)
     card, settings, r = model.card, model.card['training'], results[0]
-    causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words. The last two rows are what a reader reaches who sees only whose turn a word is in and how near the end.' if 'cause_words' in r else ''
+    causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words{" of the dialogues whose id has an odd hash" if r.get("cause_dialogues") == "odd half" else ""}. The last two rows are what a reader reaches who sees only whose turn a word is in and how near the end.' if 'cause_words' in r else ''
     (out/'README.md').write_text(CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
-        planned=settings['epochs'], ran=ran, precision=settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
+        planned=settings['epochs'], ran=ran, start=START if 'generator' in card else 'nothing but the word vectors', command=command(card), precision=settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
         hours=lines[-1]['seconds'] / 3600, vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
         n=r['examples'], vocab=len(model.vocab), unk=r['unk_share'], rows=table(results), cause_text=causes).strip() + '\n', encoding='utf-8')
 

@@ -51,6 +51,7 @@ def test_an_example_is_the_whole_prefix_of_a_listener_turn():
     A, B, C = v.encode(['a', 'b', 'c'])
     assert one.src == [CLS, A, B, SEP] and one.tgt == [C] and one.cause == [1, 0, 0, 0]
     assert make_examples([Dialogue('y', 'sad', '', ('a', ' '))], v) == []
+    assert make_examples([d], v, lexicon=frozenset('b'))[1].cause == [1, 0, 1, 0, 0, 0, 1, 0]
     assert two.src == [CLS, A, B, SEP, C, SEP, B, SEP] and two.cause == [1, 0, 0, 0, 0, 0, 1, 1] and two.turn == 3
 
 

@@ -65,6 +65,17 @@ def test_bad_label_files_are_refused():
         with pytest.raises(EcgenError, match='line 33 gives other causes .* than line 4'): with_causes(few, path)
 
 
+def test_lexicons_are_read_or_refused():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        path = Path(tmp)/'vad.txt'
+        path.write_text('Word\tValence\tArousal\tDominance\nlonely\t0.1\t0.3\t0.2\nJoy\t0.98\t0.8\t0.7\n')
+        assert read_lexicon(path) == {'lonely', 'joy'}
+        for bad in ('lonely 0.1 0.3 0.2', 'lonely\t0.1\t0.3', 'lonely\t0.1\tx\t0.2', 'lonely\t0.1\t7\t0.2'):
+            path.write_text('joy\t1\t1\t1\n' + bad)
+            with pytest.raises(EcgenError, match='line 2 is not a word with three ratings'): read_lexicon(path)
+
+
 def test_halves_are_by_the_hash():
     keys = [f'hit:{i}_conv:{2 * i}' for i in range(1000)]
     assert [for_choosing(k) for k in 'abcdef'] == [True, True, True, True, False, False]

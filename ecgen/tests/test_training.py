@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from ecgen.batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order, make_examples, read_vectors, real_token_share
-from ecgen.causes import auc, for_choosing, with_causes
+from ecgen.causes import auc, for_choosing, read_lexicon, with_causes
 from ecgen.corpus import EcgenError, data_dir, keep_words, load_split, shipped
 from ecgen.detector import bootstrap
 from ecgen.gates import temperature
@@ -127,6 +127,19 @@ def test_the_reasoner_can_be_trained_alone_and_watched():
         assert [l['stage'] for l in lines] == ['reasoner'] * 2 and all(l['judged_interval'][0] <= l['judged_auc'] <= l['judged_interval'][1] for l in lines)
         assert set(json.loads((Path(tmp)/'priors.json').read_text())) == {'words', 'place'}
         assert torch.equal(EmpatheticModel.from_pretrained(tmp).reasoner.cause.weight, model.reasoner.cause.weight)
+
+
+def test_a_lexicon_can_label_words():
+    import shutil, tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        data = Path(tmp)/'data'
+        shutil.copytree(shipped('sample'), data)
+        with pytest.raises(EcgenError, match='NRC-VAD-Lexicon.txt'): train('tiny', data, f'{tmp}/run', causes='lexicon', pretrain_epochs=1, epochs=0)
+        (data/'nrc').mkdir()
+        (data/'nrc/NRC-VAD-Lexicon.txt').write_text('so\t.1\t.2\t.3\nthe\t.1\t.2\t.3\n')
+        model = train('tiny', data, f'{tmp}/run', causes='lexicon', pretrain_epochs=15, epochs=0, **{'reasoner.dropout': 0.})
+        word = lambda w: model.explain([f'the cat is {w} sad']).turns[0]['words'][3]['cause']
+        assert word('so') > .5 > word('not') and model.card['causes'] == 'lexicon'
 
 
 def test_what_the_released_code_does_can_be_run():

@@ -1,8 +1,9 @@
-"""How well could the causes of a prefix be found at all? `python tools/ceiling.py --data DATA --detector RUN --model MODEL`.
+"""How well are causes found, and how well could they be? `python tools/causes.py --data DATA --detector RUN --model MODEL --runs NAME=RUN ...`.
 
 The authors' labels belong to whole dialogues, and a reasoner sees only what was said so far. So beside the reasoner this measures a
 detector that read the whole dialogue, and the same detector reading only the prefix. Dialogues with an odd hash, word by word, by
-the number of turns in the prefix. Writes data/results/cause_ceiling.json.
+the number of turns in the prefix. Writes data/results/cause_ceiling.json, and what runs with `--judge` noted of each epoch to
+data/results/cause_epochs.json.
 """
 import argparse, json
 from dataclasses import replace
@@ -26,10 +27,24 @@ def spread(example, values):
     return np.asarray(values)[ends.cumsum() - ends]
 
 
+def keep_runs(runs):
+    "What runs noted of each epoch, with the settings in which they differ"
+    res = {}
+    for name, folder in runs.items():
+        run, lines = (json.loads((Path(folder)/'run.json').read_text()), [json.loads(x) for x in (Path(folder)/'metrics.jsonl').read_text().splitlines()])
+        keep = 'stage', 'epoch', 'judged_auc', 'judged_interval', 'cause_auc', 'emotion_accuracy'
+        res[name] = dict(model=run.get('model', {}), preset=run['preset'], causes=run['causes'], vectors=run['vectors'], seed=run['training']['seed'], epochs=[{k: x[k] for k in keep} for x in lines])
+        priors = json.loads((Path(folder)/'priors.json').read_text())
+    (ROOT/'data/results/cause_epochs.json').write_text(json.dumps(dict(split='valid, odd half', priors=priors, runs=res), indent=1) + '\n')
+    for name, r in res.items(): print(name, [round(e['judged_auc'], 3) for e in r['epochs']])
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     for name in ('data', 'detector', 'model'): a.add_argument(f'--{name}', required=name != 'model')
+    a.add_argument('--runs', nargs='*', default=[], metavar='NAME=RUN')
     a = a.parse_args()
+    if a.runs: keep_runs(dict(r.split('=', 1) for r in a.runs))
     data = data_dir(a.data)
     ds = [d for d in with_causes(load_split('valid', data), data/'recec/valid_with_cause.json') if not for_choosing(d.id)]
     model, detector = EmpatheticModel.from_pretrained(a.model), load_detector(a.detector, 1)
