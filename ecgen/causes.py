@@ -49,7 +49,7 @@ def parse_prefixes(
     if not all(isinstance(c, list) and all(type(i) is int and 0 <= i <= int(at) for i in c) for at, c in found.items()): raise ValueError('a prefix has causes behind its end')
     return tuple(tuple(sorted(set(c))) for c in found.values())
 
-# %% ../nbs/01_causes.ipynb #01_causes-11
+# %% ../nbs/01_causes.ipynb #c13
 def label_lines(
     path:str|Path,     # of JSON lines, packed with gzip if its name ends in .gz
 ) -> list[str]:
@@ -57,7 +57,7 @@ def label_lines(
     if Path(path).suffix != '.gz': return read_lines(path)
     try:
         with gzip.open(path) as f: raw = f.read(2**28)
-        return raw.decode().split('\n')
+        return raw.decode('utf-8-sig').split('\n')
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as e:
         raise EcgenError(f'{path} cannot be unpacked ({str(e) or type(e).__name__}): check the path, or get the file again.') from None
 
@@ -77,7 +77,7 @@ def read_causes(
     res = Labels()
     for n, line in numbered(label_lines(path)):
         try: (key, causes), prefixes = parse_label(line), parse_prefixes(line)
-        except ValueError: raise EcgenError(f'{path}: line {n} is not a cause label (a JSON object with "conv_id" and "emotion_cause").') from None
+        except (ValueError, RecursionError): raise EcgenError(f'{path}: line {n} is not a cause label (a JSON object with "conv_id" and "emotion_cause").') from None
         if res.get(key, causes) != causes: raise EcgenError(f'{path}: line {n} gives other causes for {key!r} than line {res.lines[key]}: keep one of them.')
         res[key], res.lines[key] = causes, n
         if prefixes: res.prefixes[key] = prefixes
@@ -98,6 +98,7 @@ def join_causes(
     "Give each dialogue the causes stored under its id"
     found = sum(d.id in labels for d in dialogues)
     if found < len(dialogues) / 2: raise EcgenError(f'{name} labels only {found} of {len(dialogues)} dialogues: it belongs to another corpus or split.')
+    if found < len(dialogues): warnings.warn(f'{name} labels only {found} of {len(dialogues)} dialogues; the others have no cause labels.', EcgenWarning, stacklevel=3)
     bad = [d for d in dialogues if max(labels.get(d.id, ()), default=0) >= len(d.utterances)]
     if bad: told = f'{name}{at(labels, bad[0].id)}: {bad[0].id} has no utterance {max(labels[bad[0].id])}; it has {len(bad[0].utterances)}'
     if len(bad) > max(1, len(dialogues) / 100): raise EcgenError(f'{told}. So it is with {len(bad)} dialogues: the labels belong to another version of the corpus.')

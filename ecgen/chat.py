@@ -170,14 +170,15 @@ class Session:
         self.chat.undo()
         self.tell(f'Took back "{text if len(text) <= 40 else text[:40] + "..."}" and its response.')
 
-# %% ../nbs/15a_chat.ipynb #15a_chat-35
+# %% ../nbs/15a_chat.ipynb #c35
 def do_reset(self, _):
     "/reset: begin a new dialogue"
     self.chat.reset()
+    self.saved.clear()           # the files hold another dialogue now
     self.tell('A new dialogue begins.')
 
 def do_gate(self, name):
-    "/gate soft|hard|open: how cause probabilities open words for the next response"
+    "/gate soft|hard|open|...: how cause probabilities open words for the next response"
     if name: self.chat.choose_gate(name)
     self.tell(f'The gate is {self.chat.gate or self.chat.model.cfg.gate}.')
 

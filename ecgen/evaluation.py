@@ -77,13 +77,14 @@ def judge_position(
     scores, gold = (np.array(x) for x in zip(*pairs))
     return dict(cause_auc_position=auc(scores, gold), cause_f1_position=float(agreement(scores >= .5, gold)['f1']))
 
-# %% ../nbs/12_evaluation.ipynb #12_evaluation-18
+# %% ../nbs/12_evaluation.ipynb #c16
 @torch.inference_mode()
 def judge_causes(
     model:EmpatheticModel,    # in evaluation mode
     examples:list,            # with cause labels
 ) -> dict:                    # cause_auc, and at p > .5: cause_precision, cause_recall, cause_f1; all_ones and position beside them
     "Word-level cause detection against labels"
+    if not any(c >= 0 and t not in (PAD, CLS, SEP) for e in examples for t, c in zip(e.src, e.cause)): raise EcgenError('No word of these dialogues has a cause label, so causes cannot be judged: give labels of this split, or a larger --limit.')
     batches = (collate([examples[i] for i in rows]).to(model.device) for rows in in_batches(examples))
     scores, gold = (torch.cat(x).cpu().numpy() for x in zip(*[cause_scores(model.reasoner(b.src), b) for b in batches]))
     at_half, ones = agreement(scores > .5, gold), agreement(np.ones_like(gold), gold)
@@ -113,7 +114,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #c23
+# %% ../nbs/12_evaluation.ipynb #c21
 def evaluate(
     model:EmpatheticModel,             # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
@@ -138,7 +139,8 @@ def evaluate(
     res = dict(split=split, examples=len(examples), emotion_accuracy=v['emotion_accuracy'], perplexity=v['perplexity'],
                bleu4=bleu4(out, references), dist1=dist(out, 1), dist2=dist(out, 2),
                unk_share=sum(e.tgt.count(UNK) for e in examples) / sum(len(e.tgt) + 1 for e in examples))
-    if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name, cause_dialogues='odd half' if half else 'all')
+    labelled = sum(d.causes is not None for d in gold)
+    if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name, cause_dialogues='odd half' if half else 'all' if labelled == len(gold) else f'{labelled} of {len(gold)}')
     if responses: Path(responses).write_text(''.join(json.dumps(record(e, r)) + '\n' for e, r in zip(examples, out)), encoding='utf-8')
     return res | dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate, model=model.card.get('name', 'unnamed'),
                       preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__, device=str(model.device))

@@ -255,6 +255,7 @@ def check_values(values:dict, cls:type):
         if kind is float and type(v) is int: v = float(v)
         low, high = LIMITS.get(f.name, (None, None))
         if kind in (bool, int, float, str) and type(v) is not kind or low is not None and not low <= v <= high: raise ValueError(f'{f.name} is {str(v)[:40]!r}')
+        if f.name == 'dim' and v % 2: raise ValueError(f'dim is {v}, must be even')
         if v not in CHOICES.get(f.name, (v,)): raise ValueError(f'{f.name} is {str(v)[:40]!r}, not one of {", ".join(CHOICES[f.name])}')
 
 def check_config(config:dict):

@@ -32,7 +32,7 @@ def json_object(
     if not isinstance(row, dict): raise ValueError('is JSON, but not an object {...}')
     return row
 
-# %% ../nbs/00b_readers.ipynb #00b_readers-07
+# %% ../nbs/00b_readers.ipynb #c7
 def text_of(
     x,        # from a file
 ) -> str:     # without blanks around it
@@ -49,7 +49,7 @@ def emotion_of(
     word = text_of(x).lower()
     if word not in EMOTIONS:
         near = get_close_matches(word, EMOTIONS, 2, .5)
-        raise ValueError(f'names the emotion {word[:40]!r}, which is none of the 32' + (f' (is it {" or ".join(near)}?' if near else ' (') + ' `ecgen info --emotions` lists them)')
+        raise ValueError(f'names the emotion {word[:40]!r}, which is none of the 32' + f' ({"is it " + " or ".join(near) + "? " if near else ""}`ecgen info --emotions` lists them)')
     return word
 
 # %% ../nbs/00b_readers.ipynb #00b_readers-08
@@ -75,7 +75,7 @@ def causes_of(
     report.noted += Counter({'cause index beyond its dialogue': len(causes - inside)})
     return tuple(sorted(inside))
 
-# %% ../nbs/00b_readers.ipynb #00b_readers-11
+# %% ../nbs/00b_readers.ipynb #c11
 def read_json_lines(
     path:str|Path,          # a file with one JSON object a line
     report:Report|None,     # filled with what was met
@@ -84,8 +84,14 @@ def read_json_lines(
 ) -> list[Dialogue]:        # in the order of the file
     "Dialogues from lines of JSON"
     r = begin(report, path, layout)
-    rows = attempt(numbered(read_lines(path, r)), json_object, r)
-    return accept(attempt(rows, partial(parse, report=r), r), r)
+    lines = read_lines(path, r)
+    first = next((n for n, line in enumerate(lines, 1) if line.strip()), None)
+    if first and re.match(r'\[\s*({|$)', lines[first - 1].strip()): r.refuse(first, 'begins a JSON array; write one object {...} a line instead')
+    def rows():
+        for n, row in attempt(numbered(lines), json_object, r):
+            if n == r.cut: r.cut = 0        # the last line is whole, it only lacks its end
+            yield n, row
+    return accept(attempt(rows(), partial(parse, report=r), r), r)
 
 # %% ../nbs/00b_readers.ipynb #00b_readers-13
 def parse_recec(
@@ -104,8 +110,8 @@ def read_recec(
     "Read a released label file as dialogues"
     return read_json_lines(path, report, "a *_with_cause.json file of the paper's authors", parse_recec)
 
-# %% ../nbs/00b_readers.ipynb #00b_readers-19
-ROLES = dict(speaker='speaker', user='speaker', human='speaker', listener='listener', assistant='listener', gpt='listener', bot='listener', system=None)
+# %% ../nbs/00b_readers.ipynb #c19
+ROLES = dict(speaker='speaker', user='speaker', human='speaker', listener='listener', assistant='listener', gpt='listener', bot='listener', system=None, developer=None, tool=None, function=None)
 
 def message_of(
     m:dict,                         # {'role': ..., 'content': ...}
@@ -114,7 +120,7 @@ def message_of(
     who = next((m[k] for k in ('role', 'from', 'speaker') if k in m), None)
     text = next((m[k] for k in ('content', 'value', 'text') if k in m), None)
     if not isinstance(who, str) or who.lower() not in ROLES: raise ValueError('has a message of an unknown role (known: ' + ', '.join(ROLES) + ')')
-    return ROLES[who.lower()], text_of(text)
+    return ROLES[who.lower()], '' if ROLES[who.lower()] is None else text_of(text)
 
 # %% ../nbs/00b_readers.ipynb #00b_readers-21
 def alternate(
@@ -130,7 +136,7 @@ def alternate(
             place.append(len(turns) - 1)
     return turns, place
 
-# %% ../nbs/00b_readers.ipynb #00b_readers-24
+# %% ../nbs/00b_readers.ipynb #c24
 def chat_turns(
     row:dict,                           # one line
     report:Report,                      # told what was put right
@@ -148,7 +154,7 @@ def parse_chat(
 ) -> Dialogue:
     "A dialogue in the plain layout, or `ValueError`"
     turns, place = chat_turns(row, report)
-    key = row.get('id', row.get('conv_id', ''))   # an empty id is replaced by file and line
+    key = next((row[k] for k in ('id', 'conv_id') if row.get(k) is not None), '')   # an empty id is replaced by file and line
     causes = causes_of(row.get('causes'), len(place), report)
     if causes is not None: causes = tuple(sorted({place[i] for i in causes} - {None}))
     return Dialogue(text_of(str(key) if type(key) is int else key), emotion_of(row.get('emotion')), text_of(row.get('situation') or ''), tuple(turns), causes)

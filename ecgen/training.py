@@ -6,7 +6,7 @@
 __all__ = ['RANGES', 'TrainingConfig', 'rate', 'mark_last', 'multitask_loss', 'cause_scores', 'in_batches', 'measure', 'validate',
            'judge_scores', 'model_scores', 'word_prior', 'place_prior', 'Progress', 'optimiser', 'save_state',
            'load_state', 'train_step', 'train_epoch', 'finish_epoch', 'fit', 'prepare_model', 'take_generator',
-           'label_source', 'find_device', 'check_run', 'fingerprint', 'priors', 'train']
+           'label_source', 'find_device', 'content_hash', 'check_run', 'fingerprint', 'priors', 'train']
 
 # %% ../nbs/10_training.ipynb #c3
 import hashlib
@@ -14,6 +14,7 @@ import json
 import math
 import random
 import time
+import warnings
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from .batches import (CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order,
                            make_examples, read_vectors, real_token_share)
 from .causes import auc, for_choosing, read_lexicon, with_causes
-from .corpus import EcgenError, data_dir, keep_words, load_split, shipped
+from .corpus import EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
 from .detector import bootstrap
 from .gates import temperature
 from .generator import generator_loss
@@ -364,21 +365,31 @@ def find_device(
     try: return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError): raise EcgenError(f'There is no device {name!r} here: leave --device out, or say cpu.') from None
 
-# %% ../nbs/10_training.ipynb #10_training-40
+# %% ../nbs/10_training.ipynb #c49
+def content_hash(path:str|Path|None) -> str|None:
+    "A short hash of a file's content; None if there is no such file (an archive's member, for instance)"
+    if path is None or not Path(path).is_file(): return None
+    with open(path, 'rb') as f:
+        sha = hashlib.sha256()
+        while chunk := f.read(2**22): sha.update(chunk)
+    return sha.hexdigest()[:16]
+
+# %% ../nbs/10_training.ipynb #c50
 def check_run(
     out:Path,       # the run's folder, which need not exist
     run:dict,       # what the run is
 ):
     "Refuse a folder with other things or another run in it"
     if out.exists() and any(out.iterdir()) and not (out/'run.json').exists(): raise EcgenError(f'{out} has files that are not of a run: choose an empty folder for --out.')
-    if (out/'run.json').exists() and read_json(out/'run.json') != run: raise EcgenError(f'{out} holds a run with other settings or data: choose another folder for --out.')
+    begun = (out/'state').exists() or (out/'metrics.jsonl').exists()       # else it failed at the start, and nothing is lost
+    if begun and (out/'run.json').exists() and read_json(out/'run.json') != run: raise EcgenError(f'{out} holds a run with other settings or data: choose another folder for --out.')
 
 # %% ../nbs/10_training.ipynb #c41
 def fingerprint(splits:list) -> str:
     "A short hash of all texts and labels, so that a run goes on only with the data it began with"
     return hashlib.sha256(repr([(d.id, d.emotion, d.utterances, d.prefix_causes or d.causes) for s in splits for d in s]).encode()).hexdigest()[:16]
 
-# %% ../nbs/10_training.ipynb #c50
+# %% ../nbs/10_training.ipynb #594f11b5
 def priors(
     examples:list[Example],     # of the training split
     judged:list[Example],       # with the labels to be judged by
@@ -388,7 +399,7 @@ def priors(
     table = word_prior(examples, words)
     return dict(words=judge_scores([table[e.src] for e in judged], judged), place=judge_scores([place_prior(e) for e in judged], judged))
 
-# %% ../nbs/10_training.ipynb #c52
+# %% ../nbs/10_training.ipynb #c53
 def train(
     name:str='default',           # preset
     data:str|Path|None=None,      # data folder, see `data_dir`
@@ -405,10 +416,12 @@ def train(
     own = {f.name for f in fields(TrainingConfig)}
     shape, changes = {k: v for k, v in changes.items() if k not in own}, {k: v for k, v in changes.items() if k in own}
     cfg, data, out, device = replace(TrainingConfig(**preset(name)['training']), **changes), data_dir(data), Path(out), find_device(device)
-    splits = [with_causes(load_split(s, data)[:limit], label_source(causes, s, data)) for s in ('train', 'valid')]
+    raw = [load_split(s, data)[:limit] for s in ('train', 'valid')]
+    if causes == 'rule' and any(d.causes for d in raw[0]): warnings.warn('These dialogues have causes of their own, and a rule labels them instead: `--causes own` learns from theirs.', EcgenWarning, stacklevel=2)
+    splits = [with_causes(ds, label_source(causes, s, data)) for ds, s in zip(raw, ('train', 'valid'))]
     if limit is None: keep_words([d for s in splits for d in s])
-    run = json.loads(json.dumps(dict(preset=name, causes=str(causes), vectors=Path(vectors).name if vectors else None, limit=limit,
-               dialogues=[len(s) for s in splits], data=fingerprint(splits), training=asdict(cfg)) | (dict(model=shape) if shape else {}) | (dict(generator=Path(generator).name) if generator else {})))
+    run = json.loads(json.dumps(dict(preset=name, causes=str(causes), vectors=Path(vectors).name if vectors else None, vectors_sha=content_hash(vectors), limit=limit,
+               dialogues=[len(s) for s in splits], data=fingerprint(splits), training=asdict(cfg)) | (dict(model=shape) if shape else {}) | (dict(generator=Path(generator).name, generator_sha=content_hash(Path(generator)/'model.safetensors')) if generator else {})))
     check_run(out, run)
     model = prepare_model(splits[0], name, cfg, vectors, **shape).to(device)
     if generator: take_generator(model, generator)
@@ -419,7 +432,10 @@ def train(
     print(f'{len(examples[0])} training examples, {len(examples[1])} for validation; {share:.1%} of the positions in batches are real tokens')
     model.card = run | dict(name=f'ecgen-{name}', examples=len(examples[0]), torch=torch.__version__, device=str(device),
                             threads=torch.get_num_threads(), real_token_share=round(share, 4))
+    overlap = len({d.utterances for d in splits[0]} & {d.utterances for d in splits[1]})
+    if overlap: warnings.warn(f'{overlap} dialogues are in the training split and in the validation split, so validation flatters the model.', EcgenWarning, stacklevel=2)
     judged = judge and make_examples([d for d in with_causes(splits[1], judge) if not for_choosing(d.id)], model.vocab, model.cfg.longest)
+    if judge and not judged: raise EcgenError(f'{judge} labels no dialogue of the half that is judged (ids with an odd hash): leave --judge out.')
     out.mkdir(parents=True, exist_ok=True)
     write_json(out/'run.json', run)
     if judged: write_json(out/'priors.json', priors(examples[0], judged, len(model.vocab)))

@@ -159,6 +159,8 @@ def test_files_are_replaced_only_when_told_twice():
     _, told, chat = hold('sad', f'/save {path}', f'/save "{path}"', f'/save {path}.new', 'so sad', f'/save {path}.new')
     assert json.loads(path.read_text())['turns'] == chat.turns[:2] and told[1:] == [f'replaced {path}', f'wrote {path}.new', f'replaced {path}.new']
     assert json.loads(Path(f'{path}.new').read_text())['turns'] == chat.turns
+    _, told, _ = hold('sad', f'/save {path}.2', '/reset', 'so sad', f'/save {path}.2')
+    assert told[-1] == f'{path}.2 exists already and was left as it is; the same command once more replaces it.'
 
 
 def test_long_messages_and_long_dialogues_are_shortened_and_said_so():

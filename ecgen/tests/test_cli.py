@@ -218,10 +218,22 @@ def test_a_second_start_takes_the_words_from_the_cache():
     from ecgen.corpus import KEPT
     mine = Path(folder().name)/'cached.jsonl'
     mine.write_text(''.join('{"emotion": "sad", "turns": ["I am so sad about %d.", "Oh, why is that?"]}\n' % i for i in range(40)))
-    again = 'evaluate', '--model', '{tmp}/little', '--data', mine, '--json', '{tmp}/cached.json'
+    again = 'evaluate', '--model', '{tmp}/little', '--data', mine, '--json', '{tmp}/cached.json', '--overwrite'
     with mock.patch.dict(KEPT, clear=True): assert run(*again).exit_code == 0
-    Path(folder().name, 'cached.json').unlink()
     with mock.patch.dict(KEPT, clear=True), mock.patch('ecgen.corpus.cut_words', side_effect=AssertionError): assert run(*again).exit_code == 0
+
+
+def test_nothing_is_written_over_unasked():
+    mine = Path(folder().name)/'precious.jsonl'
+    mine.write_text(lines := ''.join('{"emotion": "sad", "turns": ["I am so sad about %d.", "Oh, why?"]}\n' % i for i in range(40)))
+    evaluate_mine = 'evaluate', '--model', '{tmp}/little', '--data', mine, '--limit', 1
+    refused('already', *evaluate_mine, '--responses', mine, '--overwrite')
+    refused('already', *evaluate_mine, '--json', '{tmp}/one', '--responses', '{tmp}/one')
+    refused('add --overwrite', *evaluate_mine, '--json', '{tmp}/little/vocab.json')
+    refused('choose one of: train, valid, test', *evaluate_mine, '--split', 'foo')
+    refused('already', 'explain', '--model', '{tmp}/little', '--html', '{tmp}/q', '--svg', '{tmp}/q', 'so sad')
+    assert mine.read_text() == lines and not Path(folder().name, 'one').exists()
+    for _ in range(2): assert run(*evaluate_mine, '--json', '{tmp}/twice.json', '--overwrite').exit_code == 0
 
 
 def test_bad_evaluation_input_is_refused():

@@ -12,8 +12,11 @@ from pathlib import Path
 from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, Report, accept, assemble, attempt, begin, detokenize, load_split, numbered, read_dialogues, read_lines, role, shipped
 from ecgen.readers import *
 
-import os, tempfile
+import os, tempfile, warnings
 import pytest
+from ecgen.corpus import EcgenWarning
+
+warnings.filterwarnings('ignore', category=EcgenWarning)    # here they are expected
 
 def saved(read, text, *args, name='demo.jsonl'):
     "What `read` makes of a file with this content"
@@ -59,6 +62,17 @@ CHATS = '''{"emotion": "lonely", "turns": ["My sister moved to Canada.", "Oh, yo
 {"emotion": "Joyful", "messages": [{"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Hi."},
 '''.replace('},\n', '}, ') + '''{"role": "user", "content": "We got a dog!"}, {"role": "assistant", "content": "Lovely."}], "causes": [2]}
 '''
+
+
+def test_common_exports_are_read_or_refused_with_advice():
+    line = '{"emotion": "sad", "id": null, "messages": [{"role": "system", "content": null}, {"role": "tool", "content": [1]}, {"role": "user", "content": "I lost."}, {"role": "bot", "content": "Oh."}]}'
+    d, = saved(read_chat, line)
+    assert d.id == 'demo:1' and d.utterances == ('I lost.', 'Oh.')
+    for text in ('[' + line + ']', '[\n' + line + '\n]\n'):
+        with pytest.raises(EcgenError, match='line 1 begins a JSON array; write one object'): saved(read_chat, text)
+    good = '{"emotion": "sad", "turns": ["I lost.", "Oh."]}'
+    with pytest.raises(EcgenError, match=r"line 1 names the emotion 'happy', which is none of the 32 \(`ecgen info --emotions` lists them\), and"): saved(read_chat, good.replace('sad', 'happy'))
+    with pytest.raises(EcgenError, match='the file ends in the middle of it'): saved(read_chat, good[:-9])
 
 
 def test_chats_are_read():
@@ -232,7 +246,7 @@ OFFICIAL = {
 
 NESTED = '[' * 100_000
 JSON_LINES = {
-    'array': (lambda raw: b'[' + raw.replace(b'\n', b',\n') + b'{}]', 'refused: line 1 is not JSON'), 'list on a line': (lambda raw: raw + b'[]\n', 'but not an object'),
+    'array': (lambda raw: b'[' + raw.replace(b'\n', b',\n') + b'{}]', 'refused: line 1 begins a JSON array'), 'list on a line': (lambda raw: raw + b'[]\n', 'but not an object'),
     'nested': (lambda raw: NESTED.encode() + b'\n' + raw, 'usable size or depth'), 'huge number': (lambda raw: b'9' * 5000 + b'\n' + raw, 'usable size or depth'),
     'half an emoji': (swap('Oh.', '\\ud83d'), 'half a character'), 'id twice': (swap('"d:3"', '"d:4"'), "gives the id 'd:4'"),
     'id a list': (swap('"d:3"', '["d:3"]'), 'of type list where a text belongs'), 'single quotes': (swap('"', "'", -1), 'refused: line 1 is not JSON'),

@@ -7,6 +7,7 @@ import json
 import math
 import random
 import time
+import warnings
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from ecgen.batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, build_vocab, collate, cut, length_order, make_examples, read_vectors, real_token_share
 from ecgen.causes import auc, for_choosing, read_lexicon, with_causes
-from ecgen.corpus import EcgenError, data_dir, keep_words, load_split, shipped
+from ecgen.corpus import EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
 from ecgen.detector import bootstrap
 from ecgen.gates import temperature
 from ecgen.generator import generator_loss
@@ -196,8 +197,14 @@ def test_runs_do_not_mix():
     import tempfile
     with tempfile.TemporaryDirectory() as tmp:
         (Path(tmp)/'run.json').write_text('{}')
+        (Path(tmp)/'metrics.jsonl').write_text('')
         with pytest.raises(EcgenError, match='other settings'): train('tiny', shipped('sample'), tmp)
         (Path(tmp)/'run.json').write_text('{')
         with pytest.raises(EcgenError, match='damaged'): train('tiny', shipped('sample'), tmp)
         (Path(tmp)/'run.json').rename(Path(tmp)/'photo.jpg')
         with pytest.raises(EcgenError, match='not of a run'): train('tiny', shipped('sample'), tmp)
+    with tempfile.TemporaryDirectory() as tmp:      # a start that failed does not block its folder
+        (Path(tmp)/'run.json').write_text('{}')
+        train('tiny', shipped('sample'), tmp, pretrain_epochs=1, epochs=0)
+        assert json.loads((Path(tmp)/'run.json').read_text())['preset'] == 'tiny'
+        with pytest.raises(EcgenError, match='dim is 7, must be even'): train('tiny', shipped('sample'), f'{tmp}/new', **{'reasoner.dim': 7})
