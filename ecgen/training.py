@@ -353,7 +353,8 @@ def label_source(
     "Where a split's cause labels come from: 'file' is DATA/recec/SPLIT_with_cause.json, 'reccon' and 'adapted' are shipped"
     if str(causes) == 'lexicon': return 'rule'      # its labels are of words and come later
     if str(causes) == 'file': return str(data/'recec'/f'{split}_with_cause.json')
-    if str(causes) in ('reccon', 'adapted'): return str(shipped('labels')/str(causes)/f'{split}.jsonl.gz')
+    if str(causes) in ('reccon', 'adapted'): return str(shipped('labels')/str(causes)/f'{"sample_" if data == shipped("sample") else ""}{split}.jsonl.gz')
+    if str(causes) not in ('rule', 'own') and not Path(str(causes).replace('{split}', split)).exists(): raise EcgenError(f'There are no cause labels {str(causes)!r}: choose rule, own, file, reccon, adapted, lexicon, or check the path of the label files (with {{split}} for train and valid).')
     return str(causes).replace('{split}', split)
 
 # %% ../nbs/10_training.ipynb #10_training-39

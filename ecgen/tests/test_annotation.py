@@ -6,7 +6,8 @@ import gzip
 import json
 import math
 import os
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
@@ -15,7 +16,7 @@ from ecgen.corpus import Dialogue, EcgenError, load_split, tokenize
 from ecgen.detector import RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector, load_detector, reccon_splits, rule_marks, score_marks, train_detector
 from ecgen.annotation import *
 
-import pytest, shutil, tempfile
+import pytest, shutil, tempfile, torch
 from unittest.mock import patch
 from ecgen.corpus import shipped
 
@@ -37,6 +38,11 @@ def test_agreement_counts_candidates_and_whole_sets():
     r = compare_marks(ts, [0, 0, 1, 0, 0, 1], [np.array([.1, .2, .9]), np.array([.3, .2, .9])])
     assert r['exact'] == .5 and r['precision'] == 1 and r['recall'] == 2/3 and r['rates'] == {'0': [1, 1], '-1': [0, 0], '-2': [0, .5]}
     assert r['auc'] == 1 and r['auc_by_distance']['-2'] == 1 and r['opening_of_three'] == dict(candidates=2, rates=[0, .5], auc=1)
+
+
+def test_a_place_table_learns_places_and_nothing_else():
+    ts = [Target(str(i), 'fear', ('x',) * n, ('A', 'B', 'A')[:n], c) for i, (n, c) in enumerate([(3, (0, 2)), (3, (0, 2)), (3, (2,)), (1, ()), (1, (0,)), (1, ())])]
+    assert place_marks(ts, place_table(ts)).tolist() == [1, 0, 1] * 3 + [0] * 3
 
 
 from ecgen.detector import reccon_targets
@@ -82,6 +88,22 @@ def test_stopped_runs_go_on_and_nothing_is_overwritten():
         part.write_bytes(full)
         with pytest.raises(EcgenError, match='other dialogues'): annotate(few[1:], detector, f'{tmp}/b.jsonl', [.3], progress=False)
         assert part.read_bytes() == full
+        with torch.no_grad(): detector.fact_models[0].net[-1].bias += .01
+        with pytest.raises(EcgenError, match='another detector'): annotate(few, detector, f'{tmp}/b.jsonl', [.3], progress=False)
+        with alone(Path(f'{tmp}/b.jsonl.lock')), pytest.raises(EcgenError, match='Another run is writing b.jsonl'): annotate(few, detector, f'{tmp}/b.jsonl', [.3], progress=False)
+        with pytest.raises(EcgenError, match='must end in'): annotate(few, detector, f'{tmp}/b.txt', [.3], progress=False)
+
+
+def test_thresholds_are_those_of_as_many_networks():
+    with tempfile.TemporaryDirectory() as tmp:
+        detector = toy_detector(tmp)
+        for found, want in (({'1': [.3], 'reccon 1': [.4]}, [.3]), ({'reccon 1': [.4], '3': [.2]}, [.4])):
+            detector.card['thresholds'] = found
+            assert own_thresholds(detector) == want
+        for found, why in ((None, 'not measured'), ({}, 'not measured'), ('abc', 'not measured'), ({'3': [.2], 'reccon 3': [.1]}, 'for 3 networks, not for 1')):
+            detector.card['thresholds'] = found
+            with pytest.raises(EcgenError, match=why): own_thresholds(detector)
+        with pytest.raises(EcgenError, match='has 1 networks, not 2'): load_detector(f'{tmp}/detector', 2)
 
 
 def test_one_command_trains_measures_and_adapts():

@@ -154,10 +154,18 @@ def test_vectors_need_a_reasonable_request():
     refused('no folder', 'vectors', '--out', '{tmp}/missing/v.txt')
 
 
+def test_figures_of_both_corpora_are_told_apart():
+    f1, kappa = dict(distinct=dict(pos=.1, neg=.2, macro=.3), published=dict(pos=.4, neg=.5, macro=.6)), dict(f1=.7, kappa=.8)
+    rows = shown(dict(reccon=dict(all=f1, facts=f1, rules=dict(r=f1)), agreement={'1': kappa, 'facts': kappa, 'place': kappa, 'rules': dict(r=kappa)}))
+    assert rows['  RECCON, r'] == '0.100 / 0.200 / 0.300' and rows["  authors' labels, r"] == '0.700 / 0.800' and len(rows) == 9
+
+
 def test_detector_refuses_what_cannot_work():
     small = '--data', shipped('sample'), '--out', '{tmp}/d'
     refused('no form', 'detector', *small, '--form', 'triple', '--encoder', 'x')
-    refused('add --labels', 'detector', *small, '--adapt', '{tmp}/none', '--encoder', 'x')
+    refused('add --labels', 'detector', *small, '--adapt', '{tmp}/none')
+    refused('--encoder and --share cannot be chosen with --adapt', 'detector', *small, '--adapt', '{tmp}/none', '--encoder', 'x', '--share', .5)
+    refused('0 epochs are not possible', 'detector', *small, '--encoder', 'x', '--epochs', 0)
     refused('dailydialog_test.json', 'detector', *small, '--encoder', 'x')
     assert not (Path(folder().name)/'d').exists()
 

@@ -5,6 +5,7 @@
 import json
 import math
 import os
+import tempfile
 from collections import Counter
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -48,16 +49,16 @@ def test_every_emotion_is_mapped_once_and_the_target_is_the_speakers():
 
 
 def test_rules_mark_places():
-    t = Target('a', 'fear', ('',) * 5, ('A', 'B', 'A', 'B', 'A'))
-    assert [rule_marks([t], r).tolist() for r in RULES] == [[0,0,0,0,1], [0,0,0,1,1], [0,0,1,0,1], [1,0,1,0,1]]
+    five = Target('a', 'fear', ('',) * 5, ('A', 'B', 'A', 'B', 'A'))
+    assert [rule_marks([five], r).tolist() for r in RULES] == [[0,0,0,0,1], [0,0,0,1,1], [0,0,1,0,1], [1,0,1,0,1]]
 
 
 def test_f1_of_both_sides_by_hand():
     pred, gold = [1, 1, 0, 0, 0], [1, 0, 1, 0, 0]
     assert pair_f1(pred, gold)['pos'] == 1/2 and np.isclose(pair_f1(pred, gold)['neg'], 2/3)
     assert pair_f1(pred, gold, [3, 1, 1, 1, 1])['pos'] == 3/4          # the found one counts three times
-    t = Target('a', 'fear', ('',) * 3, ('A', 'B', 'A'), (0, 0, 2))
-    assert published_weights([t]).tolist() == [2, 1, 1]
+    three = Target('a', 'fear', ('',) * 3, ('A', 'B', 'A'), (0, 0, 2))
+    assert published_weights([three]).tolist() == [2, 1, 1]
 
 
 def test_old_candidates_are_cut_first():
