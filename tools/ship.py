@@ -1,9 +1,11 @@
 """Make the model of a finished run the one that is shipped.
 
-  python tools/ship.py runs/default --data DIR [--causes FILE] [--hardware TEXT]
+  python tools/ship.py runs/default --data DIR [--causes FILE] [--hardware TEXT] [--average FIRST]
 
 writes data/model/ (compact weights and README.md, the model card) and data/results/ (figures of the compact weights on the
-validation split with both decoders, and the metrics of every epoch), all taken from the run or measured here.
+validation split with both decoders, and the metrics of every epoch), all taken from the run or measured here. With --average, the
+generator becomes the mean of its weights after the run and of those in the model folder FIRST, with which the run began, in the
+proportion that validation likes best; all that was tried is written to data/results/default_averaging.json.
 """
 import argparse, json, platform, shutil, sys
 from pathlib import Path
@@ -11,8 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from ecgen.corpus import listener_turns, load_split
+from ecgen.batches import make_examples
 from ecgen.evaluation import evaluate
 from ecgen.model import EmpatheticModel, write_json
+from ecgen.training import validate
 
 CARD = """# Model card: {name}
 
@@ -28,7 +32,7 @@ The default model of ecgen: emotion reasoner and response generator with soft ga
 | word vectors | `{vectors}`, start of both word tables{vectors_note} |
 | preset, seed | `{preset}`, {seed} |
 | begun with | {start} |
-| epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
+{averaged}| epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
 | hardware, time | {hardware}; {hours:.1f} hours of training, {precision} |
 | command | `{command}` |
 | form | {megabytes:.1f} MB: word tables as 8-bit integers with a scale a row, the rest in float16 |
@@ -68,10 +72,27 @@ def command(card):
     return ' '.join(['ecgen train', *parts, *['--generator FIRST'] * ('generator' in card), *(f'--set {k}={v}' for k, v in own.items())])
 
 
-def ship(run, data, causes, hardware):
+def average(model, first, data):
+    "Mean of two generators; the proportion is chosen by perplexity on validation"
+    examples = make_examples(load_split('valid', data), model.vocab, model.cfg.longest)
+    new, old = ({k: v.clone() for k, v in m.generator.state_dict().items()} for m in (model, EmpatheticModel.from_pretrained(first)))
+    mix = lambda share: {k: (1 - share) * old[k] + share * new[k] for k in new}
+    tried = []
+    for share in (0., .3, .4, .5, .6, .7, 1.):
+        model.generator.load_state_dict(mix(share))
+        tried.append(dict(share_of_new=share, perplexity=validate(model, examples)['perplexity']))
+        print(tried[-1], flush=True)
+    best = min(tried, key=lambda t: t['perplexity'])['share_of_new']
+    model.generator.load_state_dict(mix(best))
+    model.card['averaged'] = best
+    write_json(ROOT/'data/results/default_averaging.json', dict(split='valid', tried=tried, chosen=best))
+
+
+def ship(run, data, causes, hardware, first=None):
     "Weights, figures and the metrics of every epoch"
     model, out, res = EmpatheticModel.from_pretrained(run), ROOT/'data'/'model', ROOT/'data'/'results'
     res.mkdir(exist_ok=True)
+    if first: average(model, first, data)
     model.card |= dict(name='ecgen-default', license='CC-BY-NC-4.0', hardware=hardware, examples=listener_turns(load_split('train', data)))
     model.save_pretrained(out, compact=True)
     shutil.copy(run/'metrics.jsonl', res/'default_training.jsonl')
@@ -91,7 +112,8 @@ def write_card():
     causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words{" of the dialogues whose id has an odd hash" if r.get("cause_dialogues") == "odd half" else ""}. The last two rows are what a reader reaches who sees only whose turn a word is in and how near the end.' if 'cause_words' in r else ''
     (out/'README.md').write_text(CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
-        planned=settings['epochs'], ran=ran, start=START if 'generator' in card else 'nothing but the word vectors', command=command(card), precision=settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
+        planned=settings['epochs'], ran=ran, start=START if 'generator' in card else 'nothing but the word vectors',
+        averaged=f'| averaged | the generator is the mean of its weights before and after this training, {card["averaged"]:.0%} of the latter, as validation perplexity liked best (`data/results/default_averaging.json`) |\n' if 'averaged' in card else '', command=command(card), precision=settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
         hours=lines[-1]['seconds'] / 3600, vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
         n=r['examples'], vocab=len(model.vocab), unk=r['unk_share'], rows=table(results), cause_text=causes).strip() + '\n', encoding='utf-8')
 
@@ -101,7 +123,8 @@ if __name__ == '__main__':
     parser.add_argument('run', type=Path, nargs='?', help='leave it out to write only the card anew')
     parser.add_argument('--data', type=Path)
     parser.add_argument('--causes', type=Path)
+    parser.add_argument('--average', metavar='FIRST')
     parser.add_argument('--hardware', default=f'{platform.machine()} CPU')
     args = parser.parse_args()
-    if args.run: ship(args.run, args.data, args.causes, args.hardware)
+    if args.run: ship(args.run, args.data, args.causes, args.hardware, args.average)
     write_card()
