@@ -185,13 +185,13 @@ def table(
     width = max(map(len, values))
     return '\n'.join(f'{k.replace("_", " "):<{width}}  {v:.4f}' if isinstance(v, float) else f'{k.replace("_", " "):<{width}}  {v}' for k, v in values.items() if v is not None)
 
-# %% ../nbs/17_cli.ipynb #17_cli-23
+# %% ../nbs/17_cli.ipynb #c23
 @app.command(epilog=example('respond "I passed my driving test!" "Well done! Was it hard?" "I failed it twice before."'))
 def respond(turns:Turns, model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', seed:Seed=0, json:AsJson=False):
     """Answer a conversation with empathy.
 
-    Each TURN is what was said, in quotation marks: speaker, listener, ..., speaker. A single - reads turns from standard input,
-    one a line. The response is shown with the emotion that the model recognises, and with the words that it takes for the cause.
+    Each TURN is what was said, in quotation marks: speaker, listener, ..., speaker (put -- before the first one if a turn begins
+    with -). A single - reads turns from standard input, one a line. The response is shown with the emotion that the model recognises, and with the words that it takes for the cause.
     """
     present(understand(turns, model, gate, decoder, seed, respond=True), json)
 
@@ -525,7 +525,7 @@ def model_facts(
     figures = {f'validation {names.get(k, k)}': v for k, v in (m.card.get('validation') or {}).items() if k in FIGURES}
     return dict(model=f'{m.card.get("name", "unnamed")} ({model or "shipped"})', size=size, gate=m.cfg.gate) | card | figures
 
-# %% ../nbs/17_cli.ipynb #17_cli-91
+# %% ../nbs/17_cli.ipynb #c100
 def split_facts(
     split:str,          # 'train', 'valid' or 'test'
     data:Path|None,     # as for `data_facts`
@@ -534,9 +534,10 @@ def split_facts(
     try: dialogues = load_split(split, data, met := Report())
     except EcgenError as e: return str(e)
     labels, own = data_dir(data)/'recec'/f'{split}_with_cause.json', sum(d.causes is not None for d in dialogues)
-    try: n = sum(bool(line.strip()) for line in labels.open('rb'))
-    except OSError: n = 0
-    causes = f'causes of their own in {own}' if own else f'cause labels of {n}' if n else 'no cause labels'
+    from ecgen.causes import read_causes
+    try: n = f'cause labels of {len(read_causes(labels))}' if labels.is_file() else 'no cause labels'
+    except EcgenError as e: n = f'cause labels that cannot be used ({e})'
+    causes = f'causes of their own in {own}' if own else n
     return f'{len(dialogues)} dialogues, {listener_turns(dialogues)} listener turns, {causes}' + str(met).partition('utterances')[2]
 
 # %% ../nbs/17_cli.ipynb #17_cli-92
@@ -583,7 +584,7 @@ def preset_text(
         lines += ['', f'{part}'] + [f'  {dot + k:<28} {v!s:<13} {meaning.get(k, "")}' for k, v in rows.items()]
     return '\n'.join([f'preset {name}; change one value with `ecgen train --preset {name} --set KEY=VALUE`', *lines])
 
-# %% ../nbs/17_cli.ipynb #c100
+# %% ../nbs/17_cli.ipynb #51b58bb1
 @app.command(epilog=example('info --preset paper'))
 def info(model:ModelFolder=None, data:DataFolder=None, preset:Annotated[str|None, typer.Option(metavar='NAME', show_default=False, help='Print every setting of a preset, and what it means, instead.')]=None,
          emotions:Annotated[bool, typer.Option('--emotions', help='Print the 32 emotions instead.')]=False):

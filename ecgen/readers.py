@@ -310,7 +310,7 @@ def read_parquet(
     if 'utterance_idx' in rows[0]: return assemble(attempt(enumerate(rows, 1), parse_utterance_row, r), r)
     return accept(attempt(enumerate(rows, 1), partial(parse_chat, report=r), r), r)
 
-# %% ../nbs/00b_readers.ipynb #00b_readers-51
+# %% ../nbs/00b_readers.ipynb #c52
 SIGNS = (('utters', read_recec), ('turns', read_chat), ('messages', read_chat), ('conversations', read_chat), ('turn', read_reccon_dialogues))
 ENDINGS = {'.csv': read_dialogues, '.jsonl': read_chat, '.json': read_chat, '.parquet': read_parquet}
 
@@ -319,7 +319,10 @@ def recognise(
 ):                   # the reader for it
     "Which reader a file is for; `EcgenError` if it is for none"
     path = Path(path)
-    try: head = path.open('rb').read(2**16) if path.is_file() else b''
+    head = b''
+    try:
+        if path.is_file():
+            with path.open('rb') as f: head = f.read(2**16)
     except OSError as e: raise EcgenError(f'{path} cannot be read ({e.strerror or e}): check the path.') from None
     if head.startswith(b'PAR1'): return read_parquet
     if b'conv_id,utterance_idx' in head.partition(b'\n')[0]: return read_dialogues
