@@ -74,6 +74,7 @@ def writable(
     if not os.access(path if path.exists() else path.parent, os.W_OK): raise EcgenError(f'{path} may not be written: choose another path.')
     return path
 
+# %% ../nbs/17_cli.ipynb #c10
 def fresh(
     outputs:list[Path|None],     # files to be written
     inputs:list[Path|None],      # files that are read
@@ -86,6 +87,7 @@ def fresh(
         if p.exists() and not overwrite: raise EcgenError(f'{p} is there already: name another file, or add --overwrite.')
         seen.add(p.resolve())
 
+# %% ../nbs/17_cli.ipynb #c11
 def no_file(
     path:Path|None,     # of a data folder
 ) -> Path|None:         # the same
@@ -100,7 +102,7 @@ def positive(
     if number is not None and number < 1: raise EcgenError(f'A limit must be 1 or more, not {number}.')
     return number
 
-# %% ../nbs/17_cli.ipynb #c11
+# %% ../nbs/17_cli.ipynb #03b3ff83
 Turns = Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]
 ModelFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
 DataFolder = Annotated[Path|None, typer.Option(metavar='PATH', show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on), or a file with dialogues of your own, such as my.jsonl; else ECGEN_DATA, or the sample that is shipped.')]

@@ -6,7 +6,8 @@
 __all__ = ['RANGES', 'TrainingConfig', 'rate', 'mark_last', 'multitask_loss', 'cause_scores', 'in_batches', 'measure', 'validate',
            'judge_scores', 'model_scores', 'word_prior', 'place_prior', 'Progress', 'optimiser', 'save_state',
            'load_state', 'train_step', 'train_epoch', 'finish_epoch', 'fit', 'prepare_model', 'take_generator',
-           'label_source', 'find_device', 'content_hash', 'check_run', 'fingerprint', 'priors', 'train']
+           'label_source', 'find_device', 'content_hash', 'check_run', 'fingerprint', 'priors', 'labelled_splits',
+           'judged_examples', 'describe_run', 'fit_examples', 'train']
 
 # %% ../nbs/10_training.ipynb #c3
 import hashlib
@@ -401,6 +402,60 @@ def priors(
     return dict(words=judge_scores([table[e.src] for e in judged], judged), place=judge_scores([place_prior(e) for e in judged], judged))
 
 # %% ../nbs/10_training.ipynb #c53
+def labelled_splits(
+    data:Path,            # data folder or file
+    causes:str,           # see `label_source`
+    limit:int|None,       # use only so many dialogues of each
+) -> list[list]:          # training and validation dialogues, with causes
+    "What is learnt from, and what is worth knowing of it"
+    raw = [load_split(s, data)[:limit] for s in ('train', 'valid')]
+    if causes == 'rule' and any(d.causes for d in raw[0]): warnings.warn('These dialogues have causes of their own, and a rule labels them instead: `--causes own` learns from theirs.', EcgenWarning, stacklevel=3)
+    overlap = len({d.utterances for d in raw[0]} & {d.utterances for d in raw[1]})
+    if overlap: warnings.warn(f'{overlap} dialogues are in the training split and in the validation split, so validation flatters the model.', EcgenWarning, stacklevel=3)
+    if limit is None: keep_words([d for s in raw for d in s])
+    return [with_causes(ds, label_source(causes, s, data)) for ds, s in zip(raw, ('train', 'valid'))]
+
+def judged_examples(
+    dialogues:list,           # of the validation split
+    judge:str|Path|None,      # label file
+    model:EmpatheticModel,    # knows the words
+) -> list[Example]:           # of the dialogues that are not `for_choosing`; none without a file
+    "What the reasoner is watched on"
+    if not judge: return []
+    res = make_examples([d for d in with_causes(dialogues, judge) if not for_choosing(d.id)], model.vocab, model.cfg.longest)
+    if not res: raise EcgenError(f'{judge} labels no dialogue of the half that is judged (ids with an odd hash): leave --judge out.')
+    return res
+
+# %% ../nbs/10_training.ipynb #c54
+def describe_run(
+    cfg:TrainingConfig, splits:list, vectors:str|Path|None, generator:str|Path|None,   # as in `train`
+    **rest,               # preset, causes, limit, model
+) -> dict:                # what JSON can hold
+    "All that makes a run what it is, so that it goes on only as what it began as"
+    files = dict(vectors=Path(vectors).name if vectors else None, vectors_sha=content_hash(vectors))
+    if generator: files |= dict(generator=Path(generator).name, generator_sha=content_hash(Path(generator)/'model.safetensors'))
+    res = rest | files | dict(dialogues=[len(s) for s in splits], data=fingerprint(splits), training=asdict(cfg))
+    return json.loads(json.dumps({k: v for k, v in res.items() if k != 'model' or v}))
+
+# %% ../nbs/10_training.ipynb #c55
+def fit_examples(
+    model:EmpatheticModel, splits:list, data:Path, run:dict, cfg:TrainingConfig, out:Path, judge:str|Path|None,   # as in `train`
+) -> EmpatheticModel:
+    "Turn dialogues into examples, write the run's card, and fit"
+    lexicon = read_lexicon(data/'nrc'/'NRC-VAD-Lexicon.txt') if run['causes'] == 'lexicon' else None
+    examples = [make_examples(s, model.vocab, model.cfg.longest, lexicon) for s in splits]
+    if not all(examples): raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')
+    share = real_token_share(examples[0], BatchSampler(examples[0], cfg.budget, cfg.seed).batches())
+    print(f'{len(examples[0])} training examples, {len(examples[1])} for validation; {share:.1%} of the positions in batches are real tokens')
+    model.card = run | dict(name=f'ecgen-{run["preset"]}', examples=len(examples[0]), torch=torch.__version__, device=str(model.device),
+                            threads=torch.get_num_threads(), real_token_share=round(share, 4))
+    judged = judged_examples(splits[1], judge, model)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out/'run.json', run)
+    if judged: write_json(out/'priors.json', priors(examples[0], judged, len(model.vocab)))
+    return fit(model, *examples, cfg, out, judged)
+
+# %% ../nbs/10_training.ipynb #c56
 def train(
     name:str='default',           # preset
     data:str|Path|None=None,      # data folder, see `data_dir`
@@ -417,27 +472,9 @@ def train(
     own = {f.name for f in fields(TrainingConfig)}
     shape, changes = {k: v for k, v in changes.items() if k not in own}, {k: v for k, v in changes.items() if k in own}
     cfg, data, out, device = replace(TrainingConfig(**preset(name)['training']), **changes), data_dir(data), Path(out), find_device(device)
-    raw = [load_split(s, data)[:limit] for s in ('train', 'valid')]
-    if causes == 'rule' and any(d.causes for d in raw[0]): warnings.warn('These dialogues have causes of their own, and a rule labels them instead: `--causes own` learns from theirs.', EcgenWarning, stacklevel=2)
-    splits = [with_causes(ds, label_source(causes, s, data)) for ds, s in zip(raw, ('train', 'valid'))]
-    if limit is None: keep_words([d for s in splits for d in s])
-    run = json.loads(json.dumps(dict(preset=name, causes=str(causes), vectors=Path(vectors).name if vectors else None, vectors_sha=content_hash(vectors), limit=limit,
-               dialogues=[len(s) for s in splits], data=fingerprint(splits), training=asdict(cfg)) | (dict(model=shape) if shape else {}) | (dict(generator=Path(generator).name, generator_sha=content_hash(Path(generator)/'model.safetensors')) if generator else {})))
+    splits = labelled_splits(data, str(causes), limit)
+    run = describe_run(cfg, splits, vectors, generator, preset=name, causes=str(causes), limit=limit, model=shape)
     check_run(out, run)
     model = prepare_model(splits[0], name, cfg, vectors, **shape).to(device)
     if generator: take_generator(model, generator)
-    lexicon = read_lexicon(data/'nrc'/'NRC-VAD-Lexicon.txt') if causes == 'lexicon' else None
-    examples = [make_examples(s, model.vocab, model.cfg.longest, lexicon) for s in splits]
-    if not all(examples): raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')
-    share = real_token_share(examples[0], BatchSampler(examples[0], cfg.budget, cfg.seed).batches())
-    print(f'{len(examples[0])} training examples, {len(examples[1])} for validation; {share:.1%} of the positions in batches are real tokens')
-    model.card = run | dict(name=f'ecgen-{name}', examples=len(examples[0]), torch=torch.__version__, device=str(device),
-                            threads=torch.get_num_threads(), real_token_share=round(share, 4))
-    overlap = len({d.utterances for d in splits[0]} & {d.utterances for d in splits[1]})
-    if overlap: warnings.warn(f'{overlap} dialogues are in the training split and in the validation split, so validation flatters the model.', EcgenWarning, stacklevel=2)
-    judged = judge and make_examples([d for d in with_causes(splits[1], judge) if not for_choosing(d.id)], model.vocab, model.cfg.longest)
-    if judge and not judged: raise EcgenError(f'{judge} labels no dialogue of the half that is judged (ids with an odd hash): leave --judge out.')
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out/'run.json', run)
-    if judged: write_json(out/'priors.json', priors(examples[0], judged, len(model.vocab)))
-    return fit(model, *examples, cfg, out, judged)
+    return fit_examples(model, splits, data, run, cfg, out, judge)
