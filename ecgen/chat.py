@@ -28,7 +28,7 @@ NOTE = ("This is a small research model that strings likely words together, and 
 
 # %% ../nbs/15a_chat.ipynb #c7
 DANGER = """
-suicide|suicides|suicidal|self[- ]?harm(?:ed|ing|s)?|overdos(?:e|ed|es|ing)|kys|(?<!\d)(?<!\d )(?<!few )(?<!many )kms|unaliv(?:e|ed|ing)
+suicide|suicides|suicidal|self[- ]?harm(?:ed|ing|s)?|overdos(?:e|ed|es|ing)|kys|(?<!\\d)(?<!\\d )(?<!few )(?<!many )kms|unaliv(?:e|ed|ing)
 (?:kill|hang|shoot|drown|stab|hurt|harm|cut|off)(?:s|ed|ing|ting)? (?:my ?|your ?|him ?|her ?|them ?|our ?)(?:self|selves)
 (?:end|ends|ended|ending|take|takes|taking|took) (?:my|your|his|her|their)(?: own)? (?:life|lives)|(?:slit|cut|cutting) (?:my|his|her|their) wrists?
 (?:want|wants|wanted|wish|ready|plan|planning) to die|wanna die|(?:i am|i'?m) (?:going to|gonna) die|end(?:ing)? it all|jump off (?:a|the) (?:bridge|roof|building)

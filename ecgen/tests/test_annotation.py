@@ -123,6 +123,11 @@ def test_one_command_trains_measures_and_adapts():
         with pytest.raises(EcgenError, match='--labels'): build_detector(f'{tmp}/c', data, config, adapt=f'{tmp}/a', progress=False)
 
 
+def sample_labels(name, split='train'):
+    "What a detector said of the sample dialogues: id -> line"
+    return {x['conv_id']: x for x in map(json.loads, gzip.decompress((shipped('labels')/name/f'sample_{split}.jsonl.gz').read_bytes()).decode().splitlines())}
+
+
 def test_shipped_labels_belong_to_the_corpus():
     assert sum(os.path.getsize(p) for p in shipped('labels').rglob('*.gz')) < 3e6
     for name in ('reccon', 'adapted'):

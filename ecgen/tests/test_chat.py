@@ -183,9 +183,10 @@ PROMPT = r'\n(\x1b\[\?2004h)?you {7}'     # a new one; the sequence switches bra
 
 def terminal(wait):
     "A session in a pseudo-terminal"
-    import ecgen, pexpect
+    import ecgen, pexpect, signal
     env = os.environ | dict(PYTHONPATH=str(Path(ecgen.__file__).parents[1]), TERM='xterm', INPUTRC=os.devnull, PYTHONIOENCODING='utf-8')
-    child = pexpect.spawn(sys.executable, ['-c', SLOW, folder().name + '/little', str(wait)], env=env, encoding='utf-8', timeout=30, dimensions=(24, 80))
+    child = pexpect.spawn(sys.executable, ['-c', SLOW, folder().name + '/little', str(wait)], env=env, encoding='utf-8', timeout=30, dimensions=(24, 80),
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))     # a test run in the background ignores Ctrl-C, and its children would
     child.delaybeforesend = .05
     child.expect('you       ')
     return child
