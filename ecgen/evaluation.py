@@ -130,6 +130,7 @@ def evaluate(
     "Measure a model on a split; raises `EcgenError` for a decoder, data folder or label file that does not exist"
     for what, name, known in (('decoder', decoder, DECODERS), ('gate', gate or model.cfg.gate, GATES)):
         if name not in known: raise EcgenError(f'There is no {what} {name!r}; choose one of: {", ".join(known)}.')
+    if (gate or model.cfg.gate) == 'oracle' and not causes: raise EcgenError('The oracle gate opens words that are labelled as cause: name a file of labels (--causes).')
     gold = load_gold(data, split, causes, half := model.card.get('causes') == 'adapted')    # these labels learnt from the other half
     if limit is None: keep_words(gold)
     examples = make_examples(gold, model.vocab, model.cfg.longest)[:limit]

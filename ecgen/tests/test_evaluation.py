@@ -58,6 +58,9 @@ def test_evaluation_is_complete_and_reproducible():
             'cause_recall', 'cause_f1', 'cause_f1_all_ones'} <= a.keys()
     assert evaluate(model, shipped('sample'), limit=3, progress=False)['examples'] == 3
     greedy = evaluate(model, shipped('sample'), decoder='greedy', progress=False)
+    oracle = evaluate(model, shipped('sample'), causes=labels, gate='oracle', decoder='greedy', progress=False)
+    assert oracle['gate'] == 'oracle' and oracle['perplexity'] != greedy['perplexity']
+    with pytest.raises(EcgenError, match='name a file of labels'): evaluate(model, shipped('sample'), gate='oracle', progress=False)
     assert greedy['decoder'] == 'greedy' and greedy['dist2'] != a['dist2'] and greedy['perplexity'] == a['perplexity']
 
 
