@@ -42,7 +42,7 @@ def shut(
     closed[0] = False
     return Gates(gates.log.masked_fill(closed[None], -torch.inf))
 
-# %% ../nbs/09b_seen.ipynb #26895743
+# %% ../nbs/09b_seen.ipynb #c7
 @torch.inference_mode()
 def watch(
     model:EmpatheticModel,          # in evaluation mode
@@ -58,8 +58,9 @@ def watch(
     if any(not 0 <= t < len(turns) for t in close): raise EcgenError(f'There are only the turns 0 to {len(turns) - 1} to be closed.')
     src = torch.tensor([encode_context(words, v, None, model.cfg.longest)[0]], device=model.device)
     turn = len(turns) - 1 - turn_of(src)[0]
-    torch.manual_seed(seed)
-    out, gates, ctx = model.read(src, gate)
+    with torch.random.fork_rng(devices=[]):      # gates that are drawn are drawn by the seed
+        torch.manual_seed(seed)
+        out, gates, ctx = model.read(src, gate)
     ctx = replace(ctx, gates=shut(gates, turn, list(close)))
     ids = v.encode(response) if response else generate(model.generator, ctx, decoder, torch.Generator().manual_seed(seed))[0]
     states, _, seen = model.generator.decode(torch.tensor([[BOS, *ids]], device=model.device), ctx, return_weights=True)

@@ -27,7 +27,7 @@ The figures are agreement with the labels that the authors of the paper publishe
 whose id has an odd SHA-1; the thresholds of `reccon` were chosen on, and `adapted` was trained on, the even ones. So **cause figures of any model
 trained on `adapted` may be given on the odd dialogues only**. The authors' labels came from a detector too: agreement with them
 says how near these labels are to theirs, not how right they are. On the causes that were chosen by reading for this package's sample,
-plain rules agree better than either of these sets (notebook 01b_annotation). The labels are those of whole dialogues: a prefix of one
+two plain rules agree better than either of these sets (notebook 01b_annotation). The labels are those of whole dialogues: a prefix of one
 may be labelled because of what was said later.
 
 Detector: {detector}. Made with `ecgen detector` and `ecgen annotate --networks 1 --no-text`; the notebooks 01a_detector and
