@@ -108,13 +108,14 @@ def key_mask(
     "A mask that hides padding from every head and every query"
     return real[:, None, None, :]
 
-# %% ../nbs/03_attention.ipynb #03_attenti-24
+# %% ../nbs/03_attention.ipynb #c27
 def positions(
     n:int,         # how many positions
     dim:int,       # width, even
     start:int=0,   # the first position
+    device='cpu',  # where they are computed; nothing is copied between devices
 ) -> Tensor:       # (n, dim) float32
     "Sinusoidal position embeddings: first half sines, second half cosines, wavelengths from 2 pi to 10,000 times that"
-    rate = torch.exp(-math.log(1e4) * torch.arange(dim // 2) / (dim // 2 - 1))
-    angle = torch.arange(start, start + n)[:, None] * rate
+    rate = torch.exp(-math.log(1e4) * torch.arange(dim // 2, device=device) / (dim // 2 - 1))
+    angle = torch.arange(start, start + n, device=device)[:, None] * rate
     return torch.cat([angle.sin(), angle.cos()], dim=-1)

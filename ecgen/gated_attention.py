@@ -49,20 +49,22 @@ class GatedAttention(MultiHeadAttention):
         super().__init__(dim, heads, head_dim, dropout)
         self.at = at
 
+    def after(self, q:Tensor, k:Tensor, gates:Gates, real:Tensor) -> Tensor:   # the weights with the gates, (B, H, M, N)
+        return gated_weights(q, k, gates) if self.at == 'eq5' else released_weights(q, k, self.value_of(gates), real, self.at)
+
     def weights(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor) -> tuple[Tensor, Tensor]:
         "The weights without and with the gates, each (B, H, M, N), for x (B, M, dim); `real` (B, N) is False at padding"
         q = self.split(self.query(x))
-        after = gated_weights(q, kv[0], gates) if self.at == 'eq5' else released_weights(q, kv[0], self.value_of(gates), real, self.at)
-        return attention_weights(q, kv[0], key_mask(real)), after
+        return attention_weights(q, kv[0], key_mask(real)), self.after(q, kv[0], gates, real)
 
     def value_of(self, gates:Gates) -> Tensor: return gates.log.exp() if gates.hard is None else gates.hard   # (B, N)
 
     def forward(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor) -> Tensor:   # (B, M, dim) -> (B, M, dim)
-        drop = self.dropout if self.training else 0.
+        drop, q = self.dropout if self.training else 0., self.split(self.query(x))
         if self.at == 'eq5' and not gates.trained: return self.merge(F.scaled_dot_product_attention(
-            q := self.split(self.query(x)), *kv, attn_mask=gates.log[:, None, None, :].to(q.dtype), dropout_p=drop))
+            q, *kv, attn_mask=gates.log[:, None, None, :].to(q.dtype), dropout_p=drop))
         v = kv[1] if self.at != 'scale_memory' else kv[1] * self.value_of(gates)[:, None, :, None].to(x.dtype)
-        return self.merge(F.dropout(self.weights(x, kv, gates, real)[1], drop) @ v)
+        return self.merge(F.dropout(self.after(q, kv[0], gates, real), drop) @ v)
 
 # %% ../nbs/06_gated_attention.ipynb #c26
 def bench_attention(

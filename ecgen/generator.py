@@ -80,7 +80,7 @@ class Embeddings(nn.Module):
         for table in (self.words, self.emotions): nn.init.normal_(table.weight, std=cfg.dim ** -.5)
 
     def embed(self, ids:Tensor, emotion:Tensor, start:int=0) -> Tensor:       # (B, N) -> (B, N, dim)
-        p = positions(ids.shape[1], self.cfg.dim, start).to(ids.device)
+        p = positions(ids.shape[1], self.cfg.dim, start, ids.device)
         return self.drop(self.words(ids) * (math.sqrt(self.cfg.dim) if self.cfg.scale_words else 1.) + p + self.emotions(emotion)[:, None])
 
     def logits(self, states:Tensor) -> Tensor: return F.linear(states, self.words.weight).float()   # (..., dim) -> (..., V)

@@ -53,7 +53,7 @@ class EmotionReasoner(nn.Module):
 
     def encode(self, src:Tensor) -> Tensor:              # (B, N) -> V of the paper, (B, N, dim)
         x = self.words(src)
-        if self.cfg.positions: x = x + self.cfg.positions * positions(src.shape[1], self.cfg.dim).to(x)
+        if self.cfg.positions: x = x + self.cfg.positions * positions(src.shape[1], self.cfg.dim, device=x.device).to(x.dtype)
         if self.cfg.turns: x = x + self.turns((turn_of(src) + 1).clamp(max=self.cfg.turns))
         x, mask = self.drop(x), key_mask(src != PAD)
         for block in self.blocks: x = block(x, mask)
