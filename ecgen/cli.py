@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'AsJson', 'Limit',
-           'Overwrite', 'HELLO', 'FIGURES', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'options',
+           'Overwrite', 'HELLO', 'FIGURES', 'experiment', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples',
+           'RunsFolder', 'ResultsFolder', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'options',
            'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color',
            'present', 'write', 'table', 'respond', 'explain', 'chat', 'agree', 'download', 'vectors', 'shown',
-           'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'evaluate', 'bench',
-           'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
-           'next_step', 'preset_text', 'info', 'main']
+           'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'evaluate', 'planned',
+           'experiment_run', 'experiment_status', 'experiment_table', 'bench', 'installed', 'system_facts', 'extras',
+           'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #c3
 import json
@@ -419,7 +420,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
         raise typer.Exit(130)
     report(out)
 
-# %% ../nbs/17_cli.ipynb #c80
+# %% ../nbs/17_cli.ipynb #19c41d16
 @app.command(epilog=example('evaluate --data DATA --split valid --causes DATA/recec/valid_with_cause.json --json valid.json'))
 def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of the corpus.')]='valid',
              causes:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Judge the causes too, by these labels.')]=None,
@@ -439,9 +440,77 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     known('split', split, ('train', 'valid', 'test'))
     fresh([json_file, responses], [data, causes], overwrite)
     res = evaluation.evaluate(EmpatheticModel.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses)
-    print(table(res))
+    print(table({k: v for k, v in res.items() if not isinstance(v, dict)}))
     if responses: tell(f'wrote {responses}')
     if json_file: write(json_file, json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n')     # NaN is not JSON
+
+# %% ../nbs/17_cli.ipynb #70e150ae
+experiment = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Run the rows of a grid with several seeds, and print tables of them.', epilog=example('experiment run main --data DATA --vectors md.300d --seeds 1024,2048,3170'))
+app.add_typer(experiment, name='experiment')
+
+RowNames = Annotated[list[str], typer.Argument(metavar='GRID_OR_ROW', hidden=True)]
+VectorNames = Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='none', help="Word vectors: a file in GloVe's format, or the name of one in DATA/vectors; may be repeated. Every row is run with each.")]
+Seeds = Annotated[str, typer.Option(metavar='N,N,...', help="The paper's are 1024,2048,3170,4096,5120.")]
+Budget = Annotated[str, typer.Option(metavar='laptop|full|smoke', help='laptop: sizes of the preset default, 10,000 examples; full: the preset paper and all examples; smoke: to see that it works.')]
+Examples = Annotated[int|None, typer.Option(metavar='N', callback=positive, show_default=False, help="Training examples, instead of the budget's.")]
+RunsFolder = Annotated[Path, typer.Option('--out', metavar='FOLDER', help='Models and states of the runs.')]
+ResultsFolder = Annotated[Path, typer.Option('--results', metavar='FOLDER', help='One JSON file for each finished run.')]
+
+def planned(names, data, vectors, seeds, budget, examples) -> list:
+    "The runs that the options of `ecgen experiment` ask for"
+    from ecgen.experiments import find_vectors, plan_runs
+    try: numbers = [int(s) for s in seeds.split(',')]
+    except ValueError: raise EcgenError(f'--seeds {seeds}: write whole numbers with commas between, such as 1024,2048.') from None
+    if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
+    return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
+
+# %% ../nbs/17_cli.ipynb #69766910
+@experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
+def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
+                   out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments'),
+                   jobs:Annotated[int, typer.Option(metavar='N', min=1, max=64, help='So many at once, each as a process of its own.')]=1,
+                   device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
+                   again:Annotated[bool, typer.Option('--again', help='Measure finished runs once more, from the models in --out.')]=False):
+    """Train and measure every row with every seed.
+
+    Each GRID_OR_ROW is main, table4, controls, labels, all, or a row such as soft (`ecgen experiment status all` lists them). What
+    is finished is skipped, and what was broken off goes on. Figures are of the validation split; nothing is chosen by them.
+    """
+    from ecgen.experiments import do_runs
+    runs = planned(names, data, vectors, seeds, budget, examples)
+    try: failed = do_runs(runs, data, out, results, device, jobs, lambda line: print(line, flush=True), again)
+    except KeyboardInterrupt:
+        tell('Stopped; the same command goes on from here.')
+        raise typer.Exit(130)
+    if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed: {", ".join(failed)}. The same command tries them again.')
+    print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
+
+@experiment.command(name='status', epilog=example('experiment status all --vectors minilm.300d'))
+def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
+                      out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments')):
+    """Say which runs are done, begun or not run.
+
+    The arguments are those of `ecgen experiment run`.
+    """
+    from ecgen.experiments import ROWS, status
+    runs = planned(names, data, vectors, seeds, budget, examples)
+    for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {ROWS[r.row]["what"]}')
+
+@experiment.command(name='table', epilog=example('experiment table main --metric emotion_accuracy'))
+def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/results/experiments'),
+                     metric:Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='all', help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]=None,
+                     against:Annotated[str, typer.Option(metavar='ROW', help='What the other rows are compared with.')]='without-cause'):
+    """Print mean and standard deviation over seeds, beside the paper's.
+
+    Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test over dialogues and Welch's
+    t-test over seeds. Rows that were not run stay empty. Needs the extra "metrics".
+    """
+    from ecgen.experiments import GRIDS, METRICS, ROWS, tables
+    chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in GRIDS.get(known('row or grid', n, [*GRIDS, *ROWS]), (n,))))
+    for m in metric or (): known('metric', m, METRICS)
+    known('row', against, ROWS)
+    if not results.is_dir(): raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
+    print(tables(results, chosen, tuple(metric or METRICS), against), end='')
 
 # %% ../nbs/17_cli.ipynb #c88
 SHAPES = [{}, dict(trained=True), dict(batch=1), dict(batch=8), dict(heads=4), dict(heads=2, head_dim=256), dict(context=40), dict(words=1, context=60)]

@@ -7,7 +7,7 @@ __all__ = ['dist', 'bleu4', 'bleu', 'overlap', 'bleu_parts', 'bleu_sums', 'bleu_
            'confusion', 'weights_hash', 'hardware', 'versions', 'respond_all', 'judge_position', 'judge_causes',
            'load_gold', 'record', 'reference_tokens', 'evaluate']
 
-# %% ../nbs/12_evaluation.ipynb #c3
+# %% ../nbs/12_evaluation.ipynb #5a49787b
 import hashlib
 import json
 import math
@@ -50,7 +50,7 @@ def bleu4(
         score = 100 * corpus_bleu([[r] for r in references], responses)
     return score if score > 1e-50 else 0.
 
-# %% ../nbs/12_evaluation.ipynb #c13
+# %% ../nbs/12_evaluation.ipynb #40be0934
 def bleu(
     responses:list[list[str]],    # tokens of each response
     references:list[list[str]],   # tokens of what the person said
@@ -70,7 +70,7 @@ def overlap(
     "All that needs only the words of responses and references"
     return bleu(responses, references) | dict(dist1=dist(responses, 1), dist2=dist(responses, 2), length=sum(map(len, responses)) / max(len(responses), 1))
 
-# %% ../nbs/12_evaluation.ipynb #c17
+# %% ../nbs/12_evaluation.ipynb #6411487b
 def bleu_parts(
     responses:list[list[str]],    # tokens of each response
     references:list[list[str]],   # tokens of what the person said
@@ -95,7 +95,7 @@ def bleu_from(
         short = np.minimum(1 - sums[..., 9] / sums[..., 8], 0)
         return 100 * np.exp(precision + short)
 
-# %% ../nbs/12_evaluation.ipynb #c20
+# %% ../nbs/12_evaluation.ipynb #224207d0
 @torch.inference_mode()
 def per_example(
     model:EmpatheticModel,    # in evaluation mode
@@ -129,7 +129,7 @@ def confusion(
     np.add.at(res, (np.asarray(gold), np.asarray(predicted)), 1)
     return res
 
-# %% ../nbs/12_evaluation.ipynb #c22
+# %% ../nbs/12_evaluation.ipynb #3de73e78
 def weights_hash(
     model:EmpatheticModel,
 ) -> str:         # 16 hexadecimal digits
@@ -156,7 +156,7 @@ def versions() -> dict:     # package -> version
         except PackageNotFoundError: pass
     return res
 
-# %% ../nbs/12_evaluation.ipynb #b583f62a
+# %% ../nbs/12_evaluation.ipynb #c13
 @torch.inference_mode()
 def respond_all(
     model:EmpatheticModel,          # in evaluation mode
@@ -179,7 +179,7 @@ def respond_all(
             bar.update(len(rows))
     return res
 
-# %% ../nbs/12_evaluation.ipynb #35eba67a
+# %% ../nbs/12_evaluation.ipynb #c15
 def judge_position(
     examples:list,     # with cause labels
 ) -> dict:             # cause_auc_position, cause_f1_position
@@ -188,7 +188,7 @@ def judge_position(
     scores, gold = (np.array(x) for x in zip(*pairs))
     return dict(cause_auc_position=auc(scores, gold), cause_f1_position=float(agreement(scores >= .5, gold)['f1']))
 
-# %% ../nbs/12_evaluation.ipynb #13dea9db
+# %% ../nbs/12_evaluation.ipynb #c16
 @torch.inference_mode()
 def judge_causes(
     model:EmpatheticModel,    # in evaluation mode
@@ -225,7 +225,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #c35
+# %% ../nbs/12_evaluation.ipynb #666f9309
 def evaluate(
     model:EmpatheticModel,             # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`

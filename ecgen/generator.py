@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GeneratorConfig', 'DecoderBlock', 'Context', 'Seen', 'Embeddings', 'ResponseGenerator', 'generator_loss']
 
-# %% ../nbs/07_generator.ipynb #c3
+# %% ../nbs/07_generator.ipynb #915285f9
 import math
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from .corpus import EMOTIONS, EcgenError
 from .gated_attention import GatedAttention
 from .gates import Gates
 
-# %% ../nbs/07_generator.ipynb #c4
+# %% ../nbs/07_generator.ipynb #e3eb8d4e
 @dataclass
 class GeneratorConfig:
     "Sizes of the generator; the defaults are the paper's (Appendix A)"
@@ -35,7 +35,7 @@ class GeneratorConfig:
     gated: bool = True    # have the gated attention layers; False = "w/o ec" of Table 4, which has fewer weights
     emotion_input: bool = True   # add the emotion embedding to every input; False = "w/o el" of Table 4
 
-# %% ../nbs/07_generator.ipynb #c6
+# %% ../nbs/07_generator.ipynb #d2b1f124
 class DecoderBlock(nn.Module):
     "Self, cross and gated attention, then feed-forward; pre-norm with residual connections"
     def __init__(self, cfg:GeneratorConfig):
@@ -74,7 +74,7 @@ class Seen:
     before: Tensor   # (blocks, B, heads, M, N) without the gates
     after: Tensor    # (blocks, B, heads, M, N) with them
 
-# %% ../nbs/07_generator.ipynb #c13
+# %% ../nbs/07_generator.ipynb #eff79abc
 class Embeddings(nn.Module):
     "Input representation (section 4.3): word + position + emotion; the word table also scores the next word"
     def __init__(self, cfg:GeneratorConfig, vocab_size:int):
@@ -90,7 +90,7 @@ class Embeddings(nn.Module):
 
     def logits(self, states:Tensor) -> Tensor: return F.linear(states, self.words.weight).float()   # (..., dim) -> (..., V)
 
-# %% ../nbs/07_generator.ipynb #c15
+# %% ../nbs/07_generator.ipynb #6e0c451c
 class ResponseGenerator(Embeddings):
     "P(Y | X, emotion, gates): a Transformer with emotion embeddings and gated attention (section 4.3)"
     def __init__(self, cfg:GeneratorConfig, vocab_size:int):
