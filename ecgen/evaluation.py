@@ -286,7 +286,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #666f9309
+# %% ../nbs/12_evaluation.ipynb #5cb775b3
 def evaluate(
     model:EmpatheticModel,             # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
@@ -298,6 +298,7 @@ def evaluate(
     seed:int=0,                        # of the sampling
     responses:str|Path|None=None,      # keep the responses here, one JSON object a line
     progress:bool=True,                # show a progress bar
+    encoder:str|None=None,             # for `bertscore`; None = without
 ) -> dict:
     "Measure a model on a split; raises `EcgenError` for a decoder, data folder or label file that does not exist"
     for what, name, known in (('decoder', decoder, DECODERS), ('gate', gate or model.cfg.gate, GATES)):
@@ -311,6 +312,7 @@ def evaluate(
     each, out = per_example(model, examples, gate), respond_all(model, examples, DECODERS[decoder], gate, seed, progress)
     res = dict(split=split, examples=len(examples)) | emotion_figures(each['rank']) | dict(perplexity=math.exp(each['nll'].sum() / each['words'].sum())) | overlap(out, references) | dict(
                unk_share=sum(e.tgt.count(UNK) for e in examples) / sum(len(e.tgt) + 1 for e in examples))
+    if encoder: res |= bertscore(out, references, encoder, device=str(model.device), progress=progress).figures
     labelled = sum(d.causes is not None for d in gold)
     if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name, cause_dialogues='odd half' if half else 'all' if labelled == len(gold) else f'{labelled} of {len(gold)}')
     if responses: Path(responses).write_text(''.join(json.dumps(record(e, r)) + '\n' for e, r in zip(examples, out)), encoding='utf-8')

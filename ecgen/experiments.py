@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'GRIDS', 'SEEDS', 'BUDGETS', 'ENOUGH', 'METRICS', 'PAPER', 'FOOTNOTES', 'TABLE7',
-           'SAME', 'row', 'subset', 'Run', 'find_vectors', 'plan_runs', 'row_splits', 'row_examples', 'figures',
-           'measure_run', 'write_result', 'finished', 'train_run', 'do_run', 'command', 'in_process', 'do_runs',
-           'status', 'Metric', 'columns', 'by_dialogue', 'paired_bootstrap', 'permutation_test', 'seed_test',
-           'published', 'load_results', 'caption', 'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables']
+           'SAME', 'HELP', 'row', 'subset', 'Run', 'find_vectors', 'plan_runs', 'row_splits', 'row_examples', 'figures',
+           'measure_run', 'write_result', 'finished', 'train_run', 'do_run', 'add_bertscore', 'command', 'in_process',
+           'do_runs', 'status', 'Metric', 'columns', 'by_dialogue', 'paired_bootstrap', 'permutation_test', 'seed_test',
+           'published', 'load_results', 'caption', 'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables',
+           'effects', 'in_words', 'answer', 'plot_effects']
 
-# %% ../nbs/13_experiments.ipynb #3c69a587
+# %% ../nbs/13_experiments.ipynb #3ad5655a
 import json
 import math
 import os
@@ -30,7 +31,7 @@ from .causes import for_choosing, read_lexicon, with_causes
 from .corpus import EcgenError, data_dir, keep_words, shipped
 from .decoding import DECODERS
 from .evaluation import (bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap,
-                              per_example, reference_tokens, respond_all, versions, weights_hash)
+                              bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash)
 from .model import EmpatheticModel, preset, read_json, write_json
 from .training import TrainingConfig, content_hash, find_device, fingerprint, fit, label_source, labelled_splits, prepare_model
 
@@ -260,6 +261,27 @@ def do_run(
     shutil.rmtree(folder/'reasoner', ignore_errors=True)
     return res
 
+# %% ../nbs/13_experiments.ipynb #ed5e1503
+def add_bertscore(
+    run:Run,            # finished
+    data:str|Path|None, out:str|Path, results:str|Path,     # as in `do_run`
+    encoder:str,        # see `bertscore`
+    device:str='cpu',
+) -> bool:              # False = it was there already
+    "Add BERTScore to the result of a run"
+    res, kept = finished(run, Path(results)), Path(out)/run.name/'responses.jsonl'
+    about, kind = res.setdefault('bertscore', {}), 'bert' if encoder == 'roberta-large' else 'local'
+    if about.get(kind, {}).get('encoder') == encoder: return False
+    if not kept.is_file(): raise EcgenError(f'{kept} is not there: BERTScore needs the responses of the run.')
+    responses, references = [json.loads(l) for l in kept.read_text(encoding='utf-8').splitlines()], turns_of(row_splits('rule', data_dir(data))[1])[1]
+    if len(responses) != len(references): raise EcgenError(f'{kept} has {len(responses)} responses for {len(references)} references: it is of other data.')
+    scores = bertscore(responses, references, encoder, device=device, progress=True)
+    about[kind] = dict(encoder=encoder, hash=scores.hash)
+    res['metrics'] |= {f'{kind}_{k}': v for k, v in zip('prf', scores.each.mean(0).tolist())}
+    res['per_example'][f'{kind}_f'] = scores.each[:, 2].round(3).tolist()
+    write_result(Path(results)/f'{run.name}.json', res)
+    return True
+
 # %% ../nbs/13_experiments.ipynb #4ebf7900
 def command(
     run:Run, data, out, results, device,   # as in `do_run`
@@ -325,7 +347,7 @@ def status(
         res[r.name] = 'done' if done else f'begun: {last["stage"]} epoch {last["epoch"]} over' if last else 'begun' if (Path(out)/r.name/'plan.json').exists() else 'not run'
     return res
 
-# %% ../nbs/13_experiments.ipynb #849208a6
+# %% ../nbs/13_experiments.ipynb #4ba323c1
 @dataclass(frozen=True)
 class Metric:
     "How a metric is shown, and how it follows from sums over examples"
@@ -342,6 +364,8 @@ METRICS = dict(
     emotion_accuracy=Metric('emotion accuracy, %', 100, 1, lambda r: columns(np.array(r['per_example']['rank']) == 0, np.ones(r['valid_examples'])), lambda s: 100 * s[..., 0] / s[..., 1]),
     perplexity=Metric('perplexity', 1, 1, lambda r: columns(r['per_example']['nll'], r['per_example']['words']), lambda s: np.exp(s[..., 0] / s[..., 1]), -1),
     bleu4=Metric('BLEU-4', 1, 3, lambda r: bleu_sums(np.array(r['per_example']['bleu'])).astype(float), bleu_from),
+    bert_f=Metric('BERTScore F, roberta-large', 1, 3, lambda r: columns(r['per_example']['bert_f'], np.ones(r['valid_examples'])), lambda s: s[..., 0] / s[..., 1]),
+    local_f=Metric('BERTScore F, local encoder', 1, 3, lambda r: columns(r['per_example']['local_f'], np.ones(r['valid_examples'])), lambda s: s[..., 0] / s[..., 1]),
     dist1=Metric('Dist-1', 1, 4), dist2=Metric('Dist-2', 1, 4))
 
 def by_dialogue(
@@ -424,7 +448,7 @@ TABLE7 = {     # accuracy of each of the five runs, seeds 1024 to 5120
     'EmpDG': (28.9, 29.0, 29.7, 28.9, 29.6), 'MoEL': (36., 38., 36., 35., 36.), 'MIME': (33.1, 34., 30., 31.6, 33.1), 'MK-EDG': (35.2, 35.7, 36.6, 38.8, 35.7),
     'hard': (41.8, 42.3, 42.4, 42.5, 42.4), 'soft': (41.9, 42.7, 42.2, 42.7, 42.3)}
 
-# %% ../nbs/13_experiments.ipynb #c50
+# %% ../nbs/13_experiments.ipynb #d468358b
 SAME = 'budget', 'preset', 'examples', 'vectors'     # of the plan: what all rows of a table share
 
 def load_results(
@@ -447,14 +471,15 @@ def caption(
 ) -> str:
     "What all rows of a table share"
     some = next(iter(rows.values()))[0]
+    hashes = sorted({b['hash'] for x in rows.values() for r in x for b in r.get('bertscore', {}).values()})
     p, d = some['plan'], some['decoder']
     epochs = p['training']
     text = (f'Sizes of the preset `{p["preset"]}`, word vectors `{p["vectors"]}`; {some["train_examples"]:,} training examples, at most {epochs["pretrain_epochs"]} epochs of the reasoner and {epochs["epochs"]} of both; '
             f'{some["valid_examples"]:,} listener turns of the validation split; words drawn among the {d["k"]} most probable, temperature {d["temperature"]:g}, seed {d["seed"]}. '
             f'Mean ± standard deviation over seeds. Hardware: {"; ".join(sorted({r["hardware"] for x in rows.values() for r in x}))}. The paper\'s figures are of the test split, with other vectors and sizes and many more epochs.')
-    return ('**A smoke run, which supports no conclusion.** ' if some['smoke'] else '') + text
+    return ('**A smoke run, which supports no conclusion.** ' if some['smoke'] else '') + text + (f' BERTScore: `{"`, `".join(hashes)}`.' if hashes else '')
 
-# %% ../nbs/13_experiments.ipynb #978f524f
+# %% ../nbs/13_experiments.ipynb #414cde1b
 def spread(
     values:list[float],    # a figure for each seed
     m:Metric,
@@ -472,8 +497,8 @@ def compare(
 ) -> dict:             # difference a - b with low and high (dialogues); p_examples; p_seeds, seeds_low, seeds_high; seeds
     "All that can be said of a difference, as in tables"
     m, shared = METRICS[metric], sorted({r['plan']['seed'] for r in a} & {r['plan']['seed'] for r in b})
-    a, b = ([r for r in x if r['plan']['seed'] in shared] for x in (a, b))
-    if not shared: return {}
+    a, b = ([r for r in x if r['plan']['seed'] in shared and metric in r['metrics']] for x in (a, b))
+    if not a or len(a) != len(b): return {}
     if any(r['dialogues'] != a[0]['dialogues'] or r['per_example']['words'] != a[0]['per_example']['words'] for r in [*a, *b]): raise EcgenError('These results are of different validation examples or vocabularies, so they cannot be compared.')
     values = [[m.scale * r['metrics'][metric] for r in x] for x in (a, b)]
     t = seed_test(*values)
@@ -485,7 +510,7 @@ def compare(
 
 def p_text(p:float) -> str: return '' if p != p else '< .001' if p < .001 else f'{p:.3f}'.removeprefix('0')
 
-# %% ../nbs/13_experiments.ipynb #865e3481
+# %% ../nbs/13_experiments.ipynb #eb681f00
 def table_rows(
     rows:dict,                       # row -> results, from `load_results`
     metric:str,
@@ -495,7 +520,7 @@ def table_rows(
     "The cells of a table of one metric"
     m, res = METRICS[metric], []
     for name in names:
-        runs, paper = rows.get(name, []), PAPER.get(name, {}).get(metric)
+        runs, paper = [r for r in rows.get(name, []) if metric in r['metrics']], PAPER.get(name, {}).get(metric)
         c = compare(runs, rows[against], metric) if runs and against in rows and name != against else {}
         interval = f'{c["difference"]:+.{m.digits}f}' + (f' [{c["low"]:+.{m.digits}f}, {c["high"]:+.{m.digits}f}]' if 'low' in c else '') if c else ''
         mark = '' if (name, metric) not in FOOTNOTES else f'<sup>{1 + list(FOOTNOTES).index((name, metric))}</sup>'
@@ -523,9 +548,70 @@ def tables(
     for key, rows in load_results(folder).items():
         parts.append(caption(key, rows))
         for metric in metrics:
+            if not any(metric in r['metrics'] for x in rows.values() for r in x): continue
             head = [METRICS[metric].title, 'seeds', 'ours, validation', 'paper, test', f'minus {against}', 'p over dialogues', 'p over seeds']
             parts.append(markdown(head, table_rows(rows, metric, names, against)))
             used += [k for k in FOOTNOTES if k[0] in names and k[1] == metric]
     if not parts: return 'No experiment has been run yet.'
     notes = [f'<sup>{1 + i}</sup> {text}' for i, (k, text) in enumerate(FOOTNOTES.items()) if k in used]
     return '\n\n'.join([*parts, 'Behind a difference stands its 95 % interval over dialogues (paired bootstrap); p over dialogues is a permutation test, p over seeds Welch\'s t-test. Neither is corrected for the number of rows.', *notes]) + '\n'
+
+# %% ../nbs/13_experiments.ipynb #54fe2ed7
+HELP = ('soft', 'hard', 'soft-lexicon', 'same-size', 'open', 'oracle')     # rows to be held against `without-cause`
+
+def effects(
+    rows:dict,                      # row -> results, from `load_results`
+    names:tuple=HELP,
+    metrics:tuple=('emotion_accuracy', 'perplexity', 'bleu4'),
+    against:str='without-cause',
+) -> dict:                          # (row, metric) -> what `compare` says; None = not run
+    "Differences from a row, with their intervals"
+    return {(n, m): compare(rows[n], rows[against], m) or None if n in rows and against in rows else None for m in metrics for n in names}
+
+def in_words(
+    c:dict|None,      # from `compare`
+    m:Metric,
+) -> str:
+    "What one difference says, and what it does not"
+    if not c: return 'not run'
+    better = 'better' if c['difference'] * m.better > 0 else 'worse'
+    text = f'{c["difference"]:+.{m.digits}f} [{c["low"]:+.{m.digits}f}, {c["high"]:+.{m.digits}f}] over dialogues'
+    if c['p_seeds'] != c['p_seeds']: return f'{text}; one seed, so nothing about the method'
+    sure = c['low'] * c['high'] > 0 and c['seeds_low'] * c['seeds_high'] > 0
+    return f'{text}, [{c["seeds_low"]:+.{m.digits}f}, {c["seeds_high"]:+.{m.digits}f}] over {c["seeds"]} seeds: ' + (better if sure else 'no difference that is sure')
+
+def answer(
+    folder:str|Path|None=None,      # of result files; None = those that are shipped
+    names:tuple=HELP,
+) -> str:                           # Markdown
+    "Does knowing the cause help? What the files say, group by group"
+    parts = []
+    for key, rows in load_results(folder).items():
+        parts.append(caption(key, rows))
+        cells = [[n, *(in_words(c, METRICS[m]) for (k, m), c in effects(rows, names).items() if k == n)] for n in names]
+        parts.append(markdown(['minus without-cause', *(METRICS[m].title for m in ('emotion_accuracy', 'perplexity', 'bleu4'))], cells))
+    return '\n\n'.join(parts) or 'No experiment has been run yet.'
+
+def plot_effects(
+    rows:dict,                      # from `load_results`
+    names:tuple=HELP,
+):                                  # the figure, or None if there is nothing to show
+    "Differences and their intervals"
+    import matplotlib.pyplot as plt
+    found = {k: c for k, c in effects(rows, names).items() if c}
+    metrics, names = list(dict.fromkeys(m for _, m in found)), list(dict.fromkeys(n for n, _ in found))[::-1]
+    if not found: return None
+    fig, axes = plt.subplots(1, len(metrics), figsize=(9, .5 * len(names) + 1.2), sharey=True, squeeze=False)
+    for ax, m in zip(axes[0], metrics):
+        for y, n in enumerate(names):
+            c, sign = found[n, m], METRICS[m].better
+            ends = lambda a, b: sorted((sign * c[a], sign * c[b]))
+            if c['p_seeds'] == c['p_seeds']: ax.plot(ends('seeds_low', 'seeds_high'), [y, y], color='#7a7a7a', lw=1)
+            ax.plot(ends('low', 'high'), [y, y], color='#00517c', lw=5, solid_capstyle='butt')
+            ax.plot(sign * c['difference'], y, 'o', color='white', markeredgecolor='#00517c')
+        ax.axvline(0, color='black', lw=.8)
+        ax.set(title=METRICS[m].title + (' (turned round)' if METRICS[m].better < 0 else ''), yticks=range(len(names)), yticklabels=names, ylim=(-.6, len(names) - .4))
+        ax.spines[['top', 'right', 'left']].set_visible(False)
+    axes[0][0].set_xlabel('minus without-cause; right is better')
+    fig.tight_layout()
+    return fig

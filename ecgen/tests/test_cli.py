@@ -254,6 +254,21 @@ def test_bad_evaluation_input_is_refused():
     for option in ('--json', '--responses'): refused('no folder', 'evaluate', '--model', '{tmp}/nowhere', option, '{tmp}/missing/a')
 
 
+def test_score_and_reference_points_measure_and_keep():
+    home = Path(folder().name)
+    (home/'h.txt').write_text('I am so sorry to hear that.\nGreat!\n'); (home/'r.txt').write_text('Oh, I am so sorry to hear it.\nWhy is that?\n')
+    r = run('score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'s.json')
+    kept = json.loads((home/'s.json').read_text())
+    assert r.exit_code == 0 and f'{kept["bleu4"]:.4f}' in r.stdout and kept['responses'] == 2 and kept['hyp'] == 'h.txt'
+    (home/'short.txt').write_text('One.\n')
+    refused('has 2 lines and', 'score', '--hyp', home/'h.txt', '--ref', home/'short.txt', '--json', home/'none.json')
+    refused('add --overwrite', 'score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'s.json')
+    refused('already', 'score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'h.txt', '--overwrite')
+    assert not (home/'none.json').exists() and (home/'h.txt').read_text().startswith('I am')
+    r = run('reference-points', '--data', shipped('sample'), '--json', home/'points.json')
+    assert r.exit_code == 0 and 'the most frequent response' in r.stdout and len(json.loads((home/'points.json').read_text())['systems']) == 4
+
+
 def test_experiments_run_go_on_and_make_tables():
     grid = '--data', shipped('sample'), '--seeds', '1,2', '--budget', 'smoke', '--out', '{tmp}/grid', '--results', '{tmp}/grid-results'
     r = run('experiment', 'run', 'soft', 'without-cause', *grid)
@@ -346,7 +361,7 @@ def test_the_shell_completes_commands_and_options():
         *found, heavy = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env).stdout.split('\n')[:-1]
         assert heavy == '[]'
         return found
-    assert complete('ecgen e', 1) == ['explain', 'evaluate', 'experiment'] and complete('ecgen chat --se', 2) == ['--seed']
+    assert complete('ecgen s', 1) == ['score'] and complete('ecgen e', 1) == ['explain', 'evaluate', 'experiment'] and complete('ecgen chat --se', 2) == ['--seed']
 
 
 def test_a_closed_pipe_is_no_error():

@@ -19,7 +19,7 @@ from ecgen.batches import UNK, make_examples
 from ecgen.causes import for_choosing, read_lexicon, with_causes
 from ecgen.corpus import EcgenError, data_dir, keep_words, shipped
 from ecgen.decoding import DECODERS
-from ecgen.evaluation import bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, per_example, reference_tokens, respond_all, versions, weights_hash
+from ecgen.evaluation import bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash
 from ecgen.model import EmpatheticModel, preset, read_json, write_json
 from ecgen.training import TrainingConfig, content_hash, find_device, fingerprint, fit, label_source, labelled_splits, prepare_model
 from ecgen.experiments import *
@@ -107,6 +107,20 @@ def test_without_cause_means_without():
     assert parts['cause'] == 0 and not model.reasoner.cause.weight.grad.any() and model.reasoner.emotion.weight.grad.any()
 
 
+def test_bertscore_is_added_once():
+    from ecgen.evaluation import BertScores
+    with tempfile.TemporaryDirectory() as tmp:
+        where = shipped('sample'), f'{tmp}/runs', f'{tmp}/results'
+        before = do_run(smoke(), *where)
+        with patch.dict(add_bertscore.__globals__, bertscore=lambda r, ref, *a, **k: BertScores(np.full((len(r), 3), .25), 'some hash')):
+            assert add_bertscore(smoke(), *where, 'little') and not add_bertscore(smoke(), *where, 'little')
+            after = finished(smoke(), Path(where[2]))
+            assert after['metrics'] == before['metrics'] | dict(local_p=.25, local_r=.25, local_f=.25) and after['bertscore'] == dict(local=dict(encoder='little', hash='some hash'))
+            assert 'bert_f' not in after['metrics'] and after['per_example']['local_f'] == [.25] * after['valid_examples']
+            Path(f'{tmp}/runs/soft-none-seed1/responses.jsonl').unlink()
+            with pytest.raises(EcgenError, match='needs the responses'): add_bertscore(smoke(), *where, 'another')
+
+
 def test_one_failure_does_not_stop_the_others():
     with tempfile.TemporaryDirectory() as tmp:
         lines, runs = [], [smoke('soft'), smoke('hard')]
@@ -180,6 +194,18 @@ def test_tables_show_what_files_hold_and_nothing_for_what_was_not_run():
         assert c['low'] < c['difference'] < c['high'] and c['p_seeds'] < .05 and 20 < c['difference'] < 40
         assert compare(rows['soft'], rows['without-cause'], 'perplexity')['p_examples'] > .01
         text = tables(tmp)
-        assert 'smoke run' in text and 'ours, validation' in text and 'paper, test' in text and text.count('not run') == 7 * len(METRICS) and 'Welch' in text
+        assert 'smoke run' in text and 'ours, validation' in text and 'paper, test' in text and text.count('not run') == 7 * 5 and 'Welch' in text
         Path(f'{tmp}/other.json').write_text('{}')
         with pytest.raises(EcgenError, match='not a result'): tables(tmp)
+
+
+def test_the_answer_says_what_is_sure_and_what_was_not_run():
+    sure = dict(difference=2., low=1., high=3., p_seeds=.01, seeds_low=.5, seeds_high=3.5, seeds=3)
+    assert in_words(sure, METRICS['bleu4']).endswith('over 3 seeds: better') and in_words(sure, METRICS['perplexity']).endswith('worse') and in_words(None, METRICS['bleu4']) == 'not run'
+    assert in_words(sure | dict(seeds_low=-.5), METRICS['bleu4']).endswith('no difference that is sure') and in_words(sure | dict(low=-1.), METRICS['bleu4']).endswith('sure')
+    assert 'one seed' in in_words(sure | dict(p_seeds=math.nan), METRICS['bleu4'])
+    with tempfile.TemporaryDirectory() as tmp:
+        assert answer(tmp) == 'No experiment has been run yet.'
+        for r in ('soft', 'without-cause'): do_run(smoke(r), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
+        text, (rows,) = answer(f'{tmp}/results'), load_results(f'{tmp}/results').values()
+        assert 'smoke run' in text and 'one seed' in text and text.count('not run') == 3 * 5 and plot_effects(rows) is not None and plot_effects({}) is None
