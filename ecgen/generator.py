@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GeneratorConfig', 'DecoderBlock', 'Context', 'Seen', 'Embeddings', 'ResponseGenerator', 'generator_loss']
 
-# %% ../nbs/07_generator.ipynb #c3
+# %% ../nbs/07_generator.ipynb #915285f9
 import math
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from .attention import EncoderBlock, FeedForward, KeysValues, MultiHeadAttention, extend, key_mask, positions
 from .batches import BOS, CLS, PAD, SEP, Batch
-from .corpus import EMOTIONS
+from .corpus import EMOTIONS, EcgenError
 from .gated_attention import GatedAttention
 from .gates import Gates
 
-# %% ../nbs/07_generator.ipynb #c4
+# %% ../nbs/07_generator.ipynb #e3eb8d4e
 @dataclass
 class GeneratorConfig:
     "Sizes of the generator; the defaults are the paper's (Appendix A)"
@@ -32,16 +32,20 @@ class GeneratorConfig:
     attention_dropout: float = 0.   # on attention weights (the paper is silent; .1 in the released code)
     gate_at: str = 'eq5'  # where gates act: 'eq5', or as released 'scale_memory' (its soft gates) and 'mask' (its hard ones)
     scale_words: bool = True   # multiply word vectors by sqrt(dim) on the way in (False in the released code)
+    gated: bool = True    # have the gated attention layers; False = "w/o ec" of Table 4, which has fewer weights
+    emotion_input: bool = True   # add the emotion embedding to every input; False = "w/o el" of Table 4
 
-# %% ../nbs/07_generator.ipynb #c6
+# %% ../nbs/07_generator.ipynb #d2b1f124
 class DecoderBlock(nn.Module):
     "Self, cross and gated attention, then feed-forward; pre-norm with residual connections"
     def __init__(self, cfg:GeneratorConfig):
         super().__init__()
         size = cfg.dim, cfg.heads, cfg.head_dim, cfg.attention_dropout
-        self.attn, self.cross, self.gated = MultiHeadAttention(*size), MultiHeadAttention(*size), GatedAttention(*size, cfg.gate_at)
+        self.attn, self.cross = MultiHeadAttention(*size), MultiHeadAttention(*size)
+        self.gated = GatedAttention(*size, cfg.gate_at) if cfg.gated else None
         self.ffn, self.drop = FeedForward(cfg.dim, cfg.inner), nn.Dropout(cfg.dropout)
         self.norm1, self.norm2, self.norm3, self.norm4 = (nn.LayerNorm(cfg.dim) for _ in range(4))
+        if not cfg.gated: self.norm3 = None
 
     def forward(self, x, past, cross, gated, mask, real, gates, seen=None):
         "x (B, M, dim), keys and values of the words before, of the dialogue (twice), masks, gates -> x, keys and values so far; weights are added to the list `seen`"
@@ -50,7 +54,7 @@ class DecoderBlock(nn.Module):
         x = x + self.drop(self.attn(h, past, mask))
         x = x + self.drop(self.cross(self.norm2(x), cross, key_mask(real)))
         if seen is not None: seen.append(self.gated.weights(self.norm3(x), gated, gates, real))
-        x = x + self.drop(self.gated(self.norm3(x), gated, gates, real))
+        if self.gated: x = x + self.drop(self.gated(self.norm3(x), gated, gates, real))
         return x + self.drop(self.ffn(self.norm4(x))), past
 
 # %% ../nbs/07_generator.ipynb #c9
@@ -70,7 +74,7 @@ class Seen:
     before: Tensor   # (blocks, B, heads, M, N) without the gates
     after: Tensor    # (blocks, B, heads, M, N) with them
 
-# %% ../nbs/07_generator.ipynb #c13
+# %% ../nbs/07_generator.ipynb #29fda382
 class Embeddings(nn.Module):
     "Input representation (section 4.3): word + position + emotion; the word table also scores the next word"
     def __init__(self, cfg:GeneratorConfig, vocab_size:int):
@@ -78,14 +82,15 @@ class Embeddings(nn.Module):
         self.cfg, self.drop = cfg, nn.Dropout(cfg.dropout)
         self.words, self.emotions = nn.Embedding(vocab_size, cfg.dim, padding_idx=PAD), nn.Embedding(len(EMOTIONS), cfg.dim)
         for table in (self.words, self.emotions): nn.init.normal_(table.weight, std=cfg.dim ** -.5)
+        if not cfg.emotion_input: self.emotions = None
 
     def embed(self, ids:Tensor, emotion:Tensor, start:int=0) -> Tensor:       # (B, N) -> (B, N, dim)
-        p = positions(ids.shape[1], self.cfg.dim, start, ids.device)
-        return self.drop(self.words(ids) * (math.sqrt(self.cfg.dim) if self.cfg.scale_words else 1.) + p + self.emotions(emotion)[:, None])
+        x = self.words(ids) * (math.sqrt(self.cfg.dim) if self.cfg.scale_words else 1.) + positions(ids.shape[1], self.cfg.dim, start, ids.device)
+        return self.drop(x + self.emotions(emotion)[:, None] if self.emotions else x)
 
     def logits(self, states:Tensor) -> Tensor: return F.linear(states, self.words.weight).float()   # (..., dim) -> (..., V)
 
-# %% ../nbs/07_generator.ipynb #c15
+# %% ../nbs/07_generator.ipynb #6e0c451c
 class ResponseGenerator(Embeddings):
     "P(Y | X, emotion, gates): a Transformer with emotion embeddings and gated attention (section 4.3)"
     def __init__(self, cfg:GeneratorConfig, vocab_size:int):
@@ -98,11 +103,12 @@ class ResponseGenerator(Embeddings):
         h, real = self.embed(src, emotion), src != PAD
         for block in self.encoder: h = block(h, key_mask(real))
         h = self.norm_h(h)                                                        # H of the paper
-        cross, gated = [b.cross.keys_values(h) for b in self.decoder], [b.gated.keys_values(h) for b in self.decoder]
+        cross, gated = [b.cross.keys_values(h) for b in self.decoder], [b.gated.keys_values(h) if b.gated else () for b in self.decoder]
         return Context(cross, gated, real, gates, emotion)
 
     def decode(self, ids:Tensor, ctx:Context, past:list|None=None, return_weights:bool=False) -> tuple:   # (B, M) -> (B, M, dim)
         "States of the words `ids`, which follow those whose keys and values are in `past`; and the new `past`; and with `return_weights` the `Seen`"
+        if return_weights and not self.cfg.gated: raise EcgenError('This model was made without gated attention (generator.gated is false), so it has no such weights to show.')
         past = past or [None] * len(self.decoder)
         m, n = ids.shape[1], 0 if past[0] is None else past[0][0].shape[2]
         mask = torch.ones(m, n + m, dtype=torch.bool, device=ids.device).tril(n)   # a word sees itself and those before

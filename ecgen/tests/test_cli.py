@@ -254,6 +254,38 @@ def test_bad_evaluation_input_is_refused():
     for option in ('--json', '--responses'): refused('no folder', 'evaluate', '--model', '{tmp}/nowhere', option, '{tmp}/missing/a')
 
 
+def test_score_and_reference_points_measure_and_keep():
+    home = Path(folder().name)
+    (home/'h.txt').write_text('I am so sorry to hear that.\nGreat!\n'); (home/'r.txt').write_text('Oh, I am so sorry to hear it.\nWhy is that?\n')
+    r = run('score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'s.json')
+    kept = json.loads((home/'s.json').read_text())
+    assert r.exit_code == 0 and f'{kept["bleu4"]:.4f}' in r.stdout and kept['responses'] == 2 and kept['hyp'] == 'h.txt'
+    (home/'short.txt').write_text('One.\n')
+    refused('has 2 lines and', 'score', '--hyp', home/'h.txt', '--ref', home/'short.txt', '--json', home/'none.json')
+    refused('add --overwrite', 'score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'s.json')
+    refused('already', 'score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'h.txt', '--overwrite')
+    assert not (home/'none.json').exists() and (home/'h.txt').read_text().startswith('I am')
+    r = run('reference-points', '--data', shipped('sample'), '--json', home/'points.json')
+    assert r.exit_code == 0 and 'the most frequent response' in r.stdout and len(json.loads((home/'points.json').read_text())['systems']) == 4
+
+
+def test_experiments_run_go_on_and_make_tables():
+    grid = '--data', shipped('sample'), '--seeds', '1,2', '--budget', 'smoke', '--out', '{tmp}/grid', '--results', '{tmp}/grid-results'
+    r = run('experiment', 'run', 'soft', 'without-cause', *grid)
+    assert r.exit_code == 0 and '4 runs, 0 of them done' in r.stdout and '[4/4] without-cause-none-seed2: accuracy' in r.stdout
+    r = run('experiment', 'run', 'main', *grid, '--jobs', 2)
+    assert r.exit_code == 0 and '6 runs, 4 of them done' in r.stdout and '[2/2]' in r.stdout
+    r = run('experiment', 'status', 'main', 'open', *grid)
+    assert r.exit_code == 0 and r.stdout.count('  done  ') == 6 and r.stdout.count('not run') == 2
+    r = run('experiment', 'table', 'main', 'open', '--results', '{tmp}/grid-results', '--metric', 'bleu4')
+    assert r.exit_code == 0 and 'smoke run' in r.stdout and '| ours, validation' in r.stdout and '1.774 ± 0.063' in r.stdout and r.stdout.count('not run') == 1
+    refused('another budget', 'experiment', 'run', 'soft', *grid, '--examples', 50)
+    refused('no row or grid', 'experiment', 'run', 'sofd', *grid)
+    refused('whole numbers', 'experiment', 'status', '--seeds', 'many')
+    refused('no word vectors', 'experiment', 'run', *grid, '--vectors', 'glove')
+    refused('choose one of: emotion_accuracy', 'experiment', 'table', '--results', '{tmp}/grid-results', '--metric', 'rouge')
+
+
 def test_bench_measures_and_keeps():
     with mock.patch.dict(bench.__globals__, SHAPES=[dict(batch=1, words=2, context=3, heads=1, head_dim=4)]):
         r = run('bench', 'attention', '--rounds', 1, '--json', '{tmp}/bench.json')
@@ -309,7 +341,7 @@ def test_help_imports_nothing_heavy():
     code = '''
 import sys
 from ecgen.cli import app, main
-names = [c.name or c.callback.__name__ for c in app.registered_commands]
+names = [c.name or c.callback.__name__ for c in app.registered_commands] + [g.name for g in app.registered_groups]
 for args in (["--help"], ["--version"], *([c, "--help"] for c in names)):
     sys.argv = ["ecgen", *args]
     try: main()
@@ -329,7 +361,7 @@ def test_the_shell_completes_commands_and_options():
         *found, heavy = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env).stdout.split('\n')[:-1]
         assert heavy == '[]'
         return found
-    assert complete('ecgen e', 1) == ['explain', 'evaluate'] and complete('ecgen chat --se', 2) == ['--seed']
+    assert complete('ecgen s', 1) == ['score'] and complete('ecgen e', 1) == ['explain', 'evaluate', 'experiment'] and complete('ecgen chat --se', 2) == ['--seed']
 
 
 def test_a_closed_pipe_is_no_error():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import EncoderBlock, FeedForward, KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ecgen.batches import BOS, CLS, PAD, SEP, Batch
-from ecgen.corpus import EMOTIONS
+from ecgen.corpus import EMOTIONS, EcgenError
 from ecgen.gated_attention import GatedAttention
 from ecgen.gates import Gates
 from ecgen.generator import *
@@ -78,6 +78,20 @@ def test_emotion_and_gates_change_the_output():
     base = gen.decode(ids, gen.encode(src, emotion, gates))[0]
     assert not torch.allclose(base, gen.decode(ids, gen.encode(src, emotion + 1, gates))[0], atol=1e-3)
     assert not torch.allclose(base, gen.decode(ids, gen.encode(src, emotion, Gates(gates.log * 5)))[0], atol=1e-4)
+
+
+def test_parts_that_are_taken_away_leave_no_trace():
+    import pytest
+    _, src, emotion, gates = little()
+    ids = torch.randint(6, 30, (2, 5))
+    for part, name in (('gated', 'gated'), ('emotion_input', 'emotions')):
+        torch.manual_seed(0)
+        gen = ResponseGenerator(GeneratorConfig(dim=16, layers=2, heads=2, head_dim=8, inner=32, **{part: False}), 30).eval()
+        assert not any(name + '.' in k for k in gen.state_dict())
+        base, other = (gen.decode(ids, gen.encode(src, emotion + (part != 'gated') * i, Gates(gates.log * (1 + 5 * i * (part == 'gated')))))[0] for i in (0, 1))
+        assert torch.equal(base, other)
+    gen = ResponseGenerator(GeneratorConfig(dim=16, layers=2, heads=2, head_dim=8, inner=32, gated=False), 30).eval()
+    with pytest.raises(EcgenError, match='without gated attention'): gen.decode(ids, gen.encode(src, emotion, gates), return_weights=True)
 
 
 def test_generator_loss_equals_eq_6_as_a_loop():
