@@ -10,9 +10,9 @@ __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName'
            'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color', 'present', 'write', 'table',
            'respond', 'explain', 'chat', 'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert',
            'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate', 'score', 'reference_points',
-           'planned', 'experiment_run', 'experiment_status', 'experiment_table', 'bench', 'installed', 'system_facts',
-           'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info',
-           'main']
+           'planned', 'experiment_run', 'experiment_status', 'experiment_table', 'show_attention', 'speed_lines',
+           'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
+           'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #c3
 import json
@@ -576,19 +576,11 @@ def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/resul
     if not results.is_dir(): raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
     print(tables(results, chosen, tuple(metric or METRICS), against), end='')
 
-# %% ../nbs/17_cli.ipynb #c88
+# %% ../nbs/17_cli.ipynb #62e2e263
 SHAPES = [{}, dict(trained=True), dict(batch=1), dict(batch=8), dict(heads=4), dict(heads=2, head_dim=256), dict(context=40), dict(words=1, context=60)]
 
-@app.command(epilog=example('bench attention'))
-def bench(what:Annotated[str, typer.Argument(metavar='attention', help='What to measure.')]='attention',
-          rounds:Annotated[int, typer.Option(metavar='N', min=1, max=1000, help='Runs of each way, of which the median is taken.')]=9,
-          json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):
-    """Measure how fast the parts of the model are.
-
-    attention: gated attention (Eq. 5) written out against the fused way, forward and backward, in several shapes.
-    """
-    known('bench', what, ('attention',))
-    fresh([json_file], [], overwrite)
+def show_attention(rounds:int) -> dict:
+    "Measure gated attention in several shapes, a line each"
     import platform
     import torch
     from ecgen.gated_attention import bench_attention
@@ -599,7 +591,47 @@ def bench(what:Annotated[str, typer.Argument(metavar='attention', help='What to 
         r = bench_attention(**shape, rounds=rounds)
         print(f'{r["batch"]:>6}{r["words"]:>6}{r["context"]:>8}{r["heads"]:>6}{r["head_dim"]:>6}  {"trained" if r["trained"] else "fixed":<8}{r["explicit"]:>9.2f}{r["fused"]:>9.2f}  {r["ratio"]:.2f}', flush=True)
         rows.append(r)
-    if json_file: write(json_file, json.dumps(dict(torch=torch.__version__, hardware=f'{platform.machine()} CPU with {os.cpu_count()} cores', threads=torch.get_num_threads(), rounds=rounds, rows=rows), indent=1) + '\n')
+    return dict(torch=torch.__version__, hardware=f'{platform.machine()} CPU with {os.cpu_count()} cores', threads=torch.get_num_threads(), rounds=rounds, rows=rows)
+
+# %% ../nbs/17_cli.ipynb #d6b8bf4d
+def speed_lines(r:dict) -> str:
+    "What `bench_model` measured, for people"
+    sizes = lambda d: ', '.join(f'{v:,.0f} (batch {k})' for k, v in d.items())
+    lines = [f'{r["preset"]}, {r["vocab"]:,} words, on {r["device"]} with {r["threads"]} threads; medians of {r["rounds"]} rounds in turns',
+             f'training         {r["train_examples_per_s"]:,.1f} examples/s ({r["real_token_share"]:.1%} of the positions are real tokens)',
+             f'  operations     {r["train_flops_per_s"] / 1e9:,.1f} billion/s on real tokens, {r["share_of_matmul"]:.0%} of the {r["matmul_flops_per_s"] / 1e9:,.1f} that products of large matrices reach',
+             f'reasoner alone   {r["reasoner_examples_per_s"]:,.0f} examples/s', f'generation       {sizes(r["responses_per_s"])} responses/s of 20 words',
+             f'one response     {r["latency_ms"]["median"]:,.0f} ms, 95 % within {r["latency_ms"]["p95"]:,.0f} ms ({r["latency_ms"]["words"]:.0f} words, {r["latency_ms"]["weights"]} weights)', f'peak memory      {r["peak_memory_mb"]:,.0f} MB']
+    if 'naive' in r: lines += [f'against the naive form: training {r["times_faster"]["training"]:.1f} times as fast ({r["naive"]["train_examples_per_s"]:,.1f} examples/s, {r["naive"]["real_token_share"]:.1%} real), '
+                               'generation ' + ', '.join(f'{v:.1f} (batch {k})' for k, v in r['times_faster']['responses'].items())]
+    return '\n'.join(lines)
+
+# %% ../nbs/17_cli.ipynb #c2e1d5dc
+@app.command(epilog=example('bench --preset released --vocab 38622 --against naive --json speed.json'))
+def bench(what:Annotated[str, typer.Argument(metavar='model|attention|memory', help='What to measure.')]='model',
+          preset:Annotated[str, typer.Option(metavar='NAME', help='Which sizes (model, memory).')]='default', data:DataFolder=None,
+          vocab:Annotated[int|None, typer.Option(metavar='N', min=10, max=10_000_000, show_default=False, help='Fill the vocabulary up to so many words.')]=None,
+          against:Annotated[str, typer.Option(metavar='naive', show_default=False, help='Measure the same model in a naive form, too: no bucketing, dense targets, no kept keys and values.')]='',
+          rounds:Annotated[int, typer.Option(metavar='N', min=1, max=1000, help='Rounds, of which the median is taken.')]=5,
+          steps:Annotated[int|None, typer.Option(metavar='N', min=1, max=1_000_000, show_default='4; memory: 1000', help='Training steps, in a round or (memory) in all.')]=None,
+          repeat:Annotated[int, typer.Option(metavar='N', min=1, max=1000, help='memory: the training split so many times.')]=1,
+          device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
+          json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):
+    """Measure how fast the model and its parts are.
+
+    model: training steps (dropout on, optimiser included), generation and one response, beside the rate of matrix products.
+    attention: gated attention (Eq. 5) written out against the fused way, in several shapes.
+    memory: many training steps, and how much memory the process has after each hundred.
+    The sample has few dialogues, which are repeated and thus pad too well: give real ones with --data for fair figures.
+    """
+    known('bench', what, ('model', 'attention', 'memory'))
+    known('form to compare with', against, ('', 'naive'))
+    fresh([json_file], [data], overwrite)
+    from ecgen import bench as speed
+    if what == 'attention': res = show_attention(rounds)
+    elif what == 'memory': res = speed.bench_memory(data, repeat, steps or 1000, preset)
+    else: print(speed_lines(res := speed.bench_model(preset, data, vocab, against, rounds, steps or 4, device, progress=True)))
+    if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
 
 # %% ../nbs/17_cli.ipynb #17_cli-82
 def installed(

@@ -194,6 +194,17 @@ def test_train_writes_a_model_that_answers():
     refused('other settings', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', out)
 
 
+def test_prepared_folders_travel():
+    r = run('prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/prep')
+    assert r.exit_code == 0 and 'Train with: ecgen train --preset tiny --data' in r.stdout
+    r = run('train', '--preset', 'tiny', '--data', '{tmp}/prep', '--out', '{tmp}/fromprep', '--set', 'pretrain_epochs=1', '--set', 'epochs=1')
+    assert r.exit_code == 0 and 'The model is in' in r.stdout
+    refused('or add --overwrite', 'prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/prep')
+    refused('not empty: name another folder.', 'prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/fromprep', '--overwrite')
+    refused('leave --causes out', 'train', '--preset', 'tiny', '--data', '{tmp}/prep', '--out', '{tmp}/other', '--causes', 'rule')
+    refused('wants 2', 'train', '--preset', 'default', '--data', '{tmp}/prep', '--out', '{tmp}/other')
+
+
 def test_bad_training_input_is_refused():
     refused('no preset', 'train', '--preset', 'huge', '--data', shipped('sample'), '--out', '{tmp}/never')
     refused('empatheticdialogues/train.csv', 'train', '--preset', 'tiny', '--data', '{tmp}', '--out', '{tmp}/never')
@@ -287,10 +298,16 @@ def test_experiments_run_go_on_and_make_tables():
 
 
 def test_bench_measures_and_keeps():
-    with mock.patch.dict(bench.__globals__, SHAPES=[dict(batch=1, words=2, context=3, heads=1, head_dim=4)]):
+    with mock.patch.dict(show_attention.__globals__, SHAPES=[dict(batch=1, words=2, context=3, heads=1, head_dim=4)]):
         r = run('bench', 'attention', '--rounds', 1, '--json', '{tmp}/bench.json')
         assert r.exit_code == 0 and 'fixed' in r.stdout and json.loads(Path(folder().name, 'bench.json').read_text())['rows'][0]['ratio'] > 0
+    r = run('bench', '--preset', 'tiny', '--data', shipped('sample'), '--rounds', 1, '--steps', 1, '--against', 'naive', '--json', '{tmp}/speed.json')
+    kept = json.loads(Path(folder().name, 'speed.json').read_text())
+    assert r.exit_code == 0 and 'times as fast' in r.stdout and f'{kept["train_examples_per_s"]:,.1f} examples/s' in r.stdout and set(kept['responses_per_s']) == {'1', '32', '256'}
+    r = run('bench', 'memory', '--preset', 'tiny', '--data', shipped('sample'), '--steps', 100)
+    assert r.exit_code == 0 and '100 steps' in r.stdout
     refused('no bench', 'bench', 'speed')
+    refused('no form to compare with', 'bench', '--against', 'others')
 
 
 def test_extras_found_and_missing_are_told():
