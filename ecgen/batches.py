@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'Vocab', 'build_vocab', 'open_vectors', 'scan_vectors',
-           'read_vectors', 'Example', 'encode_context', 'make_examples', 'Batch', 'turn_of', 'pad', 'collate',
-           'length_order', 'cut', 'BatchSampler', 'real_token_share']
+           'read_vectors', 'Example', 'encode_context', 'soft_causes', 'make_examples', 'Batch', 'turn_of', 'pad',
+           'collate', 'length_order', 'cut', 'BatchSampler', 'real_token_share']
 
 # %% ../nbs/02_batches.ipynb #02_batches-03
 import gzip
@@ -104,7 +104,7 @@ def read_vectors(
     table[PAD] = 0
     return torch.from_numpy(table), len(found) / len(vocab)
 
-# %% ../nbs/02_batches.ipynb #02_batches-20
+# %% ../nbs/02_batches.ipynb #84d4d30b
 @dataclass(frozen=True)
 class Example:
     "One listener turn with all that was said before"
@@ -114,6 +114,7 @@ class Example:
     src: list[int]       # X: CLS u0 SEP u1 SEP ... SEP
     cause: list[int]     # 1 = word of a causal utterance, 0 = not, -1 = unknown; as long as `src`
     tgt: list[int]       # the listener turn, without BOS and EOS
+    soft: np.ndarray|None = None    # probability of each token's utterance, where labels have them; as long as `src`
 
 # %% ../nbs/02_batches.ipynb #c21
 def encode_context(
@@ -130,7 +131,18 @@ def encode_context(
         cause += [-1 if causes is None else int(i in causes)] * (len(t) + 1) if lexicon is None else [*(int(w in lexicon) for w in t), 0]
     return [CLS, *src[-(longest - 1):]], [1, *cause[-(longest - 1):]]
 
-# %% ../nbs/02_batches.ipynb #c22
+# %% ../nbs/02_batches.ipynb #5c346bba
+def soft_causes(
+    src:list[int],                         # context, perhaps shortened from the left
+    probabilities:tuple[float, ...],       # of the utterances from the first on; those behind the end count as 0
+    turns:int,                             # utterances before the response
+) -> np.ndarray:                           # for each token of `src`, float32
+    "The probability of the utterance that each token belongs to"
+    ends, p = np.array(src) == SEP, np.zeros(turns, dtype=np.float32)
+    p[:len(probabilities)] = probabilities[:turns]
+    return p[ends.cumsum() - ends + turns - ends.sum()]
+
+# %% ../nbs/02_batches.ipynb #1d9b0a44
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
@@ -144,10 +156,11 @@ def make_examples(
         for i in range(1, len(tokens), 2):
             if not tokens[i]: continue                      # nothing to learn from an empty turn
             src, cause = encode_context(tokens[:i], vocab, d.causes_before(i), longest, lexicon)
-            res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, vocab.encode(tokens[i])))
+            sure = lexicon is None and d.causes is not None and d.prefix_causes is None and d.cause_probabilities
+            res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, vocab.encode(tokens[i]), soft_causes(src, sure, i) if sure else None))
     return res
 
-# %% ../nbs/02_batches.ipynb #02_batches-27
+# %% ../nbs/02_batches.ipynb #593b04a5
 @dataclass
 class Batch:
     "Examples as tensors, padded on the right"
@@ -156,11 +169,14 @@ class Batch:
     emotion: Tensor    # (rows,) int64
     tgt_in: Tensor     # (rows, M) int64, BOS y1 ... yM
     tgt_out: Tensor    # (rows, M) int64, y1 ... yM EOS
+    soft: Tensor|None = None   # (rows, N) float32, probabilities in place of `cause`; None = not all examples have them
 
     @property
     def real(self) -> Tensor: return self.src != PAD   # (rows, N) bool
 
-    def to(self, device): return Batch(**{k: v.to(device) for k, v in vars(self).items()})
+    def change(self, f): return Batch(**{k: None if v is None else f(v) for k, v in vars(self).items()})    # f of every tensor
+
+    def to(self, device): return self.change(lambda t: t.to(device))
 
 # %% ../nbs/02_batches.ipynb #c29
 def turn_of(
@@ -170,24 +186,26 @@ def turn_of(
     ends = (src == SEP).long()
     return (ends.sum(1, keepdim=True) - 1 - (ends.cumsum(1) - ends)).masked_fill(src == PAD, -1)
 
-# %% ../nbs/02_batches.ipynb #02_batches-28
+# %% ../nbs/02_batches.ipynb #0151b017
 def pad(
     rows:list[list[int]],   # rows of any length
     fill:int=PAD,           # value beyond a row's end
-) -> Tensor:                # (rows, longest) int64
+    kind=np.int64,          # of the numbers
+) -> Tensor:                # (rows, longest)
     "Lists of ids as one rectangle"
-    res = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
+    res = np.full((len(rows), max(map(len, rows))), fill, dtype=kind)
     for i, r in enumerate(rows): res[i, :len(r)] = r
     return torch.from_numpy(res)
 
-# %% ../nbs/02_batches.ipynb #02_batches-29
+# %% ../nbs/02_batches.ipynb #4173f520
 def collate(
     examples:list[Example],   # the rows of the batch
 ) -> Batch:
     "Turn examples into one batch"
     return Batch(src=pad([e.src for e in examples]), cause=pad([e.cause for e in examples], -1),
                  emotion=torch.tensor([e.emotion for e in examples]),
-                 tgt_in=pad([[BOS, *e.tgt] for e in examples]), tgt_out=pad([[*e.tgt, EOS] for e in examples]))
+                 tgt_in=pad([[BOS, *e.tgt] for e in examples]), tgt_out=pad([[*e.tgt, EOS] for e in examples]),
+                 soft=None if any(e.soft is None for e in examples) else pad([e.soft for e in examples], 0, np.float32))
 
 # %% ../nbs/02_batches.ipynb #02_batches-32
 def length_order(

@@ -39,7 +39,7 @@ sentimental afraid proud faithful terrified joyful angry sad jealous grateful pr
 lonely ashamed guilty surprised nostalgic confident furious disappointed caring trusting disgusted anticipating
 anxious hopeful content impressed apprehensive devastated""".split())
 
-# %% ../nbs/00_corpus.ipynb #c11
+# %% ../nbs/00_corpus.ipynb #a152a619
 @dataclass(frozen=True)
 class Dialogue:
     "One conversation between a speaker, who has an emotion, and a listener, who responds"
@@ -49,6 +49,7 @@ class Dialogue:
     utterances: tuple[str, ...]            # as typed; positions 0, 2, 4, ... are the speaker's
     causes: tuple[int, ...] | None = None  # 0-based utterance indices that hold the cause, None = not labelled
     prefix_causes: tuple[tuple[int, ...], ...] | None = None   # the same as seen at each speaker turn, None = not labelled so
+    cause_probabilities: tuple[float, ...] | None = None       # of each utterance up to the last speaker turn, where a detector gave them
 
     @property
     def last_speaker_turn(self) -> int:

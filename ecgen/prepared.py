@@ -121,20 +121,21 @@ def prepare(
                  dialogues=[len(s) for s in splits], data=fingerprint(splits), min_count=min_count, longest=longest, dim=dim)
     return Prepared(vocab, *examples, judged_examples(splits[1], judge, vocab, longest), read_table(vectors, vocab, dim), facts)
 
-# %% ../nbs/09d_prepared.ipynb #a5aadff9
+# %% ../nbs/09d_prepared.ipynb #9ef455f0
 def to_arrays(
     examples:list[Example],
     words:int,                   # size of the vocabulary
 ) -> dict[str, Tensor]:          # flat arrays
     "Examples as a few flat arrays"
-    small = torch.int16 if words <= 2**15 else torch.int32
+    small, sure = torch.int16 if words <= 2**15 else torch.int32, [e.soft for e in examples if e.soft is not None]
     flat = lambda rows, kind: torch.from_numpy(np.concatenate([np.asarray(r, dtype=np.int32) for r in rows] or [np.zeros(0, np.int32)])).to(kind)
     lengths = lambda rows: torch.tensor([len(r) for r in rows], dtype=torch.int32)
     src, tgt = [e.src for e in examples], [e.tgt for e in examples]
-    return dict(src=flat(src, small), cause=flat([e.cause for e in examples], torch.int8), tgt=flat(tgt, small), src_length=lengths(src), tgt_length=lengths(tgt),
+    soft = dict(soft=torch.from_numpy(np.concatenate(sure)).half()) if sure and len(sure) == len(examples) else {}
+    return soft | dict(src=flat(src, small), cause=flat([e.cause for e in examples], torch.int8), tgt=flat(tgt, small), src_length=lengths(src), tgt_length=lengths(tgt),
                 turn=torch.tensor([e.turn for e in examples], dtype=torch.int16), emotion=torch.tensor([e.emotion for e in examples], dtype=torch.int8))
 
-# %% ../nbs/09d_prepared.ipynb #bdf2f917
+# %% ../nbs/09d_prepared.ipynb #029a76ff
 def from_arrays(
     arrays:dict[str, Tensor],    # what `to_arrays` made
     ids:list[str],               # of the conversation of each example
@@ -147,7 +148,9 @@ def from_arrays(
     if not len(ids) == len(a['src_length']) == len(a['tgt_length']) == len(a['turn']) == len(a['emotion']): raise ValueError('counts')
     if len(ids) and not (min(a['src'].min(), a['tgt'].min()) >= 0 and max(a['src'].max(), a['tgt'].max()) < words): raise ValueError('word ids')
     if len(ids) and not (0 <= a['emotion'].min() and a['emotion'].max() < len(EMOTIONS) and (np.abs(a['cause']) <= 1).all()): raise ValueError('labels')
-    rows = zip(ids, a['turn'].tolist(), a['emotion'].tolist(), cut('src', a['src_length']), cut('cause', a['src_length']), cut('tgt', a['tgt_length']))
+    if 'soft' in a and (len(a['soft']) != len(a['src']) or not (a['soft'] >= 0).all() or not (a['soft'] <= 1).all()): raise ValueError('probabilities')
+    soft = cut('soft', a['src_length']) if 'soft' in a else [None] * len(ids)
+    rows = zip(ids, a['turn'].tolist(), a['emotion'].tolist(), cut('src', a['src_length']), cut('cause', a['src_length']), cut('tgt', a['tgt_length']), soft)
     return [Example(*r) for r in rows]
 
 # %% ../nbs/09d_prepared.ipynb #758dab53

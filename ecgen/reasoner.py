@@ -81,14 +81,16 @@ def cause_targets(
     "The labels of Eq. 4's sum, i = 1 ... N: [CLS] is left out"
     return batch.cause.masked_fill(batch.src == CLS, -1)
 
-# %% ../nbs/04_reasoner.ipynb #c17
+# %% ../nbs/04_reasoner.ipynb #b51c3a29
 def cause_loss(
     logits:Tensor,        # (B, N, 2)
     target:Tensor,        # (B, N) 1, 0, or -1 = not looked at
-    kind:str='nll',       # 'nll' = Eq. 4, 'released' = the released code's
+    kind:str='nll',       # 'nll' = Eq. 4, 'soft' = with probabilities as labels, 'released' = the released code's
+    soft:Tensor|None=None,    # (B, N) probabilities; None = there are none, so 'soft' is 'nll'
 ) -> Tensor:              # scalar, per labelled word; 0 if no word has a label
     "What a wrong cause label costs"
     n = (target >= 0).sum().clamp(min=1)
+    if kind == 'soft' and soft is not None: return -(torch.stack([1 - soft, soft], -1) * logits.log_softmax(-1)).sum(-1)[target >= 0].sum() / n
     if kind == 'released': return -(logits.log_softmax(-1).sum(-1) * (target == 1)).sum() / n
     return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1, reduction='sum') / n
 
@@ -102,7 +104,7 @@ class ReasonerLoss:
     @property
     def total(self) -> Tensor: return self.emotion + self.cause
 
-# %% ../nbs/04_reasoner.ipynb #c19
+# %% ../nbs/04_reasoner.ipynb #6f2a06f2
 def reasoner_loss(
     out:Reasoning,         # what the reasoner says
     batch:Batch,           # what is true
@@ -110,4 +112,4 @@ def reasoner_loss(
     kind:str='nll',        # of the cause loss, see `cause_loss`
 ) -> ReasonerLoss:
     "Eq. 4 with means instead of sums"
-    return ReasonerLoss(F.cross_entropy(out.emotion, batch.emotion, label_smoothing=smoothing), cause_loss(out.cause, cause_targets(batch), kind))
+    return ReasonerLoss(F.cross_entropy(out.emotion, batch.emotion, label_smoothing=smoothing), cause_loss(out.cause, cause_targets(batch), kind, batch.soft))

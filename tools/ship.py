@@ -3,7 +3,7 @@
   python tools/ship.py runs/default --data DIR [--causes FILE] [--hardware TEXT] [--average FIRST]
 
 writes data/model/ (compact weights and README.md, the model card) and data/results/ (figures of the compact weights on the
-validation split with both decoders, and the metrics of every epoch), all taken from the run or measured here. With --average, the
+validation split with both decoders, the metrics of every epoch, and the losses, 20 steps to a line), all taken from the run or measured here. With --average, the
 generator becomes the mean of its weights after the run and of those in the model folder FIRST, with which the run began, in the
 proportion that validation likes best; all that was tried is written to data/results/default_averaging.json.
 """
@@ -88,6 +88,17 @@ def average(model, first, data):
     write_json(ROOT/'data/results/default_averaging.json', dict(split='valid', tried=tried, chosen=best))
 
 
+def thin(lines, n=20):
+    "Means of n steps each, stage by stage"
+    res = []
+    for stage in dict.fromkeys(x['stage'] for x in lines):
+        rows = [x for x in lines if x['stage'] == stage]
+        for i in range(0, len(rows), n):
+            part = rows[i:i + n]
+            res.append(dict(stage=stage, steps=len(part)) | {k: round(sum(x[k] for x in part) / len(part), 4) for k in part[0] if k not in ('stage', 'epoch', 'step')})
+    return res
+
+
 def ship(run, data, causes, hardware, first=None):
     "Weights, figures and the metrics of every epoch"
     model, out, res = EmpatheticModel.from_pretrained(run), ROOT/'data'/'model', ROOT/'data'/'results'
@@ -96,6 +107,7 @@ def ship(run, data, causes, hardware, first=None):
     model.card |= dict(name='ecgen-default', license='CC-BY-NC-4.0', hardware=hardware, examples=listener_turns(load_split('train', data)))
     model.save_pretrained(out, compact=True)
     shutil.copy(run/'metrics.jsonl', res/'default_training.jsonl')
+    (res/'default_losses.jsonl').write_text(''.join(json.dumps(x) + '\n' for x in thin([json.loads(x) for x in (run/'losses.jsonl').read_text().splitlines()])))
     model = EmpatheticModel.from_pretrained(out)
     for decoder in ('topk', 'greedy'):
         write_json(res/f'default_valid_{decoder}.json', evaluate(model, data, 'valid', causes, decoder=decoder) | dict(hardware=hardware))

@@ -44,6 +44,11 @@ def test_vectors_are_read_from_txt_gz_and_zip():
         with pytest.raises(EcgenError, match='not a readable'): read_vectors(tmp/'none.txt', v, progress=False)
 
 
+def test_probabilities_belong_to_turns():
+    assert np.allclose(soft_causes([CLS, 7, 8, SEP, 9, SEP, 7, SEP], (.9, .2, .4, .1, .7), 3), [.9] * 4 + [.2] * 2 + [.4] * 2)
+    assert np.allclose(soft_causes([CLS, 8, SEP, 9, SEP, 7, SEP], (.9,), 4), 0)                # the first turn was dropped, of the others nothing is known
+
+
 def test_an_example_is_the_whole_prefix_of_a_listener_turn():
     v = Vocab(['a', 'b', 'c'])
     d = Dialogue('x', 'sad', '', ('a b', 'c', 'b', 'a', 'c'), causes=(2,))

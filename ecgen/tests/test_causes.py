@@ -21,6 +21,22 @@ def test_rule_marks_the_last_two_speaker_turns():
         assert rule_causes(Dialogue('a', 'sad', '', ('x',) * n)) == want
 
 
+def test_probabilities_are_kept_where_a_detector_gave_them():
+    import tempfile
+    few = load_split('train', shipped('sample'))
+    with tempfile.TemporaryDirectory() as tmp:
+        path = Path(tmp)/'labels.jsonl'
+        row = lambda d, p: json.dumps(dict(conv_id=d.id, emotion_cause=[0], probabilities=p)) + '\n'
+        path.write_text(''.join(row(d, [.9] + [.25] * d.last_speaker_turn) for d in few))
+        read = with_causes(few, path)
+        assert read[0].cause_probabilities[:2] == (.9, .25) and with_causes(read, 'rule')[0].cause_probabilities is None
+        for bad in ([2], ['x'], 'none', [None]):
+            path.write_text(row(few[0], bad))
+            try: read_causes(path)
+            except EcgenError as e: assert 'line 1 is not a cause label' in str(e)
+            else: assert False
+
+
 def test_labels_join_by_id():
     few = load_split('train', shipped('sample'))
     read = with_causes(few, shipped('sample')/'recec/train_with_cause.json')

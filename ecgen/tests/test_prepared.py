@@ -22,6 +22,8 @@ def test_arrays_keep_examples():
         back = from_arrays(to_arrays(p.train, words), [e.id for e in p.train], words)
         assert [(e.id, e.turn, e.emotion, e.src.tolist(), e.cause.tolist(), e.tgt.tolist()) for e in back] == [(e.id, e.turn, e.emotion, e.src, e.cause, e.tgt) for e in p.train]
     assert from_arrays(to_arrays([], 9), [], 9) == []
+    sure = [Example('x', 1, 0, [4, 7, 5], [1, 0, 0], [7], np.array([.1, .2, .3], dtype=np.float32))] * 2
+    assert np.allclose(from_arrays(to_arrays(sure, 9), ['x', 'x'], 9)[1].soft, [.1, .2, .3], atol=1e-3) and 'soft' not in to_arrays([*sure, p.train[0]], len(p.vocab))
 
 
 def test_prepared_folders_keep_everything():

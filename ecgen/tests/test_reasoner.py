@@ -57,6 +57,16 @@ def test_loss_equals_eq_4_as_a_loop():
     assert torch.allclose(got.emotion, emotion) and torch.allclose(got.cause, cause) and torch.allclose(got.total, emotion + cause)
 
 
+def test_soft_labels_of_0_and_1_are_hard_ones():
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 5, 2), torch.tensor([[1, 0, 1, -1, -1], [0, 0, 1, 1, -1]])
+    assert torch.allclose(cause_loss(logits, target, 'soft', target.clamp(min=0).float()), cause_loss(logits, target)) and torch.equal(cause_loss(logits, target, 'soft'), cause_loss(logits, target))
+    q = torch.rand(2, 5)
+    p = logits.softmax(-1)[..., 1]
+    by_hand = -sum(q[i, j] * p[i, j].log() + (1 - q[i, j]) * (1 - p[i, j]).log() for i in range(2) for j in range(5) if target[i, j] >= 0) / 7
+    assert torch.allclose(cause_loss(logits, target, 'soft', q), by_hand)
+
+
 def test_cause_loss_says_something_of_both_classes():
     src = torch.tensor([[CLS, 7, 8, SEP]])
     batch = Batch(src, torch.tensor([[1, 1, 0, -1]]), torch.tensor([0]), src, src)

@@ -271,6 +271,15 @@ def test_a_lexicon_can_label_words():
         assert word('so') > .5 > word('not') and model.card['causes'] == 'lexicon'
 
 
+def test_soft_labels_can_be_learnt_from():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=3, epochs=0, cause_loss='soft')
+        soft, hard = train(causes='adapted', out=f'{tmp}/a', **settings), train(causes='adapted', out=f'{tmp}/b', **settings | dict(cause_loss='nll'))
+        assert (soft.reasoner.cause.weight != hard.reasoner.cause.weight).any()
+        with pytest.raises(EcgenError, match='no probabilities'): train(causes='rule', out=f'{tmp}/c', **settings)
+
+
 def test_what_the_released_code_does_can_be_run():
     import tempfile
     as_released = dict(freeze_reasoner=True, cause_loss='released', last_is_cause=True, generator_vectors=False, cls_open=False, sample_gates=True, temperature=.6,
