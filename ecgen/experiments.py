@@ -8,7 +8,7 @@ __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'GRIDS', 'SEEDS', 'BUDGETS', 'E
            'measure_run', 'write_result', 'finished', 'train_run', 'do_run', 'add_bertscore', 'command', 'in_process',
            'do_runs', 'status', 'Metric', 'columns', 'by_dialogue', 'paired_bootstrap', 'permutation_test', 'seed_test',
            'published', 'load_results', 'caption', 'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables',
-           'effects', 'in_words', 'answer', 'plot_effects']
+           'effects', 'in_words', 'answer', 'plot_effects', 'reference_table']
 
 # %% ../nbs/13_experiments.ipynb #3ad5655a
 import json
@@ -615,3 +615,15 @@ def plot_effects(
     axes[0][0].set_xlabel('minus without-cause; right is better')
     fig.tight_layout()
     return fig
+
+# %% ../nbs/13_experiments.ipynb #dedd7e64
+def reference_table(
+    path:str|Path|None=None,     # what `ecgen reference-points` wrote; None = the file that is shipped
+) -> str:                        # Markdown
+    "Systems that learn nothing, by the same code"
+    res = read_json(Path(path or shipped('results')/'reference_points.json'))
+    shown = dict(emotion_accuracy=METRICS['emotion_accuracy'], bleu4=METRICS['bleu4'], bert_f=Metric('BERTScore F', 1, 3), dist1=METRICS['dist1'], dist2=METRICS['dist2'], length=Metric('words', 1, 1))
+    shown = {k: m for k, m in shown.items() if any(k in s for s in res['systems'].values())}
+    cells = [[name, *(f'{m.scale * s[k]:.{m.digits}f}' if k in s else '' for k, m in shown.items())] for name, s in res['systems'].items()]
+    hashes = sorted({s['bert_hash'] for s in res['systems'].values() if 'bert_hash' in s})
+    return markdown([f'{res["split"]}, {res["examples"]:,} turns', *(m.title for m in shown.values())], cells) + (f'\n\nBERTScore: `{"`, `".join(hashes)}`, not comparable with another encoder\'s.' if hashes else '')

@@ -209,3 +209,11 @@ def test_the_answer_says_what_is_sure_and_what_was_not_run():
         for r in ('soft', 'without-cause'): do_run(smoke(r), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
         text, (rows,) = answer(f'{tmp}/results'), load_results(f'{tmp}/results').values()
         assert 'smoke run' in text and 'one seed' in text and text.count('not run') == 3 * 5 and plot_effects(rows) is not None and plot_effects({}) is None
+
+
+def test_tables_in_the_docs_are_those_of_the_files():
+    #| eval: false
+    tool = Path(shipped('results')).parent.parent/'tools'/'tables.py'
+    if not tool.is_file(): pytest.skip('the tables are checked in a checkout of the repository')
+    got = subprocess.run([sys.executable, tool, '--check'], capture_output=True, text=True)
+    assert got.returncode == 0, got.stderr
