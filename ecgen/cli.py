@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'AsJson', 'Limit',
            'Overwrite', 'EncoderName', 'HELLO', 'FIGURES', 'experiment', 'RowNames', 'VectorNames', 'Seeds', 'Budget',
-           'Examples', 'RunsFolder', 'ResultsFolder', 'SHAPES', 'tell', 'Commands', 'show_version', 'example',
+           'Examples', 'RunsFolder', 'ResultsFolder', 'study', 'SHAPES', 'tell', 'Commands', 'show_version', 'example',
            'options', 'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand',
            'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'agree', 'download', 'vectors',
            'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'evaluate',
-           'score', 'reference_points', 'planned', 'experiment_run', 'experiment_status', 'experiment_table', 'bench',
-           'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
-           'next_step', 'preset_text', 'info', 'main']
+           'score', 'reference_points', 'planned', 'experiment_run', 'experiment_status', 'experiment_table', 'cases',
+           'study_new', 'study_score', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts',
+           'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #c3
 import json
@@ -548,6 +548,60 @@ def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/resul
     known('row', against, ROWS)
     if not results.is_dir(): raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
     print(tables(results, chosen, tuple(metric or METRICS), against), end='')
+
+# %% ../nbs/17_cli.ipynb #2316bd4d
+@app.command(epilog=example('cases --model soft=runs/soft --model hard=runs/hard --html cases.html'))
+def cases(html:Annotated[Path, out_file('--html', 'The page.')], models:Annotated[list[str]|None, typer.Option('--model', metavar='NAME=FOLDER', show_default='the shipped model', help='A system; may be repeated, a column each.')]=None,
+          n:Annotated[int, typer.Option('--n', metavar='N', min=1, max=100, help='Dialogues.')]=4, decoder:DecoderName='topk', seed:Seed=0, overwrite:Overwrite=False):
+    """Show what several models make of the same dialogues, side by side.
+
+    The dialogues are those of the sample's validation split, in their order. Words that a model takes for the cause are tinted.
+    """
+    from ecgen.cases import case_dialogues, case_study, cases_html, plain
+    from ecgen.decoding import DECODERS
+    from ecgen.human import system_names
+    from ecgen.model import EmpatheticModel
+    known('decoder', decoder, DECODERS)
+    fresh([html], [], overwrite)
+    named = {k: EmpatheticModel.from_pretrained(v) for k, v in system_names(models or []).items()} or {'shipped model': EmpatheticModel.from_pretrained()}
+    write(html, cases_html(case_study(named, case_dialogues(n), decoder, seed), frozenset(k for k, m in named.items() if plain(m))))
+
+# %% ../nbs/17_cli.ipynb #3caac840
+study = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Have people rate, compare and verify, blindly.', epilog=example('study new --systems runs/soft runs/hard human --n 100 --data DATA --out study'))
+app.add_typer(study, name='study')
+
+@study.command(name='new', epilog=example('study new --systems soft=runs/soft hard=runs/hard human --n 100 --seed 1 --data DATA --causes adapted --out study'))
+def study_new(systems:Annotated[list[str], typer.Option(metavar='[NAME=]PATH ...', help='Model folders, files of responses (`ecgen evaluate --responses`), or human for what people really answered.')],
+              more:Annotated[list[str], typer.Argument(hidden=True)]=None, out:Annotated[Path, typer.Option(metavar='FOLDER', help='New folder of the study.')]=Path('study'),
+              n:Annotated[int, typer.Option('--n', metavar='N', min=1, help='Dialogues to rate, for each pair of systems, and to verify.')]=100, seed:Seed=0, data:DataFolder=None,
+              split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of the corpus.')]='valid',
+              causes:Annotated[str|None, typer.Option(metavar='adapted|reccon|file|rule|PATH', show_default=False, help='Also make sheets to verify these cause labels.')]=None,
+              raters:Annotated[int|None, typer.Option(metavar='N', min=1, max=99, show_default='5 for ratings, 3 else', help='Raters of each kind of sheet.')]=None):
+    """Write blind, shuffled sheets for raters.
+
+    ratings-*.csv: fluency, relevance and empathy from 1 to 5; ab-*.csv: which of two responses is better; labels-*.csv: does an
+    utterance contain the cause? Which response is whose stands only in study.json: keep that from raters.
+    """
+    from ecgen.human import KINDS, new_study
+    known('split', split, ('train', 'valid', 'test'))
+    key = new_study(out, [*systems, *(more or ())], n, seed, data, split, causes, raters and dict.fromkeys(KINDS, raters))
+    for kind, sheets in key['sheets'].items(): print(f'{out}/{sheets[0]} ... {sheets[-1]}: {len(key["rows"][kind])} rows each')
+    print(f'What raters are asked: {out}/instructions.txt. Keep {out}/study.json to yourself. When the sheets are filled in: ecgen study score --study {shlex.quote(str(out))}')
+
+@study.command(name='score', epilog=example('study score --study study --json scores.json'))
+def study_score(study:Annotated[Path, typer.Option(metavar='FOLDER', help='Folder of the study, with the sheets that came back.')]=Path('study'),
+                json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):
+    """Print the paper's Tables 3 and 5, and how right the cause labels are.
+
+    Means with 95 % intervals, win / lose / tie, majority, Fleiss' kappa. Sheets that are altered or not finished are refused, with
+    the row. Needs the extra "metrics".
+    """
+    from ecgen.human import score_study, study_tables
+    fresh([json_file], [], overwrite)
+    res = score_study(study)
+    print(study_tables(res), end='')
+    nulls = lambda x: {k: nulls(v) for k, v in x.items()} if isinstance(x, dict) else list(map(nulls, x)) if isinstance(x, list) else None if x != x else x     # NaN is not JSON
+    if json_file: write(json_file, json.dumps(nulls(res), indent=1) + '\n')
 
 # %% ../nbs/17_cli.ipynb #c88
 SHAPES = [{}, dict(trained=True), dict(batch=1), dict(batch=8), dict(heads=4), dict(heads=2, head_dim=256), dict(context=40), dict(words=1, context=60)]
