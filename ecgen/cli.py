@@ -422,7 +422,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
         raise typer.Exit(130)
     report(out)
 
-# %% ../nbs/17_cli.ipynb #dc0cbe3f
+# %% ../nbs/17_cli.ipynb #6a30fb5a
 @app.command(epilog=example('evaluate --data DATA --split valid --causes DATA/recec/valid_with_cause.json --json valid.json'))
 def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of the corpus.')]='valid',
              causes:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Judge the causes too, by these labels.')]=None,
@@ -442,9 +442,10 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     known('split', split, ('train', 'valid', 'test'))
     fresh([json_file, responses], [data, causes], overwrite)
     res = evaluation.evaluate(EmpatheticModel.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder)
-    print(table({k: v for k, v in res.items() if not isinstance(v, dict)}))
+    print(table({k: v for k, v in res.items() if not isinstance(v, (dict, list))}))
     if responses: tell(f'wrote {responses}')
-    if json_file: write(json_file, json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n')     # NaN is not JSON
+    text = json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n'     # NaN is not JSON
+    if json_file: write(json_file, re.sub(r'\[[\d\s,]+\]', lambda m: re.sub(r'\s+', '', m[0]), text))     # a line for each row of the confusion matrix
 
 # %% ../nbs/17_cli.ipynb #388e74b2
 @app.command(epilog=example('score --hyp theirs.txt --ref references.txt'))
@@ -498,7 +499,7 @@ def planned(names, data, vectors, seeds, budget, examples) -> list:
     if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
     return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
 
-# %% ../nbs/17_cli.ipynb #967d5eac
+# %% ../nbs/17_cli.ipynb #209a830c
 @experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
 def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                    out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments'),
@@ -519,7 +520,7 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     except KeyboardInterrupt:
         tell('Stopped; the same command goes on from here.')
         raise typer.Exit(130)
-    if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed: {", ".join(failed)}. The same command tries them again.')
+    if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, as said above. The same command tries them again.')
     print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
 
 @experiment.command(name='status', epilog=example('experiment status all --vectors minilm.300d'))
@@ -536,17 +537,22 @@ def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorN
 @experiment.command(name='table', epilog=example('experiment table main --metric emotion_accuracy'))
 def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/results/experiments'),
                      metric:Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='all', help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]=None,
-                     against:Annotated[str, typer.Option(metavar='ROW', help='What the other rows are compared with.')]='without-cause'):
+                     against:Annotated[str, typer.Option(metavar='ROW', help='What the other rows are compared with.')]='without-cause',
+                     each:Annotated[bool, typer.Option('--each', help='Every run for itself, as in Table 7.')]=False):
     """Print mean and standard deviation over seeds, beside the paper's.
+
+    Each GRID_OR_ROW is as in `ecgen experiment run`, or table2, which has the paper's other systems, too.
 
     Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test over dialogues and Welch's
     t-test over seeds. Rows that were not run stay empty. Needs the extra "metrics".
     """
-    from ecgen.experiments import GRIDS, METRICS, ROWS, tables
-    chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in GRIDS.get(known('row or grid', n, [*GRIDS, *ROWS]), (n,))))
+    from ecgen.experiments import GRIDS, METRICS, ROWS, TABLE2, every_run, load_results, tables
+    grids = GRIDS | dict(table2=TABLE2)
+    chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in grids.get(known('row or grid', n, [*grids, *ROWS]), (n,))))
     for m in metric or (): known('metric', m, METRICS)
     known('row', against, ROWS)
     if not results.is_dir(): raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
+    if each: return print('\n\n'.join(every_run(rows, chosen) for rows in load_results(results).values()))
     print(tables(results, chosen, tuple(metric or METRICS), against), end='')
 
 # %% ../nbs/17_cli.ipynb #2316bd4d
