@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'GRIDS', 'TABLE2', 'SEEDS', 'BUDGETS', 'ENOUGH', 'METRICS', 'PAPER_COLUMNS',
            'PAPER', 'FOOTNOTES', 'TABLE7', 'SAME', 'HELP', 'row', 'subset', 'Run', 'find_vectors', 'plan_runs',
-           'corpus', 'row_splits', 'row_examples', 'figures', 'measure_run', 'write_result', 'finished', 'train_run',
-           'do_run', 'add_bertscore', 'command', 'in_process', 'do_runs', 'status', 'Metric', 'columns', 'by_dialogue',
-           'paired_bootstrap', 'permutation_test', 'seed_test', 'published', 'load_results', 'caption', 'spread',
-           'compare', 'p_text', 'table_rows', 'markdown', 'tables', 'every_run', 'effects', 'in_words', 'answer',
-           'plot_effects', 'reference_table']
+           'corpus', 'row_splits', 'row_examples', 'figures', 'measure_run', 'same_plan', 'write_result', 'finished',
+           'train_run', 'do_run', 'add_bertscore', 'command', 'in_process', 'do_runs', 'status', 'Metric', 'columns',
+           'by_dialogue', 'paired_bootstrap', 'permutation_test', 'seed_test', 'published', 'load_results', 'caption',
+           'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables', 'every_run', 'effects', 'in_words',
+           'answer', 'plot_effects', 'reference_table']
 
 # %% ../nbs/13_experiments.ipynb #3ad5655a
 import json
@@ -197,7 +197,17 @@ def measure_run(
                 device=str(model.device), threads=torch.get_num_threads(), config=asdict(model.cfg), confusion=confusion([e.emotion for e in examples], each['predicted']).tolist(),
                 dialogues=list(groups.values()), per_example=per), responses
 
-# %% ../nbs/13_experiments.ipynb #d0c1549e
+# %% ../nbs/13_experiments.ipynb #a3dac93d
+def same_plan(
+    old:dict,     # as it was kept
+    new:dict,
+) -> bool:
+    "Are two plans of one run? A setting of training that came later had its default before"
+    try: old = old | dict(training=asdict(TrainingConfig(**old['training'])))
+    except (TypeError, KeyError): return False
+    return old == json.loads(json.dumps(new))
+
+# %% ../nbs/13_experiments.ipynb #e5e6054f
 def write_result(
     path:Path,       # its folder is made if need be
     result:dict,     # what JSON can hold
@@ -218,10 +228,10 @@ def finished(
     path = results/f'{run.name}.json'
     if not path.exists(): return None
     res = read_json(path)
-    if res.get('plan') != json.loads(json.dumps(run.plan())): raise EcgenError(f'{path} holds a run with another budget or other settings: choose another folder for --results.')
+    if not same_plan(res.get('plan', {}), run.plan()): raise EcgenError(f'{path} holds a run with another budget or other settings: choose another folder for --results.')
     return res
 
-# %% ../nbs/13_experiments.ipynb #c22
+# %% ../nbs/13_experiments.ipynb #fb5a40ee
 def train_run(
     run:Run,
     splits:list,       # from `row_splits`
@@ -233,7 +243,7 @@ def train_run(
     plan = run.plan()
     texts = [[replace(d, causes=None, prefix_causes=None) for d in s] for s in splits]
     full = json.loads(json.dumps(plan | dict(data=fingerprint(texts), labels=fingerprint(splits), vectors_sha=content_hash(run.vectors))))
-    if (folder/'plan.json').exists() and read_json(folder/'plan.json') != full: raise EcgenError(f'{folder} holds a run with other settings or data: choose another folder for --out.')
+    if (folder/'plan.json').exists() and not same_plan(read_json(folder/'plan.json'), full): raise EcgenError(f'{folder} holds a run with other settings or data: choose another folder for --out.')
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder/'plan.json', full)
     cfg = TrainingConfig(**plan['training'])

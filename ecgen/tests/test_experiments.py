@@ -48,6 +48,13 @@ def test_plans_are_all_combinations_by_name():
     assert Run('soft', None, 7, examples=50).plan()['examples'] == 50
 
 
+def test_settings_that_come_later_do_not_make_another_run():
+    plan = Run('soft', None, 1, 'smoke').plan()
+    older = plan | dict(training={k: v for k, v in plan['training'].items() if k != 'clip'})
+    assert same_plan(older, plan) and not same_plan(plan | dict(seed=2), plan) and not same_plan(plan | dict(training=plan['training'] | dict(clip=2.)), plan) and not same_plan({}, plan)
+    assert not same_plan(plan | dict(training=plan['training'] | dict(gone=1)), plan)
+
+
 def smoke(row='soft', seed=1, **more): return Run(row, None, seed, 'smoke', **more)
 
 
