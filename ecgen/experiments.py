@@ -302,19 +302,19 @@ def add_bertscore(
     write_result(Path(results)/f'{run.name}.json', res)
     return True
 
-# %% ../nbs/13_experiments.ipynb #4ebf7900
+# %% ../nbs/13_experiments.ipynb #fac1f979
 def command(
-    run:Run, data, out, results, device,   # as in `do_run`
+    run:Run, data, out, results, device, again=False,   # as in `do_run`
 ) -> list[str]:
     "A run as a command of its own"
-    more = [] if run.examples is None else ['--examples', str(run.examples)]
+    more = ([] if run.examples is None else ['--examples', str(run.examples)]) + ['--again'] * again
     data = [] if data is None else ['--data', str(data)]
     return [sys.executable, '-m', 'ecgen.cli', 'experiment', 'run', run.row, '--vectors', str(run.vectors or 'none'), '--seeds', str(run.seed), '--budget', run.budget,
             '--out', str(out), '--results', str(results), '--device', device, *more, *data]
 
 def in_process(
-    run:Run, data, out, results, device,   # as in `do_run`
-    jobs:int,                              # how many go at once
+    run:Run, data, out, results, device, again,   # as in `do_run`
+    jobs:int,                                     # how many go at once
 ) -> None:
     "Do a run in a process of its own; `EcgenError` if it fails"
     folder = Path(out)/run.name
@@ -322,10 +322,10 @@ def in_process(
     threads = str(max((os.cpu_count() or 1) // jobs, 1))
     env = dict(OMP_NUM_THREADS=threads, OMP_WAIT_POLICY='PASSIVE') | os.environ
     with open(folder/'log.txt', 'a', encoding='utf-8') as log:
-        code = subprocess.run(command(run, data, out, results, device), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env).returncode
+        code = subprocess.run(command(run, data, out, results, device, again), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env).returncode
     if code: raise EcgenError(f'{run.name} failed (exit code {code}): see {folder/"log.txt"}.')
 
-# %% ../nbs/13_experiments.ipynb #838a4347
+# %% ../nbs/13_experiments.ipynb #d93490aa
 def do_runs(
     runs:list[Run],
     data:str|Path|None=None, out:str|Path='runs/experiments', results:str|Path='data/results/experiments', device:str='auto',   # as in `do_run`
@@ -340,7 +340,7 @@ def do_runs(
     say(f'{len(runs)} runs, {len(runs) - len(todo)} of them done')
     def one(i, run):
         begin = perf_counter()
-        try: do_run(run, data, out, results, device, again) if jobs == 1 else in_process(run, data, out, results, device, jobs)
+        try: do_run(run, data, out, results, device, again) if jobs == 1 else in_process(run, data, out, results, device, again, jobs)
         except EcgenError as e:
             say(f'{run.name}: {e}')
             return run.name

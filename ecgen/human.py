@@ -355,7 +355,7 @@ def fill_invented(
             rows = [r | {c: rng.choice(about['allowed']) for c in about['asked']} for r in read_sheet(folder/name)]
             write_sheet(folder/name, [*about['fixed'], *about['asked']], rows)
 
-# %% ../nbs/14_human.ipynb #4aa37f18
+# %% ../nbs/14_human.ipynb #36b7a116
 class RatingForm:
     "A sheet as a form: one row at a time, saved after every click"
     def __init__(self, path:str|Path):     # of a sheet, such as study/ratings-1.csv
@@ -407,4 +407,4 @@ class RatingForm:
         for c, b in buttons.items(): b.observe(clicked(c), 'value')
         for button, step in ((back, -1), (on, 1)): button.on_click(lambda _, step=step: (self.move(step), show()))
         show()
-        return w.VBox([w.HTML(f'<p style="max-width:46em">{html.escape(TELL[self.kind])}</p>'.replace('\n', '<br>')), shown, *buttons.values(), w.HBox([back, on])])
+        return w.VBox([w.HTML(f'<p style="max-width:46em;line-height:1.45">{html.escape(TELL[self.kind])}</p>'.replace('\n', '<br>')), shown, *buttons.values(), w.HBox([back, on])])

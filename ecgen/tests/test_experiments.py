@@ -138,7 +138,7 @@ def test_one_failure_does_not_stop_the_others():
             assert do_runs(runs, None, tmp, Path(tmp), say=lines.append) == ['soft-none-seed1']
         assert 'no luck' in lines[1] and '[2/2] hard-none-seed1: accuracy 0.500' in lines[2]
         assert status(runs, tmp, tmp) == {'soft-none-seed1': 'not run', 'hard-none-seed1': 'done'}
-        assert command(runs[0], 'D', 'O', 'R', 'cpu')[1:6] == ['-m', 'ecgen.cli', 'experiment', 'run', 'soft']
+        assert command(runs[0], 'D', 'O', 'R', 'cpu', True)[-3:] == ['--again', '--data', 'D'] and command(runs[0], 'D', 'O', 'R', 'cpu')[1:6] == ['-m', 'ecgen.cli', 'experiment', 'run', 'soft']
 
 
 def pairs(rng, groups=150, gain=0., seeds=1):
