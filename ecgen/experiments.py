@@ -536,7 +536,7 @@ def compare(
 
 def p_text(p:float) -> str: return '' if p != p else '< .001' if p < .001 else f'{p:.3f}'.removeprefix('0')
 
-# %% ../nbs/13_experiments.ipynb #eb681f00
+# %% ../nbs/13_experiments.ipynb #a0804d72
 def table_rows(
     rows:dict,                       # row -> results, from `load_results`
     metric:str,
@@ -550,7 +550,7 @@ def table_rows(
         c = compare(runs, rows[against], metric) if runs and against in rows and name != against else {}
         interval = f'{c["difference"]:+.{m.digits}f}' + (f' [{c["low"]:+.{m.digits}f}, {c["high"]:+.{m.digits}f}]' if 'low' in c else '') if c else ''
         mark = '' if (name, metric) not in FOOTNOTES else f'<sup>{1 + list(FOOTNOTES).index((name, metric))}</sup>'
-        res.append([name, str(len(runs)) if runs else 'not run', spread([r['metrics'][metric] for r in runs], m),
+        res.append([name, str(len(runs)) if runs else 'not measured' if rows.get(name) else 'not run', spread([r['metrics'][metric] for r in runs], m),
                     f'{paper[0]:.{m.digits if metric == "emotion_accuracy" else 3}f} ± {paper[1]:.{m.digits if metric == "emotion_accuracy" else 3}f}{mark}' if paper else '', interval, p_text(c.get('p_examples', math.nan)), p_text(c.get('p_seeds', math.nan))])
     return res
 
