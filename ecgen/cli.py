@@ -6,13 +6,13 @@
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'CauseSource',
            'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'HELLO', 'FIGURES',
            'experiment', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RunsFolder', 'ResultsFolder',
-           'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'options', 'writable', 'fresh', 'no_file',
+           'study', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'options', 'writable', 'fresh', 'no_file',
            'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color', 'present', 'write', 'table',
            'respond', 'explain', 'chat', 'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert',
            'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate', 'score', 'reference_points',
-           'planned', 'experiment_run', 'experiment_status', 'experiment_table', 'show_attention', 'speed_lines',
-           'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
-           'next_step', 'preset_text', 'info', 'main']
+           'planned', 'experiment_run', 'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score',
+           'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts',
+           'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #c3
 import json
@@ -449,7 +449,7 @@ def prepare(data:DataFolder=None, vectors:VectorFile=None, causes:CauseSource=No
     print(f'{len(p.train)} training examples, {len(p.valid)} for validation, {len(p.vocab)} words: {size / 1e6:.1f} MB in {out}')
     print(f'Train with: ecgen train --preset {preset} --data {shlex.quote(str(out))}')
 
-# %% ../nbs/17_cli.ipynb #dc0cbe3f
+# %% ../nbs/17_cli.ipynb #6a30fb5a
 @app.command(epilog=example('evaluate --data DATA --split valid --causes DATA/recec/valid_with_cause.json --json valid.json'))
 def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of the corpus.')]='valid',
              causes:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Judge the causes too, by these labels.')]=None,
@@ -469,9 +469,10 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     known('split', split, ('train', 'valid', 'test'))
     fresh([json_file, responses], [data, causes], overwrite)
     res = evaluation.evaluate(EmpatheticModel.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder)
-    print(table({k: v for k, v in res.items() if not isinstance(v, dict)}))
+    print(table({k: v for k, v in res.items() if not isinstance(v, (dict, list))}))
     if responses: tell(f'wrote {responses}')
-    if json_file: write(json_file, json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n')     # NaN is not JSON
+    text = json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n'     # NaN is not JSON
+    if json_file: write(json_file, re.sub(r'\[[\d\s,]+\]', lambda m: re.sub(r'\s+', '', m[0]), text))     # a line for each row of the confusion matrix
 
 # %% ../nbs/17_cli.ipynb #388e74b2
 @app.command(epilog=example('score --hyp theirs.txt --ref references.txt'))
@@ -525,7 +526,7 @@ def planned(names, data, vectors, seeds, budget, examples) -> list:
     if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
     return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
 
-# %% ../nbs/17_cli.ipynb #967d5eac
+# %% ../nbs/17_cli.ipynb #209a830c
 @experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
 def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                    out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments'),
@@ -546,7 +547,7 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     except KeyboardInterrupt:
         tell('Stopped; the same command goes on from here.')
         raise typer.Exit(130)
-    if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed: {", ".join(failed)}. The same command tries them again.')
+    if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, as said above. The same command tries them again.')
     print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
 
 @experiment.command(name='status', epilog=example('experiment status all --vectors minilm.300d'))
@@ -563,18 +564,77 @@ def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorN
 @experiment.command(name='table', epilog=example('experiment table main --metric emotion_accuracy'))
 def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/results/experiments'),
                      metric:Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='all', help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]=None,
-                     against:Annotated[str, typer.Option(metavar='ROW', help='What the other rows are compared with.')]='without-cause'):
+                     against:Annotated[str, typer.Option(metavar='ROW', help='What the other rows are compared with.')]='without-cause',
+                     each:Annotated[bool, typer.Option('--each', help='Every run for itself, as in Table 7.')]=False):
     """Print mean and standard deviation over seeds, beside the paper's.
+
+    Each GRID_OR_ROW is as in `ecgen experiment run`, or table2, which has the paper's other systems, too.
 
     Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test over dialogues and Welch's
     t-test over seeds. Rows that were not run stay empty. Needs the extra "metrics".
     """
-    from ecgen.experiments import GRIDS, METRICS, ROWS, tables
-    chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in GRIDS.get(known('row or grid', n, [*GRIDS, *ROWS]), (n,))))
+    from ecgen.experiments import GRIDS, METRICS, ROWS, TABLE2, every_run, load_results, tables
+    grids = GRIDS | dict(table2=TABLE2)
+    chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in grids.get(known('row or grid', n, [*grids, *ROWS]), (n,))))
     for m in metric or (): known('metric', m, METRICS)
     known('row', against, ROWS)
     if not results.is_dir(): raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
+    if each: return print('\n\n'.join(every_run(rows, chosen) for rows in load_results(results).values()))
     print(tables(results, chosen, tuple(metric or METRICS), against), end='')
+
+# %% ../nbs/17_cli.ipynb #2316bd4d
+@app.command(epilog=example('cases --model soft=runs/soft --model hard=runs/hard --html cases.html'))
+def cases(html:Annotated[Path, out_file('--html', 'The page.')], models:Annotated[list[str]|None, typer.Option('--model', metavar='NAME=FOLDER', show_default='the shipped model', help='A system; may be repeated, a column each.')]=None,
+          n:Annotated[int, typer.Option('--n', metavar='N', min=1, max=100, help='Dialogues.')]=4, decoder:DecoderName='topk', seed:Seed=0, overwrite:Overwrite=False):
+    """Show what several models make of the same dialogues, side by side.
+
+    The dialogues are those of the sample's validation split, in their order. Words that a model takes for the cause are tinted.
+    """
+    from ecgen.cases import case_dialogues, case_study, cases_html, plain
+    from ecgen.decoding import DECODERS
+    from ecgen.human import system_names
+    from ecgen.model import EmpatheticModel
+    known('decoder', decoder, DECODERS)
+    fresh([html], [], overwrite)
+    named = {k: EmpatheticModel.from_pretrained(v) for k, v in system_names(models or []).items()} or {'shipped model': EmpatheticModel.from_pretrained()}
+    write(html, cases_html(case_study(named, case_dialogues(n), decoder, seed), frozenset(k for k, m in named.items() if plain(m))))
+
+# %% ../nbs/17_cli.ipynb #3caac840
+study = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Have people rate, compare and verify, blindly.', epilog=example('study new --systems runs/soft runs/hard human --n 100 --data DATA --out study'))
+app.add_typer(study, name='study')
+
+@study.command(name='new', epilog=example('study new --systems soft=runs/soft hard=runs/hard human --n 100 --seed 1 --data DATA --causes adapted --out study'))
+def study_new(systems:Annotated[list[str], typer.Option(metavar='[NAME=]PATH ...', help='Model folders, files of responses (`ecgen evaluate --responses`), or human for what people really answered.')],
+              more:Annotated[list[str], typer.Argument(hidden=True)]=None, out:Annotated[Path, typer.Option(metavar='FOLDER', help='New folder of the study.')]=Path('study'),
+              n:Annotated[int, typer.Option('--n', metavar='N', min=1, help='Dialogues to rate, for each pair of systems, and to verify.')]=100, seed:Seed=0, data:DataFolder=None,
+              split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of the corpus.')]='valid',
+              causes:Annotated[str|None, typer.Option(metavar='adapted|reccon|file|rule|PATH', show_default=False, help='Also make sheets to verify these cause labels.')]=None,
+              raters:Annotated[int|None, typer.Option(metavar='N', min=1, max=99, show_default='5 for ratings, 3 else', help='Raters of each kind of sheet.')]=None):
+    """Write blind, shuffled sheets for raters.
+
+    ratings-*.csv: fluency, relevance and empathy from 1 to 5; ab-*.csv: which of two responses is better; labels-*.csv: does an
+    utterance contain the cause? Which response is whose stands only in study.json: keep that from raters.
+    """
+    from ecgen.human import KINDS, new_study
+    known('split', split, ('train', 'valid', 'test'))
+    key = new_study(out, [*systems, *(more or ())], n, seed, data, split, causes, raters and dict.fromkeys(KINDS, raters))
+    for kind, sheets in key['sheets'].items(): print(f'{out}/{sheets[0]} ... {sheets[-1]}: {len(key["rows"][kind])} rows each')
+    print(f'What raters are asked: {out}/instructions.txt. Keep {out}/study.json to yourself. When the sheets are filled in: ecgen study score --study {shlex.quote(str(out))}')
+
+@study.command(name='score', epilog=example('study score --study study --json scores.json'))
+def study_score(study:Annotated[Path, typer.Option(metavar='FOLDER', help='Folder of the study, with the sheets that came back.')]=Path('study'),
+                json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):
+    """Print the paper's Tables 3 and 5, and how right the cause labels are.
+
+    Means with 95 % intervals, win / lose / tie, majority, Fleiss' kappa. Sheets that are altered or not finished are refused, with
+    the row. Needs the extra "metrics".
+    """
+    from ecgen.human import score_study, study_tables
+    fresh([json_file], [], overwrite)
+    res = score_study(study)
+    print(study_tables(res), end='')
+    nulls = lambda x: {k: nulls(v) for k, v in x.items()} if isinstance(x, dict) else list(map(nulls, x)) if isinstance(x, list) else None if x != x else x     # NaN is not JSON
+    if json_file: write(json_file, json.dumps(nulls(res), indent=1) + '\n')
 
 # %% ../nbs/17_cli.ipynb #62e2e263
 SHAPES = [{}, dict(trained=True), dict(batch=1), dict(batch=8), dict(heads=4), dict(heads=2, head_dim=256), dict(context=40), dict(words=1, context=60)]

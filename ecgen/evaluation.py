@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['dist', 'bleu4', 'bleu', 'overlap', 'bleu_parts', 'bleu_sums', 'bleu_from', 'per_example', 'emotion_figures',
-           'confusion', 'weights_hash', 'hardware', 'versions', 'plot_confusion', 'BertScores', 'bertscore',
+           'confusion', 'weights_hash', 'hardware', 'versions', 'together', 'plot_confusion', 'BertScores', 'bertscore',
            'respond_all', 'judge_position', 'judge_causes', 'load_gold', 'record', 'reference_tokens', 'evaluate',
            'read_responses', 'score', 'nearest', 'turns_of', 'reference_points']
 
@@ -158,7 +158,15 @@ def versions() -> dict:     # package -> version
         except PackageNotFoundError: pass
     return res
 
-# %% ../nbs/12_evaluation.ipynb #55cc00de
+# %% ../nbs/12_evaluation.ipynb #0ce432ac
+def together(
+    counts:np.ndarray,     # (32, 32) from `confusion`
+) -> np.ndarray:           # an order of the emotions
+    "Emotions that are taken for one another side by side"
+    edges = counts + counts.T + 1e-3
+    return np.linalg.eigh(np.diag(edges.sum(1)) - edges)[1][:, 1].argsort()
+
+# %% ../nbs/12_evaluation.ipynb #22f5ec85
 def plot_confusion(
     counts:np.ndarray,     # (32, 32) from `confusion`
     ax=None,               # of matplotlib; None = a new figure
@@ -167,8 +175,9 @@ def plot_confusion(
     import matplotlib.pyplot as plt
     import seaborn as sns
     if ax is None: _, ax = plt.subplots(figsize=(8, 7))
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    sns.heatmap(shares, ax=ax, xticklabels=EMOTIONS, yticklabels=EMOTIONS, cmap='cividis', vmin=0, vmax=1, cbar_kws=dict(label='share of the row'))
+    order = together(counts)
+    shares, names = (counts / np.maximum(counts.sum(1, keepdims=True), 1))[order][:, order], [EMOTIONS[i] for i in order]
+    sns.heatmap(shares, ax=ax, xticklabels=names, yticklabels=names, cmap='cividis', vmin=0, cbar_kws=dict(label='share of the row'))
     ax.set(xlabel='predicted', ylabel='right')
     ax.tick_params(labelsize=7)
     return ax
@@ -287,7 +296,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #5cb775b3
+# %% ../nbs/12_evaluation.ipynb #d2159e85
 def evaluate(
     model:EmpatheticModel,             # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
@@ -314,6 +323,7 @@ def evaluate(
     res = dict(split=split, examples=len(examples)) | emotion_figures(each['rank']) | dict(perplexity=math.exp(each['nll'].sum() / each['words'].sum())) | overlap(out, references) | dict(
                unk_share=sum(e.tgt.count(UNK) for e in examples) / sum(len(e.tgt) + 1 for e in examples))
     if encoder: res |= bertscore(out, references, encoder, device=str(model.device), progress=progress).figures
+    res['confusion'] = confusion([e.emotion for e in examples], each['predicted']).tolist()
     labelled = sum(d.causes is not None for d in gold)
     if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name, cause_dialogues='odd half' if half else 'all' if labelled == len(gold) else f'{labelled} of {len(gold)}')
     if responses: Path(responses).write_text(''.join(json.dumps(record(e, r)) + '\n' for e, r in zip(examples, out)), encoding='utf-8')

@@ -290,11 +290,36 @@ def test_experiments_run_go_on_and_make_tables():
     assert r.exit_code == 0 and r.stdout.count('  done  ') == 6 and r.stdout.count('not run') == 2
     r = run('experiment', 'table', 'main', 'open', '--results', '{tmp}/grid-results', '--metric', 'bleu4')
     assert r.exit_code == 0 and 'smoke run' in r.stdout and '| ours, validation' in r.stdout and '1.774 ± 0.063' in r.stdout and r.stdout.count('not run') == 1
+    r = run('experiment', 'table', 'table2', '--each', '--results', '{tmp}/grid-results')
+    assert r.exit_code == 0 and '| MIME' in r.stdout and '| soft   | 1 ' in r.stdout
     refused('another budget', 'experiment', 'run', 'soft', *grid, '--examples', 50)
     refused('no row or grid', 'experiment', 'run', 'sofd', *grid)
     refused('whole numbers', 'experiment', 'status', '--seeds', 'many')
     refused('no word vectors', 'experiment', 'run', *grid, '--vectors', 'glove')
     refused('choose one of: emotion_accuracy', 'experiment', 'table', '--results', '{tmp}/grid-results', '--metric', 'rouge')
+
+
+def test_cases_show_every_model():
+    page = Path(folder().name)/'cases.html'
+    r = run('cases', '--model', 'one={tmp}/little', '--model', 'two={tmp}/little', '--n', 2, '--html', page)
+    assert r.exit_code == 0 and page.read_text().count('<article>') == 4 and '<h3>two</h3>' in page.read_text()
+    refused('add --overwrite', 'cases', '--html', page)
+    refused('no model folder', 'cases', '--model', 'x={tmp}/nowhere', '--html', '{tmp}/none.html')
+
+
+def test_a_study_goes_from_systems_to_tables():
+    from ecgen.human import fill_invented
+    r = run('study', 'new', '--systems', 'tiny={tmp}/little', 'human', '--n', 3, '--raters', 2, '--data', shipped('sample'), '--split', 'train', '--causes', 'rule', '--out', '{tmp}/study')
+    home = Path(folder().name)/'study'
+    assert r.exit_code == 0 and 'ratings-2.csv: 6 rows each' in r.stdout and len(list(home.glob('*.csv'))) == 6
+    refused('not finished', 'study', 'score', '--study', home, '--json', '{tmp}/study-scores.json')
+    fill_invented(home)
+    r = run('study', 'score', '--study', home, '--json', '{tmp}/study-scores.json')
+    assert r.exit_code == 0 and 'Invented' in r.stdout and '| tiny vs human' in r.stdout and json.loads((home.parent/'study-scores.json').read_text())['ratings']['scores'] == 36
+    text = (home/'ab-1.csv').read_bytes()
+    (home/'ab-1.csv').write_bytes(text.replace(b'Speaker', b'Talker', 1))
+    refused('fixed columns were altered', 'study', 'score', '--study', home)
+    refused('already', 'study', 'new', '--systems', 'human', '--out', home)
 
 
 def test_bench_measures_and_keeps():
@@ -378,7 +403,7 @@ def test_the_shell_completes_commands_and_options():
         *found, heavy = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env).stdout.split('\n')[:-1]
         assert heavy == '[]'
         return found
-    assert complete('ecgen s', 1) == ['score'] and complete('ecgen e', 1) == ['explain', 'evaluate', 'experiment'] and complete('ecgen chat --se', 2) == ['--seed']
+    assert complete('ecgen e', 1) == ['explain', 'evaluate', 'experiment'] and complete('ecgen chat --se', 2) == ['--seed']
 
 
 def test_a_closed_pipe_is_no_error():

@@ -79,6 +79,13 @@ def test_per_example_agrees_with_validate_and_refuses_nan():
     with pytest.raises(EcgenError, match='not finite'): per_example(m, ex)
 
 
+def test_emotions_that_are_confused_stand_together():
+    c = np.zeros((32, 32), int)
+    for i in range(0, 32, 2): c[i, (i + 16) % 32] = c[i + 1, (i + 17) % 32] = 9      # each is taken for the one 16 places on
+    at = together(c).argsort()
+    assert sorted(at) == list(range(32)) and np.mean([abs(at[i] - at[(i + 16) % 32]) for i in range(32)]) < 6
+
+
 def test_bertscore_is_that_of_bert_score():
     pytest.importorskip('bert_score')
     from ecgen.encoders import package_folder

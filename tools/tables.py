@@ -1,0 +1,55 @@
+"""Write the tables of data/results/README.md from the files beside it; `--check` only says whether they agree.
+
+Tables of experiments, of reference points and of the shipped model come from JSON files that commands of `ecgen` wrote; no figure
+is typed by hand. `--check` also looks whether the outputs that 13_experiments was saved with are those of today's files.
+"""
+import argparse, json, sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+PAGE, NOTEBOOK = ROOT/'data/results/README.md', ROOT/'nbs/13_experiments.ipynb'
+
+
+def shipped_table():
+    "Figures of the shipped model, one column for each decoder"
+    from ecgen.experiments import markdown
+    files = {d: json.loads((ROOT/f'data/results/default_valid_{d}.json').read_text()) for d in ('topk', 'greedy')}
+    keys = [k for k, v in files['topk'].items() if isinstance(v, float)]
+    return markdown(['shipped model, validation', *files], [[k.replace('_', ' '), *(f'{f[k]:.3f}' for f in files.values())] for k in keys])
+
+
+def page():
+    "All tables, as text"
+    from ecgen.experiments import ROWS, TABLE2, answer, every_run, load_results, reference_table, tables
+    return '\n\n'.join(['# Measured figures', '<!-- Written by tools/tables.py from the files in this folder: run it, do not edit. -->',
+        'Each file here was written by a command: `ecgen evaluate`, `ecgen experiment run`, `ecgen reference-points`, `ecgen train`, `ecgen detector`, `ecgen bench` or a script in tools/. '
+        'All figures are of the validation split; nothing was chosen on a test split.',
+        '## Does knowing the cause help?', answer(), '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', every_run(next(iter(load_results().values()), {})), '## Reference points', reference_table(), '## The shipped model', shipped_table()]) + '\n'
+
+
+def saved():
+    "Markdown outputs of the cells of 13_experiments that begin with `#| tables`"
+    cells = [c for c in json.loads(NOTEBOOK.read_text(encoding='utf-8'))['cells'] if ''.join(c['source']).startswith('#| tables')]
+    return [(''.join(c['source']), ''.join(c['outputs'][-1]['data']['text/markdown']) if c['outputs'] else '') for c in cells]
+
+
+def stale():
+    "What does not agree with the files"
+    from ecgen import experiments
+    res = [] if PAGE.exists() and PAGE.read_text(encoding='utf-8') == page() else [f'{PAGE.relative_to(ROOT)}: run `python tools/tables.py`']
+    for source, text in saved():
+        call = source.strip().splitlines()[-1].removeprefix('Markdown(').removesuffix(')')
+        if eval(call, vars(experiments)).strip() != text.strip(): res.append(f'nbs/13_experiments.ipynb, {call}: run `python tools/run.py nbs/13_experiments.ipynb`')
+    return res
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    a.add_argument('--check', action='store_true', help='write nothing; fail if a table is not what the files say')
+    if not a.parse_args().check: PAGE.write_text(page(), encoding='utf-8')
+    if bad := stale(): sys.exit('\n'.join(['Tables that do not agree with data/results:', *bad]))
+    print('The tables agree with data/results.')
+
+
+if __name__ == '__main__': main()
