@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
-SHIPPED = ('sample/**/*', 'model/**/*', 'labels/**/*', 'results/**/*.json')  # the parts of data/ that belong in the wheel
+SHIPPED = ('demo/*', 'sample/**/*', 'model/**/*', 'labels/**/*', 'results/**/*.json')  # the parts of data/ that belong in the wheel
 
 ini = ConfigParser(delimiters=['='])
 ini.read(HERE/'settings.ini', encoding='utf-8')
@@ -43,6 +43,7 @@ setup(
     long_description=readme.read_text(encoding='utf-8') if readme.exists() else cfg['description'],
     long_description_content_type='text/markdown',
     packages=find_packages(include=[cfg['lib_name'], cfg['lib_name'] + '.*'], exclude=['*.tests', '*.tests.*']),
+    package_data={cfg['lib_name']: ['*.js', '*.css']},
     cmdclass={'build_py': BuildWithData}, zip_safe=False,
     python_requires='>=' + cfg['min_python'], install_requires=cfg['requirements'].split(), extras_require=extras(),
     entry_points={'console_scripts': cfg['console_scripts'].split(),
