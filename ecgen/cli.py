@@ -6,7 +6,7 @@
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'AsJson', 'Limit',
            'Overwrite', 'HELLO', 'FIGURES', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'options',
            'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color',
-           'present', 'write', 'table', 'respond', 'explain', 'chat', 'agree', 'download', 'vectors', 'shown',
+           'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download', 'vectors', 'shown',
            'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'evaluate', 'bench',
            'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
            'next_step', 'preset_text', 'info', 'main']
@@ -236,6 +236,22 @@ def chat(model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', s
     talk = Chat(EmpatheticModel.from_pretrained(model), decoder=decoder, seed=seed)
     if gate: talk.choose_gate(gate)
     Session(talk, input if terminal else next_line, tell, terminal, has_color(), min(100, shutil.get_terminal_size().columns)).run()
+
+# %% ../nbs/17_cli.ipynb #69642aa3
+@app.command(epilog=example('demo'))
+def demo(model:ModelFolder=None, gate:GateName='', port:Annotated[int|None, typer.Option(metavar='N', min=1, max=65535, show_default=False, help='Of 127.0.0.1; else any that is free.')]=None,
+         no_browser:Annotated[bool, typer.Option('--no-browser', help='Only print the address.')]=False,
+         page:Annotated[Path|None, out_file('--page', 'Write a page with recorded responses instead, and end.')]=None, overwrite:Overwrite=False):
+    """Open the playground in the browser: type a dialogue, see emotion, causes and response, and close gates by hand.
+
+    It is served on this machine and for this machine only (127.0.0.1), until you press Ctrl-C.
+    """
+    fresh([page], [], overwrite)
+    from ecgen.playground import Playground, serve
+    if not page: return serve(model, gate, port, not no_browser, tell)
+    from ecgen.model import EmpatheticModel
+    Playground(EmpatheticModel.from_pretrained(model), gate=gate).save(page)
+    tell(f'wrote {page}; open it in a browser.')
 
 # %% ../nbs/17_cli.ipynb #17_cli-50
 def agree(

@@ -48,13 +48,14 @@ def answer(
                 cause=[round(p, 4) for p in w.cause.tolist()], gates=[round(g, 4) for g in w.gate.tolist()],
                 emotions=[[k, round(p, 4)] for k, p in e.emotions.items()], response='' if note else w.response, note=note, dropped=e.dropped)
 
-# %% ../nbs/15b_playground.ipynb #50e42ec7
+# %% ../nbs/15b_playground.ipynb #5c9a9458
 SAMPLES = [
-    ['My best friend is moving to another country next week.', 'Oh no, you must be close.', 'We have known each other since school. I feel so alone already.'],
-    ['I passed my driving test!', 'Well done! Was it hard?', 'I failed it twice before, so I can hardly believe it.'],
     ['Someone broke into my car last night and took my bag.'],
+    ['I have a job interview tomorrow morning.', 'Good luck! How do you feel?', 'I could not sleep at all. I keep thinking of what may go wrong.'],
+    ['My dog ran away yesterday.', 'Oh no! Did you find him?', 'A neighbour brought him back this morning. I was so relieved that I cried.'],
     ['My brother surprised me with tickets for my favourite band.'],
-    ['I have a job interview tomorrow morning.', 'Good luck! How do you feel?', 'I could not sleep at all. I keep thinking of what may go wrong.']]
+    ['I forgot my speech in front of the whole school.', 'That sounds awful.', 'Everyone laughed, and I just wanted to leave.']]
+
 
 def subsets(n:int) -> list[list[int]]:     # all choices among n turns, the smallest first
     "Which turns can be closed"
@@ -157,7 +158,7 @@ def wait_for(
         except OSError: time.sleep(.2)
     raise EcgenError(f'The playground did not start within {seconds:.0f} seconds.')
 
-# %% ../nbs/15b_playground.ipynb #c427f936
+# %% ../nbs/15b_playground.ipynb #ca36fdc1
 def serve(
     model:Path|None=None,     # a model's folder, None = the one that is shipped
     gate:str='',              # at first; '' = the model's own
@@ -169,7 +170,7 @@ def serve(
     try: import voila, anywidget
     except ImportError: raise EcgenError('The playground needs Voila and anywidget: pip install "ecgen[demo]".') from None
     settings = dict(ECGEN_DEMO_MODEL=str(Path(model).resolve()) if model else '', ECGEN_DEMO_GATE=gate)
-    Playground(EmpatheticModel.from_pretrained(model), SAMPLES[2:3], gate)      # what is wrong with model or gate is said here and not in the browser
+    Playground(EmpatheticModel.from_pretrained(model), SAMPLES[:1], gate)      # what is wrong with model or gate is said here and not in the browser
     port = free_port(port)
     with TemporaryDirectory(prefix='ecgen-demo-') as tmp:
         notebook = shutil.copy(shipped('demo')/'playground.ipynb', tmp)

@@ -748,7 +748,7 @@ class Playground extends Widget {
     const how = this.live ? null : make('p', { class: 'ecgen-hint' }, 'Recorded with ', make('code', { text: this.model.get('command') }), '; to type your own dialogue: ', make('code', { text: 'ecgen demo' }), '.');
     this.root.replaceChildren(
       make('header', { class: 'ecgen-head' }, make('strong', { text: 'Playground' }), make('span', { text: this.model.get('name') })),
-      make('p', { class: 'ecgen-badge', 'data-live': this.live, text: from }), how,
+      make('p', { class: 'ecgen-badge', 'data-live': String(this.live), text: from }), how,
       make('div', { class: 'ecgen-controls' }, make('div', { class: 'ecgen-field ecgen-wide' }, make('label', { for: this.pick.id, text: 'A dialogue' }), this.pick),
         make('div', { class: 'ecgen-field' }, make('label', { for: this.gates.id, text: 'Gate' }), this.gates), this.live ? this.undo : null, this.live ? this.reset : null),
       make('div', { class: 'ecgen-play' }, make('div', {}, this.stage, this.live ? this.form : null, this.say), this.side),
@@ -826,7 +826,7 @@ class Playground extends Widget {
     const at = document.activeElement?.dataset?.turn, inside = this.root.contains(document.activeElement);
     bubbles(a, words, false).forEach((turn, t) => {
       const open = !this.closed.includes(t);
-      turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'aria-pressed': open, 'data-turn': t, 'aria-label': `gate of turn ${t + 1} ${open ? 'open' : 'closed'}`, text: open ? 'gate open' : 'gate closed', onclick: () => this.toggle(t) }));
+      turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'aria-pressed': String(open), 'data-turn': t, 'aria-label': `gate of turn ${t + 1} ${open ? 'open' : 'closed'}`, text: open ? 'gate open' : 'gate closed', onclick: () => this.toggle(t) }));
     });
     for (const i of words.order) words.paint(i, tint(v.gate, a.cause[i], a.gates[i]), a.gates[i], `${a.context[i]}, cause ${percent(a.cause[i])}, gate ${fixed(a.gates[i], 2)}`);
     const response = a.note ? plainTurn('note', a.note, 'ecgen-note') : plainTurn('response', a.response, 'ecgen-listener ecgen-response');
