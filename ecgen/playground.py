@@ -6,7 +6,7 @@
 __all__ = ['SAMPLES', 'ASKED', 'COMMAND', 'answer', 'subsets', 'record', 'reply', 'Playground', 'free_port', 'voila_command',
            'wait_for', 'serve']
 
-# %% ../nbs/15b_playground.ipynb #9d2b0a89
+# %% ../nbs/15b_playground.ipynb #2538025f
 import os
 import shutil
 import socket
@@ -29,7 +29,7 @@ from .decoding import GREEDY, Decoder
 from .gates import GATES
 from .model import EmpatheticModel, check_turns, explain
 from .seen import watch
-from .widgets import Widget, source, text_pieces
+from .widgets import Widget, text_pieces
 
 # %% ../nbs/15b_playground.ipynb #ecf0bf43
 def answer(
@@ -134,14 +134,14 @@ def free_port(
         except (OSError, OverflowError): raise EcgenError(f'Port {port} is in use or may not be used: choose another one, or leave --port out.') from None
         return s.getsockname()[1]
 
-# %% ../nbs/15b_playground.ipynb #a4e46aa7
+# %% ../nbs/15b_playground.ipynb #d83916cd
 def voila_command(
     notebook:Path,     # to be shown
     port:int,          # of 127.0.0.1
 ) -> list[str]:        # for subprocess
     "How Voila is started: for this machine only, and one kernel for each page that is opened"
     return [sys.executable, '-m', 'voila', str(notebook), f'--port={port}', '--no-browser', '--Voila.ip=127.0.0.1', '--Voila.port_retries=0', '--show_tracebacks=False',
-            '--MappingKernelManager.cull_idle_timeout=3600', '--MappingKernelManager.cull_interval=60', '--VoilaConfiguration.theme=light', '--Voila.log_level=ERROR']
+            '--MappingKernelManager.cull_idle_timeout=3600', '--MappingKernelManager.cull_interval=60', '--template=ecgen', '--Voila.log_level=ERROR']
 
 # %% ../nbs/15b_playground.ipynb #a4819458
 def wait_for(
@@ -158,7 +158,7 @@ def wait_for(
         except OSError: time.sleep(.2)
     raise EcgenError(f'The playground did not start within {seconds:.0f} seconds.')
 
-# %% ../nbs/15b_playground.ipynb #ca36fdc1
+# %% ../nbs/15b_playground.ipynb #f70e8f15
 def serve(
     model:Path|None=None,     # a model's folder, None = the one that is shipped
     gate:str='',              # at first; '' = the model's own
@@ -169,7 +169,7 @@ def serve(
     "Show the playground until Ctrl-C"
     try: import voila, anywidget
     except ImportError: raise EcgenError('The playground needs Voila and anywidget: pip install "ecgen[demo]".') from None
-    settings = dict(ECGEN_DEMO_MODEL=str(Path(model).resolve()) if model else '', ECGEN_DEMO_GATE=gate)
+    settings = dict(ECGEN_DEMO_MODEL=str(Path(model).resolve()) if model else '', ECGEN_DEMO_GATE=gate, JUPYTER_PATH=os.pathsep.join(filter(None, [str(shipped('demo')), os.environ.get('JUPYTER_PATH')])))
     Playground(EmpatheticModel.from_pretrained(model), SAMPLES[:1], gate)      # what is wrong with model or gate is said here and not in the browser
     port = free_port(port)
     with TemporaryDirectory(prefix='ecgen-demo-') as tmp:

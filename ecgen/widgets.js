@@ -611,7 +611,7 @@ class AttentionExplorer extends Widget {
 
   build() {
     const s = this.scene = this.model.get('scene'), at = this.attention = new Attention(s);
-    const choose = (m, i) => { this.set('step', m); this.set('word', i); };
+    const choose = (m, i) => { this.maps.forEach((map) => { map.cell = [m, i]; }); this.set('step', m); this.set('word', i); }; // the cell at once, for keys may come faster than frames
     this.words = new Words('words of the dialogue; arrow keys move', (i) => this.set('word', i));
     bubbles(s, this.words);
     this.response = new Words('words of the response; arrow keys move', (m) => this.set('step', m));

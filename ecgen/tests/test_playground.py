@@ -22,7 +22,7 @@ from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import GATES
 from ecgen.model import EmpatheticModel, check_turns, explain
 from ecgen.seen import watch
-from ecgen.widgets import Widget, source, text_pieces
+from ecgen.widgets import Widget, text_pieces
 from ecgen.playground import *
 
 import json
