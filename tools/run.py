@@ -49,6 +49,7 @@ def tidy(nb):
                 cell.outputs.remove(out)
                 bars.add(data.get(VIEW, {}).get('model_id'))
             elif VIEW in data and data[VIEW]['model_id'] not in state: del data[VIEW]  # of an earlier run, whose state is gone
+    bars |= {name for name, s in state.items() if s.get('model_module') == 'anywidget'}  # of those that no cell shows, too
     while bars:  # a bar is a box of widgets, each with a layout and a style
         bars = set(re.findall(r'IPY_MODEL_(\w+)', json.dumps([state.pop(name, '') for name in bars])))
     if not state: nb.metadata.pop('widgets', None)
