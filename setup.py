@@ -29,9 +29,10 @@ class BuildWithData(build_py):
 
 
 def extras():
-    "Each `NAME_requirements` of settings.ini as the extra NAME; `dev` is all of them"
+    "Each `NAME_requirements` of settings.ini as the extra NAME; `notebooks` is what the notebooks need, `dev` is all of them"
     res = {k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')}
-    return res | {'dev': list(dict.fromkeys(r for reqs in res.values() for r in reqs))}
+    def union(names): return list(dict.fromkeys(r for n in names for r in res[n]))
+    return res | {'notebooks': union(n for n in res if n not in ('dev', 'docs', 'demo')), 'dev': union(res)}
 
 
 readme = HERE/'README.md'

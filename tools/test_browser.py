@@ -444,7 +444,7 @@ def test_site_has_widgets_that_can_be_touched(site, open_page):
 def test_site_pages_work_without_network(site, open_page):
     page = open_page(f'{site}/gated_attention.html')
     page.wait_for_selector('mjx-container')                                                               # maths, from this site's own files
-    assert page.locator('.sig, code').count() > 5 and page.locator('.next-page').count() == 1
+    assert page.locator('#gated-weights, #gated_weights').count() and page.locator('.next-page').count() == 1 == page.locator('.prev-page').count()
     page.goto(f'{site}/search.html?q=gumbel')
     page.wait_for_selector('#search-results li a')
     page.goto(f'{site}/widgets.html')
