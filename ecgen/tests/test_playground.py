@@ -101,11 +101,12 @@ def test_demo_serves_this_machine_only():
 
 
 def test_demo_says_what_is_missing():
+    from importlib.util import find_spec
     from unittest.mock import patch
     with patch.dict('sys.modules', voila=None):
         with pytest.raises(EcgenError, match=r'ecgen\[demo\]'): serve()
-    pytest.importorskip('voila')
-    with pytest.raises(EcgenError, match='no model folder'): serve(Path('nowhere'))
-    with pytest.raises(EcgenError, match="no gate 'wide'"): serve(gate='wide')
+    if find_spec('voila'):
+        with pytest.raises(EcgenError, match='no model folder'): serve(Path('nowhere'))
+        with pytest.raises(EcgenError, match="no gate 'wide'"): serve(gate='wide')
     with subprocess.Popen([sys.executable, '-c', '0']) as done: done.wait()
     with pytest.raises(EcgenError, match='could not be started'): wait_for('http://127.0.0.1:9/', done, 5)
