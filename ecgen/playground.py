@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['SAMPLES', 'ASKED', 'COMMAND', 'answer', 'subsets', 'record', 'reply', 'Playground', 'free_port', 'voila_command',
-           'wait_for', 'serve']
+           'wait_for', 'prepare', 'stop', 'serve']
 
-# %% ../nbs/15b_playground.ipynb #2538025f
+# %% ../nbs/15b_playground.ipynb #324e8306
+import json
 import os
+import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -134,14 +137,14 @@ def free_port(
         except (OSError, OverflowError): raise EcgenError(f'Port {port} is in use or may not be used: choose another one, or leave --port out.') from None
         return s.getsockname()[1]
 
-# %% ../nbs/15b_playground.ipynb #d83916cd
+# %% ../nbs/15b_playground.ipynb #be2e3c7e
 def voila_command(
     notebook:Path,     # to be shown
     port:int,          # of 127.0.0.1
 ) -> list[str]:        # for subprocess
-    "How Voila is started: for this machine only, and one kernel for each page that is opened"
+    "How Voila is started: for this machine only; each page that is opened gets a kernel of its own"
     return [sys.executable, '-m', 'voila', str(notebook), f'--port={port}', '--no-browser', '--Voila.ip=127.0.0.1', '--Voila.port_retries=0', '--show_tracebacks=False',
-            '--MappingKernelManager.cull_idle_timeout=3600', '--MappingKernelManager.cull_interval=60', '--template=ecgen', '--Voila.log_level=ERROR']
+            '--MappingKernelManager.cull_idle_timeout=3600', '--MappingKernelManager.cull_interval=60', '--template=ecgen', '--Voila.log_level=CRITICAL']
 
 # %% ../nbs/15b_playground.ipynb #a4819458
 def wait_for(
@@ -158,7 +161,18 @@ def wait_for(
         except OSError: time.sleep(.2)
     raise EcgenError(f'The playground did not start within {seconds:.0f} seconds.')
 
-# %% ../nbs/15b_playground.ipynb #f70e8f15
+# %% ../nbs/15b_playground.ipynb #8a01878d
+def prepare(
+    folder:Path,       # of this run; only its owner can read it
+    token:str,         # who does not send it gets no answer
+) -> Path:             # the notebook to be shown
+    "Put the notebook and Voila's settings in place"
+    (folder/'voila.json').write_text(json.dumps(dict(Voila=dict(token=token))), encoding='utf-8')
+    return Path(shutil.copy(shipped('demo')/'playground.ipynb', folder))
+
+def stop(*_): raise KeyboardInterrupt      # what SIGTERM does, so that no kernel is left behind
+
+# %% ../nbs/15b_playground.ipynb #4992f3ca
 def serve(
     model:Path|None=None,     # a model's folder, None = the one that is shipped
     gate:str='',              # at first; '' = the model's own
@@ -171,14 +185,14 @@ def serve(
     except ImportError: raise EcgenError('The playground needs Voila and anywidget: pip install "ecgen[demo]".') from None
     settings = dict(ECGEN_DEMO_MODEL=str(Path(model).resolve()) if model else '', ECGEN_DEMO_GATE=gate, JUPYTER_PATH=os.pathsep.join(filter(None, [str(shipped('demo')), os.environ.get('JUPYTER_PATH')])))
     Playground(EmpatheticModel.from_pretrained(model), SAMPLES[:1], gate)      # what is wrong with model or gate is said here and not in the browser
-    port = free_port(port)
+    port, token = free_port(port), secrets.token_urlsafe(24)
+    signal.signal(signal.SIGTERM, stop)
     with TemporaryDirectory(prefix='ecgen-demo-') as tmp:
-        notebook = shutil.copy(shipped('demo')/'playground.ipynb', tmp)
-        with subprocess.Popen(voila_command(Path(notebook), port), env=os.environ | settings | dict(JUPYTER_RUNTIME_DIR=tmp), cwd=tmp) as server:
+        with subprocess.Popen(voila_command(prepare(Path(tmp), token), port), env=os.environ | settings | dict(JUPYTER_RUNTIME_DIR=tmp), cwd=tmp) as server:
             try:
-                wait_for(f'http://127.0.0.1:{port}/voila/static/nothing', server)
-                say(f'http://127.0.0.1:{port}/ shows the playground, to this machine only; the first page takes some seconds. Ctrl-C ends it.')
-                if browser: webbrowser.open(f'http://127.0.0.1:{port}/')
+                wait_for(f'http://127.0.0.1:{port}/voila/static/', server)
+                say(f'http://127.0.0.1:{port}/?token={token} shows the playground, to this machine only; the first page takes some seconds. Ctrl-C ends it.')
+                if browser: webbrowser.open(f'http://127.0.0.1:{port}/?token={token}')
                 server.wait()
             except KeyboardInterrupt: pass
             finally: server.terminate()

@@ -173,8 +173,8 @@ def test_attention_explorer_links_words(show):
 
 
 def test_playground_shows_recorded_responses(show):
-    from ecgen.playground import Playground, answer
-    page = show(Playground(model()))
+    from ecgen.playground import SAMPLES, Playground, answer
+    page = show(Playground(model(), SAMPLES[:2]))
     said = page.eval_on_selector('[data-control=sample]', 'e => e.options[e.value].textContent')
     turns = ['Someone broke into my car last night and took my bag.']
     assert said.startswith(turns[0][:40]) and 'Recorded' in page.inner_text('.ecgen-badge') and 'ecgen demo --page FILE' in page.inner_text('.ecgen')
@@ -186,7 +186,6 @@ def test_playground_shows_recorded_responses(show):
     page.select_option('[data-control=sample]', '1')
     page.select_option('[data-control=gate]', 'hard')
     page.wait_for_function('() => document.querySelectorAll("[data-turn]").length === 3 && document.querySelector(".ecgen").dataset.hue === "hard"')
-    from ecgen.playground import SAMPLES
     assert page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[1], gate='hard')['response']
 
 
@@ -389,8 +388,12 @@ def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
     pytest.importorskip('voila')
     from ecgen.playground import SAMPLES, answer
     n = port()
-    with server([sys.executable, '-m', 'ecgen.cli', 'demo', '--no-browser', '--port', str(n)], f'http://127.0.0.1:{n}/voila/static/nothing', env=private(tmp_path), cwd=tmp_path, log=tmp_path/'log'):
-        page = open_page(f'http://127.0.0.1:{n}/')
+    with server([sys.executable, '-m', 'ecgen.cli', 'demo', '--no-browser', '--port', str(n)], f'http://127.0.0.1:{n}/voila/static/', env=private(tmp_path), cwd=tmp_path, log=tmp_path/'log'):
+        end = time.monotonic() + 60
+        while not (said := re.search(r'http://127\.0\.0\.1:\d+/\?token=\S+', (tmp_path/'log').read_text())) and time.monotonic() < end: time.sleep(.2)
+        closed = urllib.request.build_opener().open(f'http://127.0.0.1:{n}/')                              # without the token there is only a door
+        assert 'login' in closed.url and b'Playground' not in closed.read()
+        page = open_page(said[0])
         page.wait_for_selector('[data-widget=Playground][data-draws]', timeout=60_000)
         assert 'Live' in page.inner_text('.ecgen-badge') and page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[0])['response']
         page.click('text=New dialogue')
