@@ -1,8 +1,8 @@
 """Run notebooks as somebody finds them who has only the notebook: `python tools/alone.py [NOTEBOOK ...]`, all of nbs/ by default.
 
 A wheel is built; an environment is made with nothing but torch (--torch) and what runs notebooks. Then each notebook is copied into an empty
-folder and run top to bottom, except cells marked `#| eval: false` or with one of tst_flags. Its first cell installs the wheel (ECGEN_INSTALL). The
-first notebook finds no library; with --fresh none does. Torch must be the same version afterwards. This is as near to Colab as a script gets.
+folder and run top to bottom, all cells. Its first cell installs the wheel (ECGEN_INSTALL), and leaves cells out that want more. The first
+notebook finds no library; with --fresh none does. Torch must be the same version afterwards. This is as near to Colab as a script gets.
 """
 import argparse, os, shutil, subprocess, sys, tempfile, time, venv
 from pathlib import Path
@@ -13,10 +13,7 @@ from run import skipped
 RUN = """
 import sys, nbformat
 from nbclient import NotebookClient
-path, *skip = sys.argv[1:]
-nb = nbformat.read(path, as_version=4)
-for i in map(int, skip): nb.cells[i].metadata.setdefault('tags', []).append('skip-execution')
-NotebookClient(nb, kernel_name='python3', timeout=900, skip_cells_with_tag='skip-execution').execute()
+NotebookClient(nbformat.read(sys.argv[1], as_version=4), kernel_name='python3', timeout=900).execute()
 """
 CLEAN = ('PYTHONPATH', 'ECGEN_DATA', 'VIRTUAL_ENV')     # what would lead the notebook to this checkout
 
@@ -41,11 +38,11 @@ def version_of_torch(python): return subprocess.run([python, '-c', 'from importl
 def run(path, python, what):
     "Run a copy of one notebook in an empty folder; seconds"
     start = time.monotonic()
-    if (skip := skipped(path, [])) is None: return None
+    if skipped(path, []) is None: return None
     with tempfile.TemporaryDirectory(prefix='alone-') as tmp:
         shutil.copy(path.resolve(), Path(tmp)/path.name)
         env = {k: v for k, v in os.environ.items() if k not in CLEAN} | {'ECGEN_INSTALL': str(what), 'TQDM_DISABLE': '1', 'CI': 'true', 'ECGEN_CACHE': str(Path(tmp)/'cache'), 'PATH': f'{python.parent}{os.pathsep}{os.environ["PATH"]}'}
-        res = subprocess.run([python, '-c', RUN, path.name, *map(str, skip)], cwd=tmp, env=env, capture_output=True, text=True)
+        res = subprocess.run([python, '-c', RUN, path.name], cwd=tmp, env=env, capture_output=True, text=True)
     if res.returncode: sys.exit(f'{path}: fails when it is alone\n{res.stderr[-3000:]}')
     return time.monotonic() - start
 

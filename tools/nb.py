@@ -106,14 +106,18 @@ def export():
 
 
 INSTALL = """#| hide
-# Where the library is missing, as on Colab, install it and keep the torch that is there; ECGEN_INSTALL names a wheel or a folder instead
+# Where the library is missing, as on Colab: install it and keep the torch that is there; ECGEN_INSTALL names a wheel or a folder instead.
+# Cells marked `eval: false` or `slow` want data or time that such a place has not: they are left out there until their mark is taken away.
 import importlib.util, os, subprocess, sys
 from importlib.metadata import version
-if not importlib.util.find_spec('ecgen'):
+missing, marks = not importlib.util.find_spec('ecgen'), ('#| eval: false', '#| slow')
+if missing:
     what = os.environ['ECGEN_INSTALL'] + '[notebooks]' if 'ECGEN_INSTALL' in os.environ else '{what}'
     keep = [f'torch=={{version("torch")}}'] if importlib.util.find_spec('torch') else []
     subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', what, *keep], check=True)
-    importlib.invalidate_caches()"""
+    importlib.invalidate_caches()
+if missing or 'ECGEN_INSTALL' in os.environ or 'google.colab' in sys.modules:
+    get_ipython().input_transformers_cleanup.append(lambda lines: ["print('left out')"] if any(l.startswith(marks) for l in lines) else lines)"""
 
 
 def install_cell():
