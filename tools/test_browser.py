@@ -273,6 +273,31 @@ def test_text_is_data(show, kind):
         assert '<img' not in text and '<script' not in text and (kind == 'AttentionExplorer' or 'onerror' in text) and xml.dom.minidom.parseString(text.encode())
 
 
+def test_markup_in_any_field_is_text(show):
+    "Words as the model never makes them: each field that holds text holds markup"
+    from ecgen.playground import Playground
+    from ecgen.widgets import AttentionExplorer, CauseHighlight
+    evil = '<img src=x onerror="document.title=\'run\'"><b>bold</b>'
+
+    def spoil(scene):
+        scene['context'][1] = scene['emotions'][0][0] = scene['response'] = evil
+        scene['turns'][0]['pieces'][0][0] = scene['turns'][0]['speaker'] = evil
+        if 'words' in scene: scene['words'][0] = scene['model'] = evil
+
+    p = Playground(model(), [TURNS[:1]], command=evil).record()
+    for r in p.recorded['records']: spoil(r)
+    spoil(p.state['first'])
+    p.state['name'] = evil
+    made = CauseHighlight(model(), TURNS, word=1), AttentionExplorer(model(), TURNS, word=1)
+    for w in made: spoil(w.state['scene'])
+    for w in (*made, p):
+        page = show(w)
+        page.hover('[data-word="1"]')
+        page.wait_for_timeout(200)
+        assert page.locator('.ecgen :is(img, b b, p b, span b)').count() == 0 and page.title() != 'run'
+        assert page.inner_text('.ecgen').count('<b>bold</b>') >= 4, w.title
+
+
 def test_five_thousand_words(show):
     from ecgen.widgets import CauseHighlight
     page = show(CauseHighlight(model(), ['so ' * 5000, 'Oh no!', 'I am sad.']))
