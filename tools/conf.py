@@ -16,5 +16,4 @@ html_theme_options = {
     'light_css_variables': {'color-brand-primary': '#5b21b6', 'color-brand-content': '#5b21b6', 'color-api-name': '#5b21b6'},
     'dark_css_variables': {'color-brand-primary': '#c4b5fd', 'color-brand-content': '#c4b5fd', 'color-api-name': '#c4b5fd'},
 }
-if '.invalid' not in get_config().git_url: html_theme_options |= {'source_repository': get_config().git_url, 'source_branch': get_config().branch}
 html_show_sourcelink = False
