@@ -6,7 +6,7 @@
 __all__ = ['SAMPLES', 'ASKED', 'COMMAND', 'answer', 'subsets', 'record', 'reply', 'Playground', 'free_port', 'voila_command',
            'wait_for', 'prepare', 'stop', 'serve']
 
-# %% ../nbs/15b_playground.ipynb #324e8306
+# %% ../nbs/15b_playground.ipynb #54a08b98
 import json
 import os
 import secrets
@@ -23,8 +23,6 @@ from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import torch
 
 from .chat import NOTE, danger
 from .corpus import EcgenError, shipped

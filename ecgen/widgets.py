@@ -6,7 +6,7 @@
 __all__ = ['PAGE', 'START', 'VIEW', 'text_pieces', 'gate_noise', 'scene', 'gate_values', 'attention', 'source', 'page', 'iframe',
            'live_class', 'Widget', 'opening', 'CauseHighlight', 'AttentionExplorer']
 
-# %% ../nbs/15_widgets.ipynb #6a6388f3
+# %% ../nbs/15_widgets.ipynb #430c21cb
 import base64
 import functools
 import hashlib
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import ecgen
-from .batches import SPECIALS, encode_context
+from .batches import encode_context
 from .corpus import EcgenError
 from .decoding import GREEDY, Decoder
 from .gates import gumbel_noise, make_gates

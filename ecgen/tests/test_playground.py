@@ -18,7 +18,6 @@ from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
-import torch
 from ecgen.chat import NOTE, danger
 from ecgen.corpus import EcgenError, shipped
 from ecgen.decoding import GREEDY, Decoder
@@ -29,6 +28,7 @@ from ecgen.widgets import Widget, text_pieces
 from ecgen.playground import *
 
 import pytest
+import torch
 from ecgen.batches import Vocab
 from ecgen.model import ModelConfig
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 import ecgen
-from ecgen.batches import SPECIALS, encode_context
+from ecgen.batches import encode_context
 from ecgen.corpus import EcgenError
 from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import gumbel_noise, make_gates
