@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
-SHIPPED = ('sample/**/*', 'model/**/*', 'labels/**/*', 'results/**/*.json')  # the parts of data/ that belong in the wheel
+SHIPPED = ('demo/**/*', 'sample/**/*', 'model/**/*', 'labels/**/*', 'results/**/*.json*')  # the parts of data/ that belong in the wheel
 
 ini = ConfigParser(delimiters=['='])
 ini.read(HERE/'settings.ini', encoding='utf-8')
@@ -29,9 +29,10 @@ class BuildWithData(build_py):
 
 
 def extras():
-    "Each `NAME_requirements` of settings.ini as the extra NAME; `dev` is all of them"
+    "Each `NAME_requirements` of settings.ini as the extra NAME; `notebooks` is what the notebooks need, `dev` is all of them"
     res = {k.removesuffix('_requirements'): v.split() for k, v in cfg.items() if k.endswith('_requirements')}
-    return res | {'dev': list(dict.fromkeys(r for reqs in res.values() for r in reqs))}
+    def union(names): return list(dict.fromkeys(r for n in names for r in res[n]))
+    return res | {'notebooks': union(n for n in res if n not in ('dev', 'docs', 'demo')), 'dev': union(res)}
 
 
 readme = HERE/'README.md'
@@ -43,6 +44,7 @@ setup(
     long_description=readme.read_text(encoding='utf-8') if readme.exists() else cfg['description'],
     long_description_content_type='text/markdown',
     packages=find_packages(include=[cfg['lib_name'], cfg['lib_name'] + '.*'], exclude=['*.tests', '*.tests.*']),
+    package_data={cfg['lib_name']: ['*.js', '*.css']},
     cmdclass={'build_py': BuildWithData}, zip_safe=False,
     python_requires='>=' + cfg['min_python'], install_requires=cfg['requirements'].split(), extras_require=extras(),
     entry_points={'console_scripts': cfg['console_scripts'].split(),

@@ -3,7 +3,8 @@
 The notebooks in nbs/ and index.ipynb are the source; ecgen/*.py, ecgen/tests/*.py and README.md are written from them and
 never edited by hand. After editing a notebook: run it, then `python tools/nb.py clean export readme`, then commit all of it.
 
-  clean    strip execution counts and editor metadata from the notebooks, keep their outputs
+  clean    strip execution counts and editor metadata from the notebooks, keep their outputs; give each the cell that installs the library
+           where it is missing, such as on Colab
   export   write the library (nbdev) and, from the `#| test NAME` cells, its tests
   readme   write README.md, with its pictures in README_files/, from index.ipynb
   docs     build the site into _docs/ (Sphinx, MyST-NB, furo)
@@ -104,9 +105,39 @@ def export():
     nbdev_export.__wrapped__()  # last, for its index of modules lists the tests; unwrapped, for it would parse our own arguments
 
 
+INSTALL = """#| hide
+# Where the library is missing, as on Colab: install it and keep the torch that is there; ECGEN_INSTALL names a wheel or a folder instead.
+# Cells marked `eval: false` or `slow` want data or time that such a place has not: they are left out there until their mark is taken away.
+import importlib.util, os, subprocess, sys
+from importlib.metadata import version
+missing, marks = not importlib.util.find_spec('ecgen'), ('#| eval: false', '#| slow')
+if missing:
+    what = os.environ['ECGEN_INSTALL'] + '[notebooks]' if 'ECGEN_INSTALL' in os.environ else '{what}'
+    keep = [f'torch=={{version("torch")}}'] if importlib.util.find_spec('torch') else []
+    subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', what, *keep], check=True)
+    importlib.invalidate_caches()
+if missing or 'ECGEN_INSTALL' in os.environ or 'google.colab' in sys.modules:
+    get_ipython().input_transformers_cleanup.append(lambda lines: ["print('left out')"] if any(l.startswith(marks) for l in lines) else lines)"""
+
+
+def install_cell():
+    "The first code cell of every notebook; the library comes from git_url once that is public, from PyPI until then"
+    cfg = get_config()
+    what = f'{cfg.lib_name}[notebooks]' + ('' if '.invalid' in cfg.git_url else f' @ git+{cfg.git_url}')
+    return nbformat.v4.new_code_cell(INSTALL.format(what=what), id='install')
+
+
+def with_install(nb):
+    "Put the installing cell below the title, or refresh it"
+    rest = [c for c in nb.cells if c.get('id') != 'install' and not (c.cell_type == 'code' and "find_spec('ecgen')" in c.source and 'ECGEN_INSTALL' in c.source)]
+    first = next((i for i, c in enumerate(rest) if c.cell_type == 'code'), len(rest))
+    nb.cells = [*rest[:first], install_cell(), *rest[first:]]
+
+
 def clean_notebook(path):
     "Clean one notebook in place, following a link"
     cfg, nb = get_config(), nbformat.read(path, as_version=4)
+    with_install(nb)
     clean_nb(nb, allowed_metadata_keys=cfg.allowed_metadata_keys.split(),
              allowed_cell_metadata_keys=cfg.allowed_cell_metadata_keys.split(), clean_ids=cfg.clean_ids)
     write(path.resolve(), nbformat.writes(nb).rstrip('\n') + '\n')

@@ -1,5 +1,5 @@
 """README.md and the site, made from the notebooks' saved outputs. `nb.py` calls this; Quarto is not needed."""
-import posixpath, re, shutil, subprocess, sys
+import html, json, posixpath, re, shutil, subprocess, sys
 
 import execnb.nbio, nbformat, yaml
 from nbconvert import MarkdownExporter
@@ -59,6 +59,9 @@ def presentable(nb, path):
         options = '\n'.join(re.sub(r'\s*:\s*', ': ', o, count=1) for o in re.findall(r'(?m)^#\|\s*(.*)', cell.source)) + '\n'
         cell.metadata.setdefault('tags', []).extend(tag for option, tag in TAGS.items() if option in options)
         if (alt := re.search(r'(?m)^fig-alt: "?(.*?)"?$', options)): cell.metadata['mystnb'] = {'image': {'alt': alt[1]}}
+        if (test := re.search(r'(?m)^#\|\s*test\b\s*(.*)', cell.source)):     # tests are folded; their names say what holds
+            cell.metadata['tags'].append('hide-input')
+            cell.metadata.setdefault('mystnb', {})['code_prompt_show'] = 'Test: ' + test[1].replace('_', ' ') if test[1] else 'What the tests need'
         cell.source = re.sub(r'(?m)^#\|.*\n?', '', cell.source)
     return meta
 
@@ -82,7 +85,7 @@ def readme():
     body = re.sub(rf'!\[\w+\]\(({files.name}/([^)]+)\.\w+)\)', lambda m: f'![{alts[m[2]]}]({m[1]})', body)
     title, _, rest = re.sub(r'\n{3,}', '\n\n', re.sub(r'(?m)^ +$', '', body).strip()).partition('\n')
     write(ROOT/'README.md', f'{title}\n\n<!-- Written by tools/nb.py from {cfg.readme_nb}: edit that. -->\n{rest}\n')
-    shutil.rmtree(files, ignore_errors=True)
+    for old in files.glob(f'{cfg.readme_nb.split(".")[0]}-*'): old.unlink()  # drawings and screenshots, made otherwise, stay
     for name, data in made['outputs'].items():
         files.mkdir(exist_ok=True)
         (ROOT/name).write_bytes(data)
@@ -97,6 +100,37 @@ def local_links(text, page, names):
         target = posixpath.normpath(posixpath.join(posixpath.dirname(page), m[1])).removeprefix('../').removeprefix('nbs/')
         return f'](/{names[target]}' if target in names else m[0]
     return re.sub(r'\]\(([\w./-]+\.ipynb)', to_page, text)
+
+
+def figures():
+    "What the shipped model reaches, for the landing page: all of it from data/results"
+    greedy = json.loads((ROOT/'data'/'results'/'default_valid_greedy.json').read_text(encoding='utf-8'))
+    g = {k: v for k, v in greedy.items() if isinstance(v, float)}
+    cards = [(f'{g["emotion_accuracy"]:.1%}', f'of emotions named right, out of 32 (guessing: {1 / 32:.1%})'),
+             (f'{g["cause_auc"]:.3f}', f'AUC of cause words (position alone: {g["cause_auc_position"]:.3f})'),
+             (f'{g["cause_f1"]:.3f}', f'F1 of cause words (last two speaker turns: {g["cause_f1_position"]:.3f})'),
+             (f'{g["perplexity"]:.1f}', f'perplexity; BLEU-4 {g["bleu4"]:.2f} with greedy decoding')]
+    items = ''.join(f'<li><strong>{a}</strong><span>{html.escape(b)}</span></li>' for a, b in cards)
+    return (f'<ul class="cards">{items}</ul><p class="from">Shipped model on the {greedy["examples"]:,} listener turns of the {greedy["split"]}ation split, seed {greedy["seed"]}, '
+            'from data/results/default_valid_greedy.json. <a href="#how-good-is-it">What these mean</a>.</p>')
+
+
+HERO = """```{{raw}} html
+<div class="hero"><p class="say">It reads a conversation, names the emotion, marks the words that it takes for the cause, and answers with these words in mind.
+Touch the dialogue: point at a word, change the gate, choose a word of the response. Then try your own:</p>
+<pre><b>$ </b>pip install -c constraints.txt -e '.[demo]'
+<b>$ </b>ecgen demo</pre></div>
+```"""
+AFTER = """```{{raw}} html
+<div class="hero">{figures}</div>
+```"""
+
+
+def landing(nb):
+    "What the site's first page has and README.md has not: a sentence, the two commands, the main figures; the widget comes before all else"
+    shown = next(i for i, c in enumerate(nb.cells) if any('ecgen-widget' in o.get('data', {}).get('text/html', '') for o in c.get('outputs', [])))
+    widget = nb.cells.pop(shown)
+    nb.cells[1:1] = [nbformat.v4.new_markdown_cell(HERO.format()), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
 
 
 def signature(cell):
@@ -115,12 +149,17 @@ def docs():
     names = {p: posixpath.join(posixpath.dirname(p), metas[p].get('output-file', p).replace('.html', '.ipynb')) for p in nbs}
     for page, nb in nbs.items():
         nb.cells = [signature(c) if c.pop('has_sd', None) else c for c in nb.cells]
-        for cell in (c for c in nb.cells if c.cell_type == 'markdown'): cell.source = local_links(cell.source, page, names)
+        for cell in (c for c in nb.cells if c.cell_type == 'markdown'):
+            cell.source = local_links(cell.source, page, names).replace(f'{COLAB}/assets/colab-badge.svg', '/colab.svg')  # a page fetches nothing from elsewhere
         if page == cfg.readme_nb:
+            landing(nb)
             rest = '\n'.join(n.removesuffix('.ipynb') for p, n in names.items() if p != page)
             nb.cells.append(nbformat.v4.new_markdown_cell(TOC.format(rest)))
         (src/page).unlink()
         nbformat.write(nb, src/names[page])
+    shutil.copytree(ROOT/'README_files', src/'README_files', dirs_exist_ok=True)
+    shutil.copy(ROOT/'tools'/'site'/'colab.svg', src)
+    shutil.rmtree(ROOT/cfg.doc_path, ignore_errors=True)  # pages of notebooks that are gone
     subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-b', 'html', '-c', ROOT/'tools', '-d', src/'.doctrees', src, ROOT/cfg.doc_path],
                    check=True)
     shutil.rmtree(ROOT/'jupyter_execute', ignore_errors=True)  # MyST-NB leaves it beside the site

@@ -17,6 +17,7 @@ from nbdev.process import NBProcessor
 
 SKIP = 'skip-execution'
 WIDGETS, VIEW = 'application/vnd.jupyter.widget-state+json', 'application/vnd.jupyter.widget-view+json'
+PAGE = '<iframe class="ecgen-widget"'      # a widget of ours that brings its own page: its live form is for live kernels
 BAR = re.compile(r'\d+%\||\d+it \[')  # a progress bar of tqdm, with and without a known total
 
 
@@ -37,15 +38,18 @@ def environment(rc):
 
 
 def tidy(nb):
-    "Drop progress bars that were drawn all the same, with their widgets, and number the other widgets in order"
+    """Drop progress bars that were drawn all the same, with their widgets, and the live form of widgets that are saved as a page;
+    number the other widgets in order"""
     state, bars = nb.metadata.get('widgets', {}).get(WIDGETS, {}).get('state', {}), set()
     for cell in (c for c in nb.cells if c.cell_type == 'code'):
         for out in list(cell.outputs):
             data = out.get('data', {})
+            if PAGE in data.get('text/html', '') and VIEW in data: bars.add(data.pop(VIEW)['model_id'])
             if BAR.search(data.get('text/plain', '') if VIEW in data else out.text if out.get('name') == 'stderr' else ''):
                 cell.outputs.remove(out)
                 bars.add(data.get(VIEW, {}).get('model_id'))
             elif VIEW in data and data[VIEW]['model_id'] not in state: del data[VIEW]  # of an earlier run, whose state is gone
+    bars |= {name for name, s in state.items() if s.get('model_module') == 'anywidget'}  # of those that no cell shows, too
     while bars:  # a bar is a box of widgets, each with a layout and a style
         bars = set(re.findall(r'IPY_MODEL_(\w+)', json.dumps([state.pop(name, '') for name in bars])))
     if not state: nb.metadata.pop('widgets', None)

@@ -141,6 +141,16 @@ def test_chat_greets_at_a_terminal():
     assert child.exitstatus == 0
 
 
+def test_demo_writes_a_page():
+    r = run('demo', '--model', '{tmp}/little', '--page', '{tmp}/play.html')
+    page = Path(folder().name)/'play.html'
+    assert r.exit_code == 0 and 'wrote' in r.stderr and '"live": false' in page.read_text(encoding='utf-8')
+    refused('is there already', 'demo', '--model', '{tmp}/little', '--page', '{tmp}/play.html')
+    assert run('demo', '--model', '{tmp}/little', '--gate', 'hard', '--page', '{tmp}/play.html', '--overwrite').exit_code == 0 and '"gate": "hard"' in page.read_text(encoding='utf-8')
+    refused("no gate 'wide'", 'demo', '--model', '{tmp}/little', '--gate', 'wide', '--page', '{tmp}/other.html')
+    assert run('demo', '--port', '70000').exit_code == 2
+
+
 def test_download_lists_and_refuses():
     r = run('download', '--list', '--data', '{tmp}')
     assert r.exit_code == 0 and all(n in r.stdout for n in ('ed', 'recec', 'glove', 'CC BY-NC 4.0', 'here: no')) and run('download', '--data', '{tmp}').stdout == r.stdout

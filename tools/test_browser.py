@@ -1,0 +1,480 @@
+"""The widgets in a real browser: `pytest tools/test_browser.py`.
+
+As pages over file://, on the built site (`python tools/nb.py docs` comes first), in JupyterLab with a live kernel, and in `ecgen demo`.
+Each test fails if the page reports an error, or asks anything of a machine but this one. Without a browser the tests are skipped, and
+say so; with ECGEN_BROWSER=required, as in .ci/run, that is a failure.
+"""
+import base64, json, math, os, re, shutil, socket, subprocess, sys, time, urllib.error, urllib.request, xml.dom.minidom
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIRED = os.environ.get('ECGEN_BROWSER') == 'required'
+FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+TURNS = ['My best friend is moving to another country next week.', 'Oh no, you must be close.', 'We have known each other since school. I feel so alone already.']
+EVIL = ['<img src=x onerror="document.title=\'run\'"> </script><script>document.title="run"</script> so <b>sad</b> \u202eevil\u202c {{7*7}}', '<style>*{display:none}</style> oh no', '\u200fשלום I am sad &lt;script&gt; <iframe src="http://example.invalid/">']
+DEADLINE = 30_000     # milliseconds that a page may take
+
+
+def missing(why):
+    if REQUIRED: pytest.fail(why)
+    pytest.skip(why)
+
+
+def find_browser():
+    "A Chromium of the system: ECGEN_CHROMIUM names it, or it is on the path"
+    names = [os.environ.get('ECGEN_CHROMIUM', ''), 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+    return next((found for n in names if n and (found := shutil.which(n))), None)
+
+
+@pytest.fixture(scope='module')
+def browser():
+    try: from playwright.sync_api import sync_playwright
+    except ImportError: missing('needs playwright: pip install playwright')
+    if not (path := find_browser()): missing('needs Chromium: apt-get install chromium, or ECGEN_CHROMIUM=/path/to/it')
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=path, args=FLAGS)
+        yield b
+        b.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    "Opens pages that may neither fail nor ask anything of other machines; checked when the test ends"
+    contexts, outside, errors = [], [], []
+
+    def is_local(url): return url.startswith(('file:', 'data:', 'blob:', 'about:', 'http://127.0.0.1:', 'ws://127.0.0.1:', 'http://localhost:', 'ws://localhost:'))
+
+    def open_page(url, **options):
+        context = browser.new_context(**{'viewport': {'width': 1100, 'height': 1000}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(DEADLINE)
+        context.on('request', lambda r: None if is_local(r.url) else outside.append(r.url))
+        page.on('websocket', lambda w: None if is_local(w.url) else outside.append(w.url))
+        page.on('pageerror', lambda e: errors.append(str(e)))
+        page.on('console', lambda m: errors.append(m.text) if m.type == 'error' and 'Content Security Policy' in m.text else None)
+        page.on('dialog', lambda d: (errors.append(f'dialog: {d.message}'), d.dismiss()))
+        page.goto(url)
+        return page
+    yield open_page
+    for c in contexts: c.close()
+    assert not outside and not errors
+
+
+@cache
+def model():
+    from ecgen.model import EmpatheticModel
+    return EmpatheticModel.from_pretrained()
+
+
+@pytest.fixture
+def show(open_page, tmp_path):
+    "Saves a widget as a page, opens it over file://"
+    def show(widget, **options):
+        widget.save(tmp_path/'widget.html')
+        page = open_page((tmp_path/'widget.html').as_uri(), **options)
+        page.wait_for_selector('.ecgen[data-draws]')
+        return page
+    return show
+
+
+SEEN = '''(root) =>  Object.fromEntries([...document.querySelector(root).querySelectorAll('[aria-label^="words of the dialogue"] [data-word]')].map(e => [e.dataset.word, [+e.dataset.tint, e.dataset.under, e.getAttribute('aria-label')]]))'''
+
+
+def wait_drawn(page, before): page.wait_for_function('n => +document.querySelector(".ecgen").dataset.draws > n', arg=before)
+def draws(page): return int(page.get_attribute('.ecgen', 'data-draws'))
+
+
+def press(page, control, *keys):
+    "Keys for a control of the page, which redraws"
+    for k in keys:
+        n = draws(page)
+        page.press(f'[data-control="{control}"]', k)
+        wait_drawn(page, n)
+
+
+def same_as_python(page, scene, gate, word=-1, root='.ecgen', step=0, layer=0, head=-1, **options):
+    "Tints, underlines and weights of a page against what Python computes"
+    from ecgen.widgets import attention, gate_values
+    g, seen = gate_values(scene, gate, **options), page.evaluate(SEEN, root)
+    a, b = attention(scene)[layer], attention(scene, g)[layer]
+    a, b = (x.mean(0) if head < 0 else x[head] for x in (a, b))
+    for i, (tint, under, name) in seen.items():
+        i = int(i)
+        assert under == f'{int(3 * g[i] + .5)}px' and f'gate {g[i]:.2f}' in name, (i, seen[str(i)], g[i])
+        p = 1 / (1 + math.exp(-scene['logit'][i]))
+        assert tint == pytest.approx(dict(soft=p, gumbel=g[i].item(), hard=max(p, .25) * g[i].item())[gate], abs=6e-4), (i, tint, p)
+    if word >= 0:
+        said = [float(x) for x in re.findall(r'[ ](\d+\.\d+)', page.inner_text('.ecgen-say'))]
+        assert said[1:] == pytest.approx([g[word].item(), a[step, word].item(), b[step, word].item()], abs=6e-4), (said, word)
+    return g
+
+
+# ---------------------------------------------------------------- pages of their own
+
+def test_cause_highlight_by_keyboard(show):
+    from ecgen.widgets import CauseHighlight
+    w = CauseHighlight(model(), TURNS)
+    page, s = show(w), w.state['scene']
+    same_as_python(page, s, 'soft')
+    press(page, 'gate', 'ArrowDown')                                               # soft -> hard
+    press(page, 'threshold', 'ArrowRight', 'ArrowRight', 'ArrowRight')
+    assert page.get_attribute('.ecgen', 'data-hue') == 'hard'
+    page.focus('[data-word="0"]')
+    for _ in range(5): page.keyboard.press('ArrowRight')
+    page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.startsWith("moving:")')
+    same_as_python(page, s, 'hard', threshold=.53, word=5)
+    press(page, 'step', 'ArrowRight', 'ArrowRight')
+    press(page, 'layer', 'ArrowDown')
+    press(page, 'head', 'ArrowDown')
+    same_as_python(page, s, 'hard', threshold=.53, word=5, step=2, layer=1, head=0)
+    press(page, 'gate', 'ArrowDown')                                               # -> gumbel
+    press(page, 'temperature', 'ArrowLeft', 'ArrowLeft')
+    page.click('text=Draw again')
+    page.wait_for_timeout(100)
+    same_as_python(page, s, 'gumbel', temperature=.9, draw=1, word=5, step=2, layer=1, head=0)
+    assert page.locator('.ecgen-emotions li').count() == 32
+
+
+def test_every_word_closed_is_said(show):
+    from ecgen.widgets import CauseHighlight
+    w = CauseHighlight(model(), TURNS, gate='hard', threshold=1., word=3)
+    page = show(w)
+    assert page.get_attribute('.ecgen', 'data-closed') == 'true' and 'all attention goes to [CLS]' in page.inner_text('.ecgen-state')
+    same_as_python(page, w.state['scene'], 'hard', threshold=1., word=3)
+    press(page, 'threshold', 'Home')
+    assert page.get_attribute('.ecgen', 'data-closed') == 'false'
+
+
+def test_attention_explorer_links_words(show):
+    from ecgen.widgets import AttentionExplorer, attention, gate_values
+    w = AttentionExplorer(model(), TURNS, gate='soft')
+    page, s = show(w), w.state['scene']
+    a, b = attention(s).mean(1), attention(s, gate_values(s)).mean(1)
+    field = page.locator('.ecgen-field-cells').first
+    field.focus()
+    for key in ('ArrowDown', 'ArrowRight', 'ArrowRight'): page.keyboard.press(key)
+    page.wait_for_function('() => /friend|best/.test(document.querySelector(".ecgen-say").textContent)')
+    before, after, gate = map(float, re.findall(r'\d+\.\d+', page.inner_text('.ecgen-say')))
+    assert (before, after) == pytest.approx((a[0, 1, 2].item(), b[0, 1, 2].item()), abs=6e-5)
+    assert page.locator('[aria-selected=true]').all_inner_texts() == ['best', s['words'][1]]
+    box = page.locator('.ecgen-field-cells').nth(1).bounding_box()                 # hovering in the second map moves the first
+    page.mouse.move(box['x'] + box['width'] * 5.5 / s['shape'][3], box['y'] + 17 * 3.5)
+    page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.includes("moving")')
+    assert page.locator('.ecgen-ring').first.get_attribute('style') == '--m: 3; --i: 5;' and page.locator('.ecgen-small button').count() == 8
+    page.locator('.ecgen-small button').nth(6).press('Enter')
+    page.wait_for_function('() => document.querySelector("[data-control=head]").value === "2" && document.querySelector("[data-control=layer]").value === "1"')
+    pixel = page.evaluate('''() => document.querySelectorAll('.ecgen-cells')[2].getContext('2d').getImageData(0, 0, 1, 1).data.length''')
+    assert pixel == 4 and 'computed in this page' in page.inner_text('footer')
+
+
+def test_playground_shows_recorded_responses(show):
+    from ecgen.playground import SAMPLES, Playground, answer
+    page = show(Playground(model(), SAMPLES[:2]))
+    said = page.eval_on_selector('[data-control=sample]', 'e => e.options[e.value].textContent')
+    turns = ['Someone broke into my car last night and took my bag.']
+    assert said.startswith(turns[0][:40]) and 'Recorded' in page.inner_text('.ecgen-badge') and 'ecgen demo --page FILE' in page.inner_text('.ecgen')
+    assert page.inner_text('.ecgen-response p') == answer(model(), turns)['response']
+    page.press('[data-turn="0"]', 'Enter')
+    page.wait_for_selector('.ecgen-was')
+    assert page.inner_text('.ecgen-response p') == answer(model(), turns, [0])['response'] != answer(model(), turns)['response'] == page.inner_text('.ecgen-was span')
+    assert page.evaluate('document.activeElement.dataset.turn') == '0' and page.get_attribute('[data-turn="0"]', 'aria-pressed') == 'false'
+    page.select_option('[data-control=sample]', '1')
+    page.select_option('[data-control=gate]', 'hard')
+    page.wait_for_function('() => document.querySelectorAll("[data-turn]").length === 3 && document.querySelector(".ecgen").dataset.hue === "hard"')
+    assert page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[1], gate='hard')['response']
+
+
+CONTRAST = '''() => {
+  const parse = (c) => { const m = c.match(/[\\d.]+/g).map(Number); return [m[0], m[1], m[2], m[3] ?? 1]; };
+  const over = (a, b) => [0, 1, 2].map((k) => a[k] * a[3] + b[k] * (1 - a[3]));
+  const light = (c) => { const [r, g, b] = c.map((v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const bad = [];
+  for (const el of document.querySelectorAll('.ecgen *')) {
+    if (![...el.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) || !el.checkVisibility() || el.closest('[data-off=true], :disabled')) continue;
+    let back = [255, 255, 255];
+    const chain = []; for (let e = el; e; e = e.parentElement) chain.push(e);
+    for (const e of chain.reverse()) back = over(parse(getComputedStyle(e).backgroundColor), back);
+    const ink = over(parse(getComputedStyle(el).color), back), [x, y] = [light(ink), light(back)].sort((a, b) => b - a), ratio = (x + 0.05) / (y + 0.05);
+    if (ratio < 4.5) bad.push([el.textContent.slice(0, 30), el.className, ratio.toFixed(2)]);
+  }
+  return bad;
+}'''
+NAMELESS = '''() => [...document.querySelectorAll('.ecgen :is(button, select, input, [role=option], [role=application], canvas[role=img])')]
+  .filter((e) => e.checkVisibility() && !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim())).map((e) => e.outerHTML.slice(0, 120))'''
+
+
+@cache
+def all_widgets():
+    from ecgen.playground import Playground
+    from ecgen.widgets import AttentionExplorer, CauseHighlight
+    return (CauseHighlight(model(), TURNS, word=4), CauseHighlight(model(), TURNS, gate='hard', threshold=0.), AttentionExplorer(model(), TURNS), Playground(model(), [TURNS]).record())
+
+
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [1100, 390])
+def test_contrast_names_and_width(show, theme, width):
+    for w in all_widgets():
+        page = show(w, color_scheme=theme, viewport={'width': width, 'height': 900})
+        assert page.get_attribute('.ecgen', 'data-theme') == theme
+        page.wait_for_timeout(200)                                                 # tints fade in
+        assert page.evaluate(CONTRAST) == [] and page.evaluate(NAMELESS) == [], w.title
+        assert page.evaluate('document.documentElement.scrollWidth') <= width, w.title
+
+
+def big_scene(words=150, steps=20, layers=4, heads=4):
+    "A scene of a given size, with random weights: for timing only"
+    import torch
+    from ecgen.widgets import scene
+    s, rng = scene(model(), TURNS), torch.Generator().manual_seed(0)
+    a = torch.randn(layers, heads, steps, words, generator=rng).softmax(-1)
+    names = [f'word{i}' for i in range(words)]
+    cut = [dict(speaker='speaker', end=words - 1, pieces=[p for i in range(1, words - 1) for p in ([names[i], i], [' ', -1])])]
+    return s | dict(turns=cut, context=names, turn=[0] * words, logit=torch.randn(words, generator=rng).tolist(), noise=torch.randn(8, words, generator=rng).tolist(), fixed={},
+                    words=[f'r{m}' for m in range(steps)], shape=[layers, heads, steps, words], before=base64.b64encode(a.numpy().tobytes()).decode())
+
+
+@pytest.mark.parametrize('kind', ['CauseHighlight', 'AttentionExplorer'])
+def test_redraws_within_a_frame(show, kind, record_property):
+    import ecgen.widgets as widgets
+    w = getattr(widgets, kind)(model(), TURNS, gate='hard')
+    w.state['scene'] = big_scene()
+    page = show(w)
+    times = page.evaluate('''async () => { const s = document.querySelector('[data-control=threshold]'), r = document.querySelector('.ecgen'), res = [];
+      const frame = () => new Promise(requestAnimationFrame);
+      for (let i = 0; i < 40; i++) { s.value = 0.2 + i / 66; s.dispatchEvent(new Event('input', { bubbles: true })); await frame(); await frame(); res.push(+r.dataset.drawMs); }
+      return res.sort((a, b) => a - b); }''')
+    median = times[len(times) // 2]
+    record_property('redraw_ms', median)
+    print(f'{kind}: redraw median {median} ms, longest {times[-1]} ms; first render {page.get_attribute(".ecgen", "data-render-ms")} ms; page {len(w.to_html()) // 1024} KB')
+    assert median < 16
+
+
+# ---------------------------------------------------------------- hostile and long text
+
+@pytest.mark.parametrize('kind', ['CauseHighlight', 'AttentionExplorer', 'Playground'])
+def test_text_is_data(show, kind):
+    from ecgen import playground, widgets
+    from ecgen.show import clean
+    w = playground.Playground(model(), [EVIL]) if kind == 'Playground' else getattr(widgets, kind)(model(), EVIL)
+    page = show(w)
+    title = page.title()
+    assert page.locator('.ecgen :is(img, script, style, iframe, b[class])').count() == 0
+    shown = page.evaluate("() => [...document.querySelectorAll('.ecgen .ecgen-turn p')].slice(0, 3).map((p) => [...p.childNodes].filter((n) => !n.classList?.contains('ecgen-token')).map((n) => n.textContent).join(''))")
+    assert [t.strip() for t in shown] == [clean(t).strip() for t in EVIL] and title != 'run' and page.title() == title
+    svg = page.evaluate("() => document.querySelectorAll('[data-export=svg]').length")
+    if svg:
+        with page.expect_download() as d: page.click('[data-export=svg]')
+        text = Path(d.value.path()).read_text(encoding='utf-8')
+        assert '<img' not in text and '<script' not in text and (kind == 'AttentionExplorer' or 'onerror' in text) and xml.dom.minidom.parseString(text.encode())
+
+
+def test_markup_in_any_field_is_text(show):
+    "Words as the model never makes them: each field that holds text holds markup"
+    from ecgen.playground import Playground
+    from ecgen.widgets import AttentionExplorer, CauseHighlight
+    evil = '<img src=x onerror="document.title=\'run\'"><b>bold</b>'
+
+    def spoil(scene):
+        scene['context'][1] = scene['emotions'][0][0] = scene['response'] = evil
+        scene['turns'][0]['pieces'][0][0] = scene['turns'][0]['speaker'] = evil
+        if 'words' in scene: scene['words'][0] = scene['model'] = evil
+
+    p = Playground(model(), [TURNS[:1]], command=evil).record()
+    for r in p.recorded['records']: spoil(r)
+    spoil(p.state['first'])
+    p.state['name'] = evil
+    made = CauseHighlight(model(), TURNS, word=1), AttentionExplorer(model(), TURNS, word=1)
+    for w in made: spoil(w.state['scene'])
+    for w in (*made, p):
+        page = show(w)
+        page.hover('[data-word="1"]')
+        page.wait_for_timeout(200)
+        assert page.locator('.ecgen :is(img, b b, p b, span b)').count() == 0 and page.title() != 'run'
+        assert page.inner_text('.ecgen').count('<b>bold</b>') >= 4, w.title
+
+
+def test_five_thousand_words(show):
+    from ecgen.widgets import CauseHighlight
+    page = show(CauseHighlight(model(), ['so ' * 5000, 'Oh no!', 'I am sad.']))
+    assert page.locator('[aria-label^="words of the dialogue"] [data-word]').count() == 512 and page.inner_text('.ecgen-turn p').count('so') > 490
+    assert page.evaluate('document.documentElement.scrollWidth') <= 1100
+    page.hover('text=sad')
+    page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.startsWith("sad:")')
+
+
+def test_pictures_are_saved(show):
+    from ecgen.widgets import AttentionExplorer, CauseHighlight
+    for w in (CauseHighlight(model(), TURNS), AttentionExplorer(model(), TURNS)):
+        page = show(w)
+        with page.expect_download() as d: page.click('[data-export=png]')
+        data = Path(d.value.path()).read_bytes()
+        assert data[:8] == b'\x89PNG\r\n\x1a\n' and int.from_bytes(data[16:20], 'big') >= 800 and d.value.suggested_filename.endswith('.png')
+        with page.expect_download() as d: page.click('[data-export=svg]')
+        picture = xml.dom.minidom.parse(str(d.value.path()))
+        assert picture.documentElement.tagName == 'svg' and len(picture.getElementsByTagName('text')) > 20
+
+
+# ---------------------------------------------------------------- servers
+
+@contextmanager
+def server(command, url, **options):
+    "A server of this machine, stopped at the end"
+    log = Path(options.pop('log'))
+    with log.open('w') as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, **options) as p:
+        try:
+            end = time.monotonic() + 90
+            while True:
+                try: urllib.request.urlopen(url, timeout=2).close(); break
+                except urllib.error.HTTPError: break
+                except OSError: time.sleep(.2)
+                if p.poll() is not None or time.monotonic() > end: pytest.fail(f'{command[2]} did not start:\n{log.read_text()[-2000:]}')
+            yield
+        finally:
+            p.terminate()
+            try: p.wait(15)
+            except subprocess.TimeoutExpired: p.kill()
+
+
+def port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+def private(tmp):
+    "Folders of Jupyter's that are not the user's own"
+    names = ('JUPYTER_CONFIG_DIR', 'JUPYTER_DATA_DIR', 'JUPYTERLAB_SETTINGS_DIR', 'JUPYTERLAB_WORKSPACES_DIR', 'JUPYTER_RUNTIME_DIR', 'IPYTHONDIR', 'MPLCONFIGDIR')
+    return os.environ | {n: str(tmp/n.lower()) for n in names} | {'PYTHONPATH': os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))}
+
+
+LAB_READY = '''async (name) => {
+  const app = window.jupyterapp; await app.restored;
+  let w; for (let i = 0; i < 600 && !w; i++) { w = [...app.shell.widgets('main')].find((x) => x.context?.path === name); if (!w) await new Promise((r) => setTimeout(r, 50)); }
+  await w.context.ready; await w.revealed; await w.sessionContext.ready; app.shell.activateById(w.id); await new Promise((r) => setTimeout(r, 100));
+  window.ecgenKernel = w.sessionContext.session.kernel;
+  return app.commands.execute('notebook:run-all-cells'); }'''
+ASK = '''(code) => new Promise((done) => { const f = window.ecgenKernel.requestExecute({ code }); let text = '';
+  f.onIOPub = (m) => { if (m.header.msg_type === 'stream') text += m.content.text; if (m.header.msg_type === 'error') text += m.content.traceback.join('\\n'); }; f.done.then(() => done(text)); })'''
+
+
+def lesson(source, target, keep):
+    "A notebook's library and lesson cells up to the one that contains `keep`, without saved outputs and tests"
+    nb = json.loads(source.read_text(encoding='utf-8'))
+    last = max(i for i, c in enumerate(nb['cells']) if keep in ''.join(c['source']))
+    nb['cells'] = [c for c in nb['cells'][:last + 1] if c['cell_type'] == 'code' and not ''.join(c['source']).startswith('#| test')]
+    for c in nb['cells']: c['outputs'] = []
+    target.write_text(json.dumps(nb), encoding='utf-8')
+
+
+def test_jupyterlab_with_a_live_kernel(open_page, tmp_path):
+    pytest.importorskip('jupyterlab')
+    (tmp_path/'nb').mkdir()
+    lesson(ROOT/'nbs'/'15_widgets.ipynb', tmp_path/'nb'/'widgets.ipynb', 'AttentionExplorer(model, turns')
+    n = port()
+    options = ['--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={n}', '--ServerApp.port_retries=0', '--IdentityProvider.token=', f'--ServerApp.root_dir={tmp_path}/nb',
+               '--LabApp.news_url=', '--LabApp.expose_app_in_browser=True', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
+    with server([sys.executable, '-m', 'jupyterlab', *options], f'http://127.0.0.1:{n}/api', env=private(tmp_path), log=tmp_path/'log'):
+        page = open_page(f'http://127.0.0.1:{n}/lab/tree/widgets.ipynb?reset')
+        page.set_default_timeout(90_000)
+        page.wait_for_selector('.jp-Notebook .jp-Cell')
+        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        assert page.evaluate(LAB_READY, 'widgets.ipynb') is True
+        page.wait_for_selector('[data-widget=CauseHighlight][data-draws]')
+        page.wait_for_selector('[data-widget=AttentionExplorer][data-draws]', state='attached')          # several on a page
+        def ask(code): return page.evaluate(ASK, code).strip()
+        scene = json.loads(ask('print(json.dumps(s))'))
+        same_as_python(page, scene, 'soft', root='[data-widget=CauseHighlight]')
+        root = page.locator('[data-widget=CauseHighlight]')
+        root.locator('[data-control=gate]').focus()
+        page.keyboard.press('ArrowDown')
+        root.locator('[data-control=threshold]').focus()
+        for _ in range(3): page.keyboard.press('ArrowRight')
+        page.wait_for_function('() => document.querySelector("[data-control=threshold]").value === "0.53"')
+        page.wait_for_function('() => document.querySelector("[data-widget=CauseHighlight]").dataset.hue === "hard"')
+        page.wait_for_timeout(300)
+        seen, told = page.evaluate(SEEN, '[data-widget=CauseHighlight]'), json.loads(ask(
+            'v = highlight.live()\nprint(json.dumps([v.gate, v.threshold, gate_values(s, v.gate, v.threshold).tolist()]))'))
+        assert told[:2] == ['hard', .53] and {int(i): u for i, (_, u, _) in seen.items()} == {i: f'{int(3 * g)}px' for i, g in enumerate(told[2])}
+        root.locator('[data-word="5"]').first.hover()
+        page.wait_for_function('() => document.querySelector("[data-widget=CauseHighlight] .ecgen-say").textContent.startsWith("moving")')
+        before, after = map(float, re.findall(r'(?:before|after) ([\d.]+)', root.locator('.ecgen-say').inner_text()))
+        weights = json.loads(ask('g = gate_values(s, v.gate, v.threshold)\nprint([attention(s)[0, :, 0, 5].mean().item(), attention(s, g)[0, :, 0, 5].mean().item()])'))
+        assert [before, after] == pytest.approx(weights, abs=6e-5)
+        ask("highlight.live().gate = 'soft'")                                                             # and Python moves the page
+        page.wait_for_function('() => document.querySelector("[data-widget=CauseHighlight]").dataset.hue === "soft"')
+
+
+def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
+    pytest.importorskip('voila')
+    from ecgen.playground import SAMPLES, answer
+    n = port()
+    with server([sys.executable, '-m', 'ecgen.cli', 'demo', '--no-browser', '--port', str(n)], f'http://127.0.0.1:{n}/voila/static/', env=private(tmp_path), cwd=tmp_path, log=tmp_path/'log'):
+        end = time.monotonic() + 60
+        while not (said := re.search(r'http://127\.0\.0\.1:\d+/\?token=\S+', (tmp_path/'log').read_text())) and time.monotonic() < end: time.sleep(.2)
+        closed = urllib.request.build_opener().open(f'http://127.0.0.1:{n}/')                              # without the token there is only a door
+        assert 'login' in closed.url and b'Playground' not in closed.read()
+        page = open_page(said[0])
+        page.wait_for_selector('[data-widget=Playground][data-draws]', timeout=60_000)
+        assert 'Live' in page.inner_text('.ecgen-badge') and page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[0])['response']
+        page.click('text=New dialogue')
+        page.keyboard.type('My sister moved to Canada last month and the house feels so empty now.')
+        page.keyboard.press('Enter')
+        turns = ['My sister moved to Canada last month and the house feels so empty now.']
+        first = answer(model(), turns)['response']
+        page.wait_for_function('t => document.querySelector(".ecgen-response p")?.textContent === t', arg=first)
+        page.press('[data-turn="0"]', 'Space')                                                           # closes the turn's gate
+        page.wait_for_function('t => document.querySelector(".ecgen-response p").textContent === t', arg=answer(model(), turns, [0])['response'])
+        page.press('[data-turn="0"]', 'Space')
+        page.wait_for_function('t => document.querySelector(".ecgen-response p").textContent === t', arg=first)
+        page.fill('[data-control=message]', EVIL[0])
+        page.press('[data-control=message]', 'Enter')
+        page.wait_for_function('t => document.querySelector(".ecgen-response p").textContent === t', arg=answer(model(), [*turns, first, EVIL[0]])['response'])
+        assert page.locator('.ecgen :is(img, script, style)').count() == 0
+        page.fill('[data-control=message]', 'I want to die')
+        page.press('[data-control=message]', 'Enter')
+        page.wait_for_selector('.ecgen-note')
+        assert 'crisis line' in page.inner_text('.ecgen-note p') and page.locator('.ecgen-response').count() == 0
+
+
+# ---------------------------------------------------------------- the site
+
+@pytest.fixture(scope='module')
+def site():
+    "The built site, served as any host would serve it"
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+    if not (ROOT/'_docs'/'index.html').exists(): missing('needs the site: python tools/nb.py docs')
+    handler = partial(type('Quiet', (SimpleHTTPRequestHandler,), {'log_message': lambda *_: None}), directory=str(ROOT/'_docs'))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as s:
+        Thread(target=s.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{s.server_port}'
+        s.shutdown()
+
+
+def test_site_has_widgets_that_can_be_touched(site, open_page):
+    for url in (f'{site}/index.html', (ROOT/'_docs'/'index.html').as_uri()):
+        page = open_page(url)
+        frame = page.frame_locator('iframe.ecgen-widget').first
+        frame.locator('[data-control=gate]').press('ArrowDown')
+        frame.locator('.ecgen[data-hue=hard]').wait_for()
+        frame.locator('[data-control=threshold]').press('End')
+        frame.locator('.ecgen[data-closed=true]').wait_for()
+        tall = page.locator('iframe.ecgen-widget').first.bounding_box()['height']
+        assert abs(tall - frame.locator('.ecgen').bounding_box()['height']) < 12                           # the page around follows its height
+
+
+def test_site_pages_work_without_network(site, open_page):
+    page = open_page(f'{site}/gated_attention.html')
+    page.wait_for_selector('mjx-container')                                                               # maths, from this site's own files
+    assert page.locator('#gated-weights, #gated_weights').count() and page.locator('.next-page').count() == 1 == page.locator('.prev-page').count()
+    page.goto(f'{site}/search.html?q=gumbel')
+    page.wait_for_selector('#search-results li a')
+    page.goto(f'{site}/widgets.html')
+    assert page.locator('iframe.ecgen-widget').count() == 2
+    assert page.frame_locator('iframe.ecgen-widget').nth(1).locator('.ecgen-small button').count() == 8

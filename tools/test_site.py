@@ -1,0 +1,52 @@
+"""The tools that build and check the site: `pytest tools/test_site.py`."""
+import sys
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT/'tools'))
+
+import links
+
+
+def site(root, **pages):
+    for name, body in pages.items(): (root/f'{name}.html').write_text(f'<html><body>{body}</body></html>', encoding='utf-8')
+    return sorted(links.problems(root))
+
+
+def test_links_that_resolve(tmp_path):
+    assert site(tmp_path, index='<a href="other.html#here">x</a><a href="https://example.org/">y</a><a href="#top">z</a>', other='<h2 id="here"></h2><a href="index.html">x</a>') == []
+
+
+@pytest.mark.parametrize('body,why', [('<a href="gone.html">x</a>', 'not there'), ('<a href="#gone">x</a>', 'anchor'), ('<img src="gone.png">', 'not there'), ('<a href="index.html#gone">x</a>', 'anchor'),
+    ('<script src="https://cdn.example.org/x.js"></script>', 'fetches'), ('<link rel="stylesheet" href="//cdn.example.org/x.css">', 'fetches'), ('x' * 2_100_000, 'MB')])
+def test_links_that_do_not(tmp_path, body, why):
+    found = site(tmp_path, index=body)
+    assert len(found) == 1 and why in found[0]
+
+
+def test_style_sheets_fetch_nothing(tmp_path):
+    (tmp_path/'a.css').write_text('@font-face { src: url(https://fonts.example.org/x.woff) }')
+    assert 'fetches' in site(tmp_path, index='x')[0]
+
+
+def test_badges_follow_the_address():
+    import pages
+    from types import SimpleNamespace
+    for url, shown in (('https://example.invalid/ecgen', False), ('https://github.com/someone/ecgen', True), ('https://gitlab.com/someone/ecgen', False)):
+        cfg = SimpleNamespace(git_url=url, doc_host='https://someone.github.io', branch='main')
+        with patch.object(pages, 'get_config', lambda: cfg): made = pages.badge('nbs/05_gates.ipynb')
+        assert bool(made) == shown and ('github/someone/ecgen/blob/main/nbs/05_gates.ipynb' in made) == shown
+
+
+def test_landing_figures_come_from_results():
+    import json, pages
+    figures, card = pages.figures(), json.loads((ROOT/'data'/'results'/'default_valid_greedy.json').read_text())
+    assert f'{card["emotion_accuracy"]:.1%}' in figures and f'{card["cause_auc"]:.3f}' in figures and 'default_valid_greedy.json' in figures
+
+
+def test_built_site():
+    if not (ROOT/'_docs'/'index.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
+    assert list(links.problems(ROOT/'_docs')) == []
