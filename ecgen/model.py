@@ -27,7 +27,7 @@ from .gates import GATES, Gates, make_gates
 from .generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss
 
-# %% ../nbs/09_model.ipynb #c5
+# %% ../nbs/09_model.ipynb #51d396ed
 PRESETS = dict(
     paper=dict(
         reasoner=dict(layers=1, heads=1, head_dim=512, positions=0.),
@@ -40,6 +40,10 @@ PRESETS = dict(
         training=dict(pretrain_epochs=25, epochs=80, patience=80, budget=4096, lr=5e-4, pretrain_lr=1e-5, clip=1e9, cause_loss='released',
                       freeze_reasoner=True, last_is_cause=True, generator_vectors=False, min_count=1)),
     default=dict(
+        reasoner=dict(layers=2, heads=4, head_dim=64, inner=600, dropout=.25, positions=.2, turns=8),
+        generator=dict(layers=2, heads=4, head_dim=64, dropout=.1),
+        training=dict(pretrain_epochs=4, epochs=6, budget=3072, lr=5e-4, pretrain_lr=4e-4, joint_reasoner_lr=5e-5, warmup=200, decay=True, cause_loss='soft')),
+    small=dict(
         reasoner=dict(layers=1, heads=4, head_dim=64, inner=600, dropout=.2, positions=.2, turns=8),
         generator=dict(layers=2, heads=4, head_dim=64, dropout=.1),
         training=dict(pretrain_epochs=5, epochs=6, budget=3072, lr=5e-4, joint_reasoner_lr=5e-5, warmup=200, decay=True)),
@@ -48,9 +52,9 @@ PRESETS = dict(
         generator=dict(dim=64, layers=1, heads=2, head_dim=32, inner=128),
         training=dict(pretrain_epochs=15, epochs=30, budget=600, lr=3e-3, min_count=1, patience=30, keep='last')))
 
-# %% ../nbs/09_model.ipynb #c6
+# %% ../nbs/09_model.ipynb #9132c026
 def preset(
-    name:str,   # 'paper', 'released', 'default' or 'tiny'
+    name:str,   # 'paper', 'released', 'default', 'small' or 'tiny'
 ) -> dict:      # with the parts 'reasoner', 'generator', 'training' and perhaps 'model'
     "The values of a preset"
     if name not in PRESETS: raise EcgenError(f'There is no preset {name!r}; choose one of: {", ".join(PRESETS)}.')

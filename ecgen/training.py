@@ -44,7 +44,7 @@ from .reasoner import set_vectors
 RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9), accumulate=(1, 1e6),
               smoothing=(0, .99), clip=(1e-9, 1e9), min_count=(1, 1e9), vector_std=(0, 1e3), seed=(0, 2**63 - 1))
 
-# %% ../nbs/10_training.ipynb #d4035999
+# %% ../nbs/10_training.ipynb #928fadcd
 @dataclass
 class TrainingConfig:
     "How to train; Adam, its rate and the token budget are the paper's (Appendix A), betas, eps and smoothing the released code's"
@@ -56,7 +56,7 @@ class TrainingConfig:
     pretrain_lr: float = 0.          # rate of the reasoner alone; 0 = lr (5e-4 in Appendix A, 1e-5 in the released code)
     joint_reasoner_lr: float = 5e-4  # rate of the reasoner's parameters while both are trained
     freeze_reasoner: bool = False    # keep the reasoner as it is while the generator is trained (released code); Eq. 7 trains both
-    cause_loss: str = 'nll'          # 'nll' = Eq. 4; 'soft' = Eq. 4 with a detector's probabilities as labels; 'released' = the released code's, which teaches no causes (04_reasoner)
+    cause_loss: str = 'nll'          # 'nll' = Eq. 4; 'soft' = Eq. 4 with a detector's probabilities as labels, where there are any; 'released' = the released code's, which teaches no causes (04_reasoner)
     last_is_cause: bool = False      # in joint training, label the last turn of a context as cause, always (released code)
     tau: float = 1.                  # temperature of hard gates where joint training begins (1 throughout in the released code)
     tau_end: float = 1.              # and where it ends; it cools exponentially in between
@@ -560,7 +560,7 @@ def describe_run(
     res = rest | facts | dict(training=asdict(cfg))
     return json.loads(json.dumps({k: v for k, v in res.items() if k != 'model' or v}))
 
-# %% ../nbs/10_training.ipynb #2ece1a4e
+# %% ../nbs/10_training.ipynb #b5081369
 def begin(
     model:EmpatheticModel, data:Prepared, run:dict, cfg:TrainingConfig, out:Path,
 ):
@@ -569,7 +569,6 @@ def begin(
     model.card = run | dict(name=f'ecgen-{run["preset"]}', examples=len(data.train), torch=torch.__version__, device=str(model.device),
                             threads=torch.get_num_threads(), real_token_share=round(share, 4))
     if team()[1] > 1: model.card['processes'] = team()[1]
-    if cfg.cause_loss == 'soft' and any(e.soft is None for e in data.train): raise EcgenError('cause_loss is soft, but these labels have no probabilities: use labels that `ecgen annotate` wrote (such as adapted), or --set cause_loss=nll.')
     if team()[0] > 0: return
     print(f'{len(data.train)} training examples, {len(data.valid)} for validation; {share:.1%} of the positions in batches are real tokens')
     out.mkdir(parents=True, exist_ok=True)
