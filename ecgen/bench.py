@@ -173,6 +173,7 @@ def matrix_job(size:int, device) -> Callable:
     a, b = (torch.randn(size, size, device=device) for _ in range(2))
     return lambda: a @ b
 
+# %% ../nbs/10a_bench.ipynb #b234ac59
 def peak_memory(device:torch.device) -> float:
     "MB, of the GPU, or of the process so far"
     if device.type == 'cuda': return torch.cuda.max_memory_allocated(device) / 1e6
@@ -260,6 +261,7 @@ def memory_now() -> float:
     try: return int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 1e6
     except OSError: return peak_memory(torch.device('cpu'))
 
+# %% ../nbs/10a_bench.ipynb #c2009c37
 def bench_memory(
     data:str|Path|None=None,     # see `bench_model`
     repeat:int=1,                # the training split so many times

@@ -57,6 +57,7 @@ def column(
     return (f'<article><h3>{html.escape(clean(name))}</h3>{turns}<p><small>emotion</small> {html.escape(e.emotion)} <small>{html.escape(percent(e.emotions[e.emotion]))}</small></p>'
             f'<p class="said" dir="auto"><small>response</small> {html.escape(clean(e.response))}</p></article>')
 
+# %% ../nbs/13a_cases.ipynb #a7de613f
 def cases_html(
     cases:list[dict],            # from `case_study`
     untinted:frozenset=frozenset(),   # names of systems without causes

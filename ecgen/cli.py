@@ -566,6 +566,7 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, as said above. The same command tries them again.')
     print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
 
+# %% ../nbs/17_cli.ipynb #e2d344f5
 @experiment.command(name='status', epilog=example('experiment status all --vectors minilm.300d'))
 def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                       out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments')):
@@ -577,6 +578,7 @@ def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorN
     runs = planned(names, data, vectors, seeds, budget, examples)
     for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {ROWS[r.row]["what"]}')
 
+# %% ../nbs/17_cli.ipynb #86eb34d7
 @experiment.command(name='table', epilog=example('experiment table main --metric emotion_accuracy'))
 def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/results/experiments'),
                      metric:Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='all', help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]=None,
@@ -637,6 +639,7 @@ def study_new(systems:Annotated[list[str], typer.Option(metavar='[NAME=]PATH ...
     for kind, sheets in key['sheets'].items(): print(f'{out}/{sheets[0]} ... {sheets[-1]}: {len(key["rows"][kind])} rows each')
     print(f'What raters are asked: {out}/instructions.txt. Keep {out}/study.json to yourself. When the sheets are filled in: ecgen study score --study {shlex.quote(str(out))}')
 
+# %% ../nbs/17_cli.ipynb #3b3366a1
 @study.command(name='score', epilog=example('study score --study study --json scores.json'))
 def study_score(study:Annotated[Path, typer.Option(metavar='FOLDER', help='Folder of the study, with the sheets that came back.')]=Path('study'),
                 json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):

@@ -122,6 +122,7 @@ def emotion_figures(
     "Accuracy, and how often the right emotion is among the first 3 and 5"
     return dict(emotion_accuracy=float((rank == 0).mean()), emotion_top3=float((rank < 3).mean()), emotion_top5=float((rank < 5).mean()))
 
+# %% ../nbs/12_evaluation.ipynb #461951ad
 def confusion(
     gold,                # index of the right emotion of each example
     predicted,           # index of the one that came first
@@ -147,6 +148,7 @@ def hardware() -> str:
     except (OSError, StopIteration): cpu = platform.processor() or platform.machine()
     return f'{os.cpu_count()} cores of {cpu}' + (f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ', no GPU')
 
+# %% ../nbs/12_evaluation.ipynb #bd30b3ef
 def versions() -> dict:     # package -> version
     "What the figures were made with"
     import platform
@@ -192,6 +194,7 @@ class BertScores:
     @property
     def figures(self) -> dict: return dict(zip(('bert_p', 'bert_r', 'bert_f'), self.each.mean(0).tolist())) | dict(bert_hash=self.hash)
 
+# %% ../nbs/12_evaluation.ipynb #dff9e63a
 def bertscore(
     responses:list[list[str]],      # tokens of each response
     references:list[list[str]],     # tokens of what the person said
@@ -350,6 +353,7 @@ def read_responses(
     if not any(res): raise EcgenError(f'{path} holds no words: give a file with one response a line.')
     return res
 
+# %% ../nbs/12_evaluation.ipynb #004733e9
 def score(
     hyp:str|Path,               # file of responses
     ref:str|Path,               # file of references
@@ -383,6 +387,7 @@ def turns_of(
     rows = [([tokenize(u) for u in d.utterances[:i]], said, d.emotion) for d in dialogues for i in range(1, len(d.utterances), 2) if (said := tokenize(d.utterances[i]))]
     return tuple(map(list, zip(*rows)))
 
+# %% ../nbs/12_evaluation.ipynb #4fb2ffa7
 def reference_points(
     data:str|Path|None=None,      # data folder
     split:str='valid',

@@ -64,6 +64,7 @@ ROWS = {'hard': row('hard gates', gate='hard'),
         'soft-rule-labels': row('soft gates, labels by a rule', 'rule'),
         'soft-reccon-labels': row('soft gates, labels of a detector that knows only RECCON', 'reccon')}
 
+# %% ../nbs/13_experiments.ipynb #d22bc103
 GRIDS = dict(main=('soft', 'hard', 'without-cause'),
              table4=tuple(r for r in ROWS if r.startswith(('hard', 'soft')) and not r.endswith('-labels')) + ('without-cause',),
              controls=('same-size', 'open', 'oracle', 'rule', 'random'),
@@ -173,6 +174,7 @@ def figures(
     "All automatic metrics of a run"
     return emotion_figures(each['rank']) | dict(perplexity=math.exp(each['nll'].sum() / each['words'].sum())) | overlap(responses, references)
 
+# %% ../nbs/13_experiments.ipynb #5e505503
 def measure_run(
     model:EmpatheticModel,    # trained, in evaluation mode
     dialogues:list,           # of the validation split, labelled
@@ -355,6 +357,7 @@ def do_runs(
             pool.shutdown(wait=False, cancel_futures=True)       # Ctrl-C reaches the processes, too
             raise
 
+# %% ../nbs/13_experiments.ipynb #f1492bea
 def status(
     runs:list[Run],
     out:str|Path, results:str|Path,    # as in `do_run`
@@ -390,6 +393,7 @@ METRICS = dict(
     local_f=Metric('BERTScore F, local encoder', 1, 3, lambda r: columns(r['per_example']['local_f'], np.ones(r['valid_examples'])), lambda s: s[..., 0] / s[..., 1]),
     dist1=Metric('Dist-1', 1, 4), dist2=Metric('Dist-2', 1, 4))
 
+# %% ../nbs/13_experiments.ipynb #ff3c2b09
 def by_dialogue(
     results:list[dict],     # of one row, a seed each
     metric:str,
@@ -413,6 +417,7 @@ def paired_bootstrap(
     low, high = np.percentile(mean(a, weights) - mean(b, weights), (2.5, 97.5))
     return float(mean(a, np.ones(n)) - mean(b, np.ones(n))), float(low), float(high)
 
+# %% ../nbs/13_experiments.ipynb #ea9e7fb9
 def permutation_test(
     a:np.ndarray,        # (seeds, groups, k) sums of one system
     b:np.ndarray,        # of the other, for the same groups and as many seeds
@@ -459,6 +464,7 @@ PAPER = {k: published(v) for k, v in {
     'soft-lexicon': '1.676±0.143 0.130±0.009 0.124±0.008 0.127±0.002 0.017±0.002 0.090±0.016 40.7±0.3',
     'without-cause': '1.676±0.104 0.139±0.005 0.119±0.006 0.130±0.004 0.017±0.002 0.083±0.010 38.5±0.5'}.items()}
 
+# %% ../nbs/13_experiments.ipynb #fe413bc7
 FOOTNOTES = {     # (row, metric) -> what does not agree in the paper
     ('MIME', 'emotion_accuracy'): 'Table 2 prints 38.3±1.6; the five runs of Table 7 have a mean of 32.4 and a standard deviation of 1.6.',
     ('EmpDG', 'bert_f'): 'Table 2 prints .115; the five runs of Table 7 have a mean of .1144.',
@@ -493,6 +499,7 @@ def load_results(
         for r in rows.values(): r.sort(key=lambda x: x['plan']['seed'])
     return dict(sorted(res.items(), key=lambda kv: -sum(map(len, kv[1].values()))))
 
+# %% ../nbs/13_experiments.ipynb #7c9f1b2a
 def caption(
     key:tuple,       # of `load_results`
     rows:dict,       # its value
@@ -517,6 +524,7 @@ def spread(
     v = np.array(values, float) * m.scale
     return f'{v.mean():.{m.digits}f}' + (f' ± {v.std(ddof=1):.{m.digits}f}' if len(v) > 1 else '')
 
+# %% ../nbs/13_experiments.ipynb #5e997946
 def compare(
     a:list[dict],      # results of one row
     b:list[dict],      # of another
@@ -556,6 +564,7 @@ def table_rows(
                     f'{paper[0]:.{m.digits if metric == "emotion_accuracy" else 3}f} ± {paper[1]:.{m.digits if metric == "emotion_accuracy" else 3}f}{mark}' if paper else '', interval, p_text(c.get('p_examples', math.nan)), p_text(c.get('p_seeds', math.nan))])
     return res
 
+# %% ../nbs/13_experiments.ipynb #25009f38
 def markdown(
     head:list[str],
     rows:list[list[str]],
@@ -565,6 +574,7 @@ def markdown(
     line = lambda cells: '| ' + ' | '.join(c.ljust(w) for c, w in zip(cells, widths)) + ' |'
     return '\n'.join([line(head), '|' + '|'.join('-' * (w + 2) for w in widths) + '|', *map(line, rows)])
 
+# %% ../nbs/13_experiments.ipynb #7a894f31
 def tables(
     folder:str|Path|None=None,       # of result files; None = those that are shipped
     names:tuple=GRIDS['table4'],     # rows
@@ -623,6 +633,7 @@ def in_words(
     sure = c['low'] * c['high'] > 0 and c['seeds_low'] * c['seeds_high'] > 0
     return f'{text}, [{c["seeds_low"]:+.{m.digits}f}, {c["seeds_high"]:+.{m.digits}f}] over {c["seeds"]} seeds: ' + (better if sure else 'no difference that is sure')
 
+# %% ../nbs/13_experiments.ipynb #598b5630
 def answer(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
     names:tuple=HELP,
@@ -635,6 +646,7 @@ def answer(
         parts.append(markdown(['minus without-cause', *(METRICS[m].title for m in ('emotion_accuracy', 'perplexity', 'bleu4'))], cells))
     return '\n\n'.join(parts) or 'No experiment has been run yet.'
 
+# %% ../nbs/13_experiments.ipynb #9ee5f1bb
 def plot_effects(
     rows:dict,                      # from `load_results`
     names:tuple=HELP,

@@ -56,6 +56,7 @@ def seal(
     "A hash of what raters may not change, whatever a spreadsheet does to blanks and line ends"
     return hashlib.sha256(json.dumps([' '.join(c.removeprefix("'").split()) for c in cells]).encode()).hexdigest()[:16]
 
+# %% ../nbs/14_human.ipynb #c237ba5b
 def write_sheet(
     path:Path,
     columns:list[str],
@@ -70,6 +71,7 @@ def write_sheet(
     tmp.write_text('\ufeff' + text.getvalue(), encoding='utf-8', newline='')
     os.replace(tmp, path)
 
+# %% ../nbs/14_human.ipynb #efa8b189
 def read_sheet(
     path:Path,
 ) -> list[dict]:      # column -> cell
@@ -98,6 +100,7 @@ def file_responses(
     if missing: raise EcgenError(f'{path} has no response to {len(missing)} of {len(turns)} turns, among them turn {missing[0][1]} of {missing[0][0]}: write the whole split.')
     return [found[t] for t in turns]
 
+# %% ../nbs/14_human.ipynb #d864d9fd
 def model_responses(
     folder:Path,     # of a model
     dialogues:dict,  # id -> dialogue
@@ -112,6 +115,7 @@ def model_responses(
     examples = {(e.id, e.turn): e for d in {t[0] for t in turns} for e in make_examples([dialogues[d]], model.vocab, model.cfg.longest)}
     return [detokenize(r) for r in respond_all(model, [examples[t] for t in turns], seed=seed)]
 
+# %% ../nbs/14_human.ipynb #3cd92f38
 def system_responses(
     source:str,      # model folder, file, or 'human'
     dialogues:dict, turns:list, seed:int,      # as in `model_responses`
@@ -158,6 +162,7 @@ def rating_rows(systems:dict, dialogues:dict, turns:list, rng, seed:int) -> tupl
     return ([dict(row=f'R{n:04}', context=context(dialogues[i], t), response=r) for n, (_, i, t, r) in enumerate(rows, 1)],
             {f'R{n:04}': dict(system=name, dialogue=i, turn=t) for n, (name, i, t, _) in enumerate(rows, 1)})
 
+# %% ../nbs/14_human.ipynb #519a66b5
 def ab_rows(pairs:list, systems:dict, dialogues:dict, turns:list, rng, seed:int) -> tuple[list, dict]:
     "Rows of the A/B sheets, and the key: row -> both systems, which of them is on the left, and the dialogue"
     n, rows = len(turns) // max(len(pairs), 1), []
@@ -233,6 +238,7 @@ def answers(
     if missing := [r for r in seals if r not in res]: raise EcgenError(f'{path.name}: row {missing[0]} is missing ({len(missing)} rows are).')
     return res
 
+# %% ../nbs/14_human.ipynb #b411041e
 def collect(
     folder:Path,       # of the study
     key:dict,
@@ -282,6 +288,7 @@ def rating_scores(key:dict, given:dict) -> dict:
     means = {s: {c: dict(mean=float((x := v[owner == s].mean(1)).mean()), **dict(zip(('low', 'high'), interval(x)))) for c, v in numbers.items()} for s in key['systems']}
     return dict(systems=means, kappa={c: kappa(v) for c, v in given.items()} | {'all': kappa(np.concatenate(list(given.values())))}, scores=int(sum(v.size for v in given.values())))
 
+# %% ../nbs/14_human.ipynb #19d6d6ee
 def ab_scores(key:dict, given:dict) -> dict:
     "Table 5: for each pair the percentage of judgements that A wins, loses, ties, with the interval of win minus lose; and the same by majority"
     whose = list(key['rows']['ab'].values())
@@ -296,6 +303,7 @@ def ab_scores(key:dict, given:dict) -> dict:
         res.append(dict(a=a, b=b, **share(points[mine]), low=low, high=high, majority=share(most[mine]), judgements=int(points[mine].size)))
     return dict(pairs=res, kappa=kappa(points))
 
+# %% ../nbs/14_human.ipynb #9b0c9532
 def label_scores(key:dict, given:dict) -> dict:
     "Section 4.1: agreement of the labels with the majority, and of a rule; precision, recall and F1 of causes; kappa of the raters"
     from ecgen.causes import agreement
@@ -341,6 +349,7 @@ def study_tables(
                      f"the last two speaker turns: accuracy {r['rule_accuracy']:.3f}; causes by majority {r['positives']:.0%}. Fleiss' kappa of the raters {r['raters_kappa']:.2f}.")
     return '\n\n'.join(parts) + '\n'
 
+# %% ../nbs/14_human.ipynb #633fdd03
 def fill_invented(
     folder:str|Path,       # of a study
     seed:int=0,

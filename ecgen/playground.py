@@ -91,6 +91,7 @@ def reply(
 # %% ../nbs/15b_playground.ipynb #d01a3eb2
 COMMAND = 'ecgen demo --page FILE'      # what makes a page with a recording
 
+# %% ../nbs/15b_playground.ipynb #3c4818a5
 class Playground(Widget):
     "Type or pick a dialogue, close gates, see the response change"
     title, height = 'Playground', 860

@@ -129,6 +129,7 @@ body {{ margin: 0; }}
 '''
 START = "\nstandalone(document.getElementById('widget'), JSON.parse(document.getElementById('state').textContent));\n"
 
+# %% ../nbs/15_widgets.ipynb #287e2a08
 def source(name:str) -> str:    # 'widgets.js' or 'widgets.css'
     "A file of the package, as text"
     return (Path(ecgen.__file__).parent/name).read_text(encoding='utf-8')

@@ -8,6 +8,7 @@ generator becomes the mean of its weights after the run and of those in the mode
 proportion that validation likes best; all that was tried is written to data/results/default_averaging.json.
 """
 import argparse, json, platform, shutil, sys
+from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,7 +17,7 @@ from ecgen.corpus import listener_turns, load_split
 from ecgen.batches import make_examples
 from ecgen.evaluation import evaluate
 from ecgen.model import EmpatheticModel, write_json
-from ecgen.training import validate
+from ecgen.training import TrainingConfig, validate
 
 CARD = """# Model card: {name}
 
@@ -46,8 +47,8 @@ never read). Perplexity is per word of a vocabulary of {vocab:,} with {unk:.1%} 
 
 {cause_text}
 """
-START = 'the generator of the first default model: five epochs of joint training with the labels of a rule (`data/results/first_training.jsonl`, `first_valid_*.json`); the reasoner is new'
-NOTES = dict(adapted='those of `data/labels/adapted`, by a detector that learnt from RECCON and from the authors\' labels of half of the validation split; cause figures are therefore those of the other half. Labels belong to whole dialogues, so the label of a prefix can depend on how the dialogue went on',
+START = 'the generator of the second default model (`data/results/second_training.jsonl`, `second_averaging.json`, `second_valid_*.json`), which had begun with that of the first (five epochs of joint training with the labels of a rule: `first_training.jsonl`, `first_valid_*.json`); the reasoner is new'
+NOTES = dict(adapted='those of `data/labels/adapted`, its probabilities, by a detector that learnt from RECCON and from the authors\' labels of half of the validation split; cause figures are therefore those of the other half. Labels belong to whole dialogues, so the label of a prefix can depend on how the dialogue went on',
              rule='the rule "last speaker utterance and the speaker turn before it" of the whole dialogue, not a trained detector; so the label of a prefix can depend on how the dialogue went on')
 VECTORS = {'minilm.300d.txt.gz': ': words encoded by the sentence encoder all-MiniLM-L6-v2 (Apache-2.0) and reduced to 300 numbers. They carry '
            'pre-trained knowledge and are not the paper\'s GloVe vectors; `ecgen vectors` makes such a file'}
@@ -67,7 +68,8 @@ def command(card):
     "How the run was started, as far as its card tells"
     from ecgen.model import PRESETS
     usual = PRESETS[card['preset']]['training']
-    own = {k: v for k, v in card['training'].items() if k in usual and v != usual[k]} | card.get('model', {})
+    fresh = asdict(TrainingConfig(**usual))
+    own = {k: v for k, v in card['training'].items() if k in fresh and v != fresh[k]} | {k: v for k, v in card.get('model', {}).items() if PRESETS[card['preset']].get(k.split('.')[0], {}).get(k.split('.')[-1]) != v}
     parts = [f'--preset {card["preset"]}', '--data DATA', f'--vectors {card["vectors"]}'] + [f'--causes {card["causes"]}'] * (card['causes'] != 'rule')
     return ' '.join(['ecgen train', *parts, *['--generator FIRST'] * ('generator' in card), *(f'--set {k}={v}' for k, v in own.items())])
 
