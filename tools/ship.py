@@ -80,7 +80,7 @@ def average(model, first, data):
     new, old = ({k: v.clone() for k, v in m.generator.state_dict().items()} for m in (model, EmpatheticModel.from_pretrained(first)))
     mix = lambda share: {k: (1 - share) * old[k] + share * new[k] for k in new}
     tried = []
-    for share in (0., .3, .4, .5, .6, .7, 1.):
+    for share in (0., .25, .5, .75, 1.):
         model.generator.load_state_dict(mix(share))
         tried.append(dict(share_of_new=share, perplexity=validate(model, examples)['perplexity']))
         print(tried[-1], flush=True)
