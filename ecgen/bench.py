@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['terms', 'fake_batch', 'count_flops', 'bench_run', 'enough', 'naive_batches', 'dense_loss', 'naive_step',
-           'write_words', 'ctx_memory', 'recompute', 'in_turns', 'matrix_job', 'peak_memory', 'respond_jobs',
-           'train_jobs', 'latency', 'bench_model', 'summary', 'memory_now', 'bench_memory']
+           'write_words', 'ctx_memory', 'recompute', 'in_turns', 'matrix_job', 'peak_memory', 'batches_of',
+           'respond_jobs', 'train_jobs', 'latency', 'bench_model', 'summary', 'memory_now', 'bench_memory']
 
-# %% ../nbs/10a_bench.ipynb #fbf9eba1
+# %% ../nbs/10a_bench.ipynb #957aba70
 import math
 import random
 import sys
@@ -29,7 +29,7 @@ from .generator import Context
 from .model import EmpatheticModel, ModelConfig, preset
 from .prepared import Prepared, is_prepared, load_prepared, prepare
 from .reasoner import reasoner_loss
-from .training import Progress, Run, TrainingConfig, find_device, mark_last, optimiser, prepare_model, train_step
+from .training import Progress, Run, TrainingConfig, find_device, in_precision, mark_last, optimiser, prepare_model, train_step
 
 # %% ../nbs/10a_bench.ipynb #21eca3e5
 def terms(n, m) -> np.ndarray: return np.array([1., n, m, n * n, m * m, n * m])     # of the polynomial
@@ -93,7 +93,7 @@ def naive_batches(
         rows, longest = [*rows, i], max(longest, n)
     return [*batches, rows]
 
-# %% ../nbs/10a_bench.ipynb #3dd6eb05
+# %% ../nbs/10a_bench.ipynb #17a0be3e
 def dense_loss(
     logits:Tensor,     # (B, M, V)
     target:Tensor,     # (B, M), PAD where there is none
@@ -110,9 +110,11 @@ def naive_step(run:Run, rows:list[int]):
     batch, model, cfg = collate([run.train[i] for i in rows]).to(run.model.device), run.model, run.cfg
     if cfg.last_is_cause: batch = mark_last(batch)
     run.adam.zero_grad()
-    out = model(batch)
-    r = reasoner_loss(out.reasoning, batch, cfg.smoothing, cfg.cause_loss)
-    (r.emotion + r.cause + dense_loss(model.generator.logits(out.states), batch.tgt_out, cfg.smoothing)).backward()
+    with in_precision(cfg, model.device):
+        out = model(batch)
+        r = reasoner_loss(out.reasoning, batch, cfg.smoothing, cfg.cause_loss)
+        loss = r.emotion + r.cause + dense_loss(model.generator.logits(out.states), batch.tgt_out, cfg.smoothing)
+    loss.backward()
     torch.nn.utils.clip_grad_norm_([p for g in run.adam.param_groups for p in g['params']], cfg.clip)
     run.adam.step()
 
@@ -151,7 +153,7 @@ def recompute(model:EmpatheticModel, ctx:Context, h:Tensor) -> Context:
     blocks = model.generator.decoder
     return Context([b.cross.keys_values(h) for b in blocks], [b.gated.keys_values(h) for b in blocks], ctx.real, ctx.gates, ctx.emotion)
 
-# %% ../nbs/10a_bench.ipynb #b5e5f1a2
+# %% ../nbs/10a_bench.ipynb #41fb2992
 def in_turns(
     jobs:dict[str, Callable],    # name -> what is timed
     rounds:int,                  # the first one more only warms up
@@ -168,10 +170,12 @@ def in_turns(
             times[name].append(perf_counter() - begin)
     return {name: t[1:] for name, t in times.items()}
 
-def matrix_job(size:int, device) -> Callable:
-    "One product of two square matrices"
-    a, b = (torch.randn(size, size, device=device) for _ in range(2))
-    return lambda: a @ b
+def matrix_job(size:int, run:Run) -> Callable:
+    "One product of two square matrices, in the precision of the run"
+    a, b = (torch.randn(size, size, device=run.model.device) for _ in range(2))
+    def job():
+        with in_precision(run.cfg, run.model.device): a @ b
+    return job
 
 # %% ../nbs/10a_bench.ipynb #b234ac59
 def peak_memory(device:torch.device) -> float:
@@ -181,13 +185,16 @@ def peak_memory(device:torch.device) -> float:
     except ImportError: return math.nan      # Windows
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == 'darwin' else 1e3)
 
-# %% ../nbs/10a_bench.ipynb #daaf5dc2
+# %% ../nbs/10a_bench.ipynb #74a2e043
+def batches_of(n:int) -> int: return 2 if n > 100 else 8 if n > 1 else 20      # so many batches of n responses are timed
+
 def respond_jobs(model:EmpatheticModel, data:Prepared, naive:bool, sizes:tuple[int, ...]) -> dict[str, Callable]:
     "Responses in batches of some sizes: neighbours in length, or as it comes"
-    rng = random.Random(0)
-    pool = rng.sample(enough(data.valid, 2048), 2048)
-    if not naive: pool = sorted(pool, key=lambda e: len(e.src))
-    picks = {n: [pool[i:i + n] for i in rng.sample(range(0, 2048 - n + 1, n), 1 if n > 100 else 4)] for n in sizes}
+    pool, picks = random.Random(0).sample(enough(data.valid, 2048), 2048), {}
+    for n in sizes:
+        few = pool[:n * batches_of(n)]                                     # the same dialogues in both forms
+        if not naive: few = sorted(few, key=lambda e: len(e.src))
+        picks[n] = [few[i:i + n] for i in range(0, len(few), n)]
     return {f'{"naive " if naive else ""}respond {n}': (lambda batches=batches: [write_words(model.eval(), b, naive=naive) for b in batches]) for n, batches in picks.items()}
 
 # %% ../nbs/10a_bench.ipynb #e403c5e9
@@ -212,7 +219,7 @@ def latency(model:EmpatheticModel, data:Prepared, times:int) -> dict:
         took.append(1000 * (perf_counter() - begin))
     return dict(median=median(took[1:]), p95=quantiles(took[1:], n=20)[-1], words=sum(words) / len(words), weights='shipped' if trained else 'fresh')
 
-# %% ../nbs/10a_bench.ipynb #020cb138
+# %% ../nbs/10a_bench.ipynb #d603e7a5
 def bench_model(
     name:str='default',            # preset
     data:str|Path|None=None,       # data folder, also a prepared one; None = the sample
@@ -233,11 +240,11 @@ def bench_model(
     jobs, rows = train_jobs(run, reasoner, steps, naive)
     for slow in (False, True)[:1 + naive]: jobs |= respond_jobs(run.model, p, slow, sizes)
     size = 2048
-    times = {k: median(t) for k, t in in_turns(jobs | {'matrix': matrix_job(size, where)}, rounds, progress).items()}
+    times = {k: median(t) for k, t in in_turns(jobs | {'matrix': matrix_job(size, run)}, rounds, progress).items()}
     return summary(run, times, rows, sizes, naive, size) | dict(latency_ms=latency(EmpatheticModel.from_pretrained() if name == 'default' and not vocab else run.model, p, 20),
         peak_memory_mb=peak_memory(where), preset=name, vocab=len(run.model.vocab), device=str(where), threads=torch.get_num_threads(), torch=torch.__version__, rounds=rounds, steps=steps)
 
-# %% ../nbs/10a_bench.ipynb #9b1553be
+# %% ../nbs/10a_bench.ipynb #3911a2c3
 def summary(run:Run, times:dict[str, float], rows:dict[str, list], sizes:tuple[int, ...], naive:bool, size:int) -> dict:
     "Rates, from the seconds of a round"
     def one(batch):
@@ -245,7 +252,7 @@ def summary(run:Run, times:dict[str, float], rows:dict[str, list], sizes:tuple[i
         sum(v for v, _ in run.model.losses(batch.to(run.model.device), True, run.cfg.smoothing, run.cfg.cause_loss)[1].values()).backward()
     examples, coefficients = (lambda k: sum(map(len, rows[k]))), count_flops(one)
     operations = lambda k: sum(terms(len(run.train[i].src), len(run.train[i].tgt) + 1) @ coefficients for b in rows[k] for i in b)
-    respond = lambda k: {str(n): n * (1 if n > 100 else 4) / times[f'{k}respond {n}'] for n in sizes}
+    respond = lambda k: {str(n): n * batches_of(n) / times[f'{k}respond {n}'] for n in sizes}
     res = dict(train_examples_per_s=examples('train') / times['train'], reasoner_examples_per_s=examples('reasoner') / times['reasoner'],
                real_token_share=real_token_share(run.train, rows['train']), responses_per_s=respond(''),
                train_flops_per_s=operations('train') / times['train'], matmul_flops_per_s=2 * size ** 3 / times['matrix'])
@@ -261,24 +268,25 @@ def memory_now() -> float:
     try: return int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 1e6
     except OSError: return peak_memory(torch.device('cpu'))
 
-# %% ../nbs/10a_bench.ipynb #c2009c37
+# %% ../nbs/10a_bench.ipynb #ce1efcaf
 def bench_memory(
     data:str|Path|None=None,     # see `bench_model`
     repeat:int=1,                # the training split so many times
     steps:int=1000,
     name:str='tiny',             # preset
+    device:str='auto',
     say:Callable=print,
 ) -> dict:                       # MB and seconds
     "Train for some steps and watch the memory"
     begin, start = perf_counter(), memory_now()
     p = load_prepared(data) if is_prepared(data) else prepare(data or shipped('sample'), min_count=1)
     p.train = p.train * repeat
-    run = bench_run(p, name)
+    run = bench_run(p, name, device=device)
     batches, took, seen = run.sampler.batches(), perf_counter() - begin, []
     loaded = memory_now()
     for i in range(steps):
         train_step(run, batches[i % len(batches)])
-        if (i + 1) % 100 == 0:
+        if (i + 1) % 100 == 0 or i + 1 == steps:
             seen.append(round(memory_now(), 1))
             say(f'{i + 1:>5} steps: {seen[-1]:,.0f} MB')
     return dict(examples=len(p.train), start_s=took, before_mb=start, loaded_mb=loaded, after_mb=seen, steps=steps, preset=name)

@@ -14,7 +14,7 @@ __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName'
            'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras',
            'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
-# %% ../nbs/17_cli.ipynb #c3
+# %% ../nbs/17_cli.ipynb #21d682aa
 import json
 import os
 import re
@@ -23,6 +23,7 @@ import shutil
 import sys
 import warnings
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ def tell(
     "Say something to the user without getting into the results"
     typer.echo(f'ecgen: {text}', err=True)
 
-# %% ../nbs/17_cli.ipynb #43f31458
+# %% ../nbs/17_cli.ipynb #87d036fc
 class Commands(TyperGroup):
     "All commands; turns what the user can mend into one sentence and exit code 2"
     def invoke(self, ctx):
@@ -47,7 +48,7 @@ class Commands(TyperGroup):
         try: return super().invoke(ctx)
         except EcgenError as e: tell(str(e))
         except BrokenPipeError: raise                      # `ecgen ... | head`, see `main`
-        except OSError as e: tell(f'{e.filename or "A file"} cannot be used ({e.strerror}): check the path and your rights.')
+        except OSError as e: tell(f'{e.filename or "A file"} cannot be ' + ('written, for the disk is full: make room; a run of `ecgen train` goes on by the same command.' if e.errno == 28 else f'used ({e.strerror}): check the path and your rights.'))
         raise typer.Exit(2)
 
 # %% ../nbs/17_cli.ipynb #17_cli-07
@@ -388,7 +389,7 @@ def setting_classes() -> dict:
     from ecgen.training import TrainingConfig
     return dict(model=ModelConfig, reasoner=ReasonerConfig, generator=GeneratorConfig, training=TrainingConfig)
 
-# %% ../nbs/17_cli.ipynb #c69
+# %% ../nbs/17_cli.ipynb #ea0b3002
 def settings(
     pairs:list[str],     # KEY=VALUE each
 ) -> dict:               # values of `TrainingConfig` and, some with a dot in their names, of `ModelConfig`
@@ -398,7 +399,9 @@ def settings(
     words = {bool: 'true or false', int: 'a whole number', float: 'a number'}
     for pair in pairs:
         key, equals, value = pair.partition('=')
-        if not equals or key not in kinds: raise EcgenError(f'--set {pair}: write KEY=VALUE with one of these keys: {", ".join(kinds)}.')
+        near = get_close_matches(key, kinds, 3)
+        if key in kinds and not equals: raise EcgenError(f'--set {pair}: write --set {key}=VALUE.')
+        if key not in kinds: raise EcgenError(f'--set {pair}: write KEY=VALUE with ' + (f'a key such as {", ".join(near)}; `ecgen info --preset NAME` lists them.' if near else f'one of these keys: {", ".join(kinds)}.'))
         try: res[key] = convert(value, kinds[key])
         except ValueError: raise EcgenError(f'--set {pair}: {key} must be {words[kinds[key]]}.') from None
     return res
@@ -419,7 +422,7 @@ def report(
           + (f' (causes against "{card["causes"]}" labels)' if labelled else '; cause AUC is not defined, for its words have no cause labels, or all the same'))
     print(f'Try it: ecgen respond --model {shlex.quote(str(out))} "I lost my keys again."')
 
-# %% ../nbs/17_cli.ipynb #87987784
+# %% ../nbs/17_cli.ipynb #e2e1e10c
 @app.command(epilog=example('train --preset tiny --data data/sample --out runs/tiny'))
 def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` lists the presets.')]='default', data:DataFolder=None,
           out:Annotated[Path|None, typer.Option(metavar='FOLDER', show_default='runs/NAME', help='Folder of the run; an unfinished run in it goes on.')]=None,
@@ -433,7 +436,7 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
 
     First the emotion reasoner learns alone, then reasoner and generator together. A run can be stopped with Ctrl-C at any time;
     the same command goes on from where it was last saved. --data takes a folder made by `ecgen prepare`, too. Several GPUs:
-    `accelerate launch -m ecgen.cli train ...` with the same options; the result does not depend on how many there are.
+    `accelerate launch --multi_gpu -m ecgen.cli train ...` with the same options; they share every batch.
     """
     from ecgen import training
     out, changes = out or Path('runs')/preset, settings(set or []) | ({} if seed is None else dict(seed=seed))
@@ -685,7 +688,7 @@ def speed_lines(r:dict) -> str:
                                'generation ' + ', '.join(f'{v:.1f} (batch {k})' for k, v in r['times_faster']['responses'].items())]
     return '\n'.join(lines)
 
-# %% ../nbs/17_cli.ipynb #c2e1d5dc
+# %% ../nbs/17_cli.ipynb #db138fd2
 @app.command(epilog=example('bench --preset released --vocab 38622 --against naive --json speed.json'))
 def bench(what:Annotated[str, typer.Argument(metavar='model|attention|memory', help='What to measure.')]='model',
           preset:Annotated[str, typer.Option(metavar='NAME', help='Which sizes (model, memory).')]='default', data:DataFolder=None,
@@ -705,10 +708,11 @@ def bench(what:Annotated[str, typer.Argument(metavar='model|attention|memory', h
     """
     known('bench', what, ('model', 'attention', 'memory'))
     known('form to compare with', against, ('', 'naive'))
+    if what != 'model' and (against or vocab): raise EcgenError('--against and --vocab are for `ecgen bench model`: leave them out.')
     fresh([json_file], [data], overwrite)
     from ecgen import bench as speed
     if what == 'attention': res = show_attention(rounds)
-    elif what == 'memory': res = speed.bench_memory(data, repeat, steps or 1000, preset)
+    elif what == 'memory': res = speed.bench_memory(data, repeat, steps or 1000, preset, device)
     else: print(speed_lines(res := speed.bench_model(preset, data, vocab, against, rounds, steps or 4, device, progress=True)))
     if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
 

@@ -258,7 +258,7 @@ def write_tensors(path:Path, tensors:dict[str, Tensor]) -> str:     # SHA-256 of
     replace_file(path, data)
     return hashlib.sha256(data).hexdigest()
 
-# %% ../nbs/09_model.ipynb #09_model-27
+# %% ../nbs/09_model.ipynb #9fbf0ed0
 FORMAT = 'ecgen-model-1'
 
 def save_pretrained(
@@ -269,9 +269,9 @@ def save_pretrained(
     "Write config.json, vocab.json and model.safetensors"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder/'config.json', dict(format=FORMAT, config=asdict(model.cfg), card=model.card))
     write_json(folder/'vocab.json', model.vocab.words[len(SPECIALS):])
     write_tensors(folder/'model.safetensors', pack(model.state_dict(), compact))
+    write_json(folder/'config.json', dict(format=FORMAT, config=asdict(model.cfg), card=model.card))      # last: its figures are of these weights
 
 # %% ../nbs/09_model.ipynb #09_model-28
 def read_json(path:Path):

@@ -7,7 +7,7 @@ __all__ = ['PREPARED', 'label_source', 'labelled_splits', 'content_hash', 'finge
            'read_table', 'prepare', 'to_arrays', 'from_arrays', 'save_prepared', 'is_prepared', 'read_prepared',
            'load_prepared']
 
-# %% ../nbs/09d_prepared.ipynb #15d07427
+# %% ../nbs/09d_prepared.ipynb #909b0fed
 import hashlib
 import json
 import warnings
@@ -20,10 +20,11 @@ from torch import Tensor
 
 from .batches import SPECIALS, Example, Vocab, build_vocab, make_examples, read_vectors
 from .causes import for_choosing, read_lexicon, with_causes
+from .checkpoints import seal
 from .corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
 from .model import read_json, replace_file, write_json, write_tensors
 
-# %% ../nbs/09d_prepared.ipynb #b6e6239f
+# %% ../nbs/09d_prepared.ipynb #2587ce92
 def label_source(
     causes:str|Path,     # 'rule', 'own', 'file', 'reccon', 'adapted', 'lexicon', or a path in which {split} stands for train or valid
     split:str,           # 'train' or 'valid'
@@ -32,7 +33,7 @@ def label_source(
     "Where a split's cause labels come from: 'file' is DATA/recec/SPLIT_with_cause.json, 'reccon' and 'adapted' are shipped"
     if str(causes) == 'lexicon': return 'rule'      # its labels are of words and come later
     if str(causes) == 'file': return str(data/'recec'/f'{split}_with_cause.json')
-    if str(causes) in ('reccon', 'adapted'): return str(shipped('labels')/str(causes)/f'{"sample_" if data == shipped("sample") else ""}{split}.jsonl.gz')
+    if str(causes) in ('reccon', 'adapted'): return str(shipped('labels')/str(causes)/f'{"sample_" if Path(data).resolve() == shipped("sample").resolve() else ""}{split}.jsonl.gz')
     if str(causes) not in ('rule', 'own') and not Path(str(causes).replace('{split}', split)).exists(): raise EcgenError(f'There are no cause labels {str(causes)!r}: choose rule, own, file, reccon, adapted, lexicon, or check the path of the label files (with {{split}} for train and valid).')
     return str(causes).replace('{split}', split)
 
@@ -153,7 +154,7 @@ def from_arrays(
     rows = zip(ids, a['turn'].tolist(), a['emotion'].tolist(), cut('src', a['src_length']), cut('cause', a['src_length']), cut('tgt', a['tgt_length']), soft)
     return [Example(*r) for r in rows]
 
-# %% ../nbs/09d_prepared.ipynb #758dab53
+# %% ../nbs/09d_prepared.ipynb #a502d711
 PREPARED = 'ecgen-prepared-1'
 
 def save_prepared(
@@ -169,15 +170,16 @@ def save_prepared(
     text = json.dumps(dict(words=p.vocab.words[len(SPECIALS):], ids=ids), ensure_ascii=False).encode()
     replace_file(folder/'words.json', text)
     files['words.json'] = hashlib.sha256(text).hexdigest()
-    write_json(folder/'prepared.json', dict(format=PREPARED, facts=p.facts, files=files))
+    write_json(folder/'prepared.json', dict(format=PREPARED, facts=p.facts, files=files, seal=seal(dict(facts=p.facts, files=files))))
     return sum((folder/f).stat().st_size for f in [*files, 'prepared.json'])
 
-# %% ../nbs/09d_prepared.ipynb #4ea600d1
+# %% ../nbs/09d_prepared.ipynb #a9ae1523
 def is_prepared(path:str|Path|None) -> bool: return path is not None and (Path(path)/'prepared.json').is_file()
 
 def read_prepared(folder:Path, about:dict) -> Prepared:
     "The files of a folder; an exception of some kind if one is damaged"
     from safetensors.torch import load
+    if about['seal'] != seal(dict(facts=about['facts'], files=about['files'])): raise ValueError('prepared.json is not what it was')
     data = {name: (folder/Path(name).name).read_bytes() for name in about['files']}
     for name, sha in about['files'].items():
         if hashlib.sha256(data[name]).hexdigest() != sha: raise ValueError(f'{name} is not what it was')

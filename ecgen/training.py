@@ -10,7 +10,7 @@ __all__ = ['RANGES', 'TrainingConfig', 'rate', 'mark_last', 'multitask_loss', 't
            'next_stage', 'fit', 'prepare_model', 'take_generator', 'find_device', 'check_run', 'priors', 'data_for',
            'describe_run', 'begin', 'train']
 
-# %% ../nbs/10_training.ipynb #ee1ea583
+# %% ../nbs/10_training.ipynb #94a83b49
 import json
 import math
 import os
@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -44,7 +45,7 @@ from .reasoner import set_vectors
 RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9), accumulate=(1, 1e6),
               smoothing=(0, .99), clip=(1e-9, 1e9), min_count=(1, 1e9), vector_std=(0, 1e3), seed=(0, 2**63 - 1))
 
-# %% ../nbs/10_training.ipynb #928fadcd
+# %% ../nbs/10_training.ipynb #c158a861
 @dataclass
 class TrainingConfig:
     "How to train; Adam, its rate and the token budget are the paper's (Appendix A), betas, eps and smoothing the released code's"
@@ -67,7 +68,7 @@ class TrainingConfig:
     min_count: int = 2               # words seen less often become <unk>
     generator_vectors: bool = True   # start the generator's words from the vectors, too (Appendix A; not so in the released code)
     vector_std: float = 0.           # standard deviation the reasoner's vectors are brought to; 0 = as in the file
-    accumulate: int = 1              # parts in which a batch is worked through, one after the other, to save memory; the result is the same
+    accumulate: int = 1              # parts in which a batch is worked through, one after the other, to save memory; the gradient is the same
     precision: str = 'auto'          # 'float32', 'bfloat16' (autocast), or 'auto' = bfloat16 on GPUs that have it
     compile: bool = False            # torch.compile: a slow start, then faster steps on a GPU; needs a C++ compiler
     keep: str = 'best'               # weights of a stage to keep: 'best' on validation, or 'last' (to learn a handful of dialogues by heart)
@@ -171,7 +172,7 @@ def measure(model:EmpatheticModel, batch:Batch, joint:bool, gate:str='') -> tupl
     hits = (out.emotion.argmax(-1) == batch.emotion).float().mean(), len(batch.src)
     return {k: (float(v), int(n)) for k, (v, n) in (parts | dict(hits=hits)).items()}, tuple(x.cpu().numpy() for x in cause_scores(out, batch))
 
-# %% ../nbs/10_training.ipynb #c28
+# %% ../nbs/10_training.ipynb #0024012c
 def validate(
     model:EmpatheticModel,      # any
     examples:list[Example],     # of the validation split
@@ -187,7 +188,7 @@ def validate(
     mean = {k: sum(p[k][0] * p[k][1] for p in parts) / max(sum(p[k][1] for p in parts), 1) for k in parts[0]}
     accuracy, area = mean.pop('hits'), auc(*(np.concatenate(x) for x in zip(*scores)))
     res = dict(emotion_accuracy=accuracy, cause_auc=area, loss=sum(mean.values()), **mean)
-    return res | (dict(perplexity=math.exp(mean['words'])) if joint else {})
+    return res | (dict(perplexity=math.exp(min(mean['words'], 700))) if joint else {})
 
 # %% ../nbs/10_training.ipynb #df94b8af
 def judge_scores(
@@ -261,7 +262,7 @@ def optimiser(
     for g in groups: g['base'] = g['lr']
     return torch.optim.Adam(groups, betas=(.9, .997), eps=1e-9, fused=model.device.type in ('cpu', 'cuda'))     # one pass over the memory instead of ten
 
-# %% ../nbs/10_training.ipynb #c42
+# %% ../nbs/10_training.ipynb #59090b31
 @dataclass
 class Run:
     "A training: what is trained, on what, how far it has come"
@@ -276,7 +277,8 @@ class Run:
     adam: torch.optim.Adam
     pending: list = field(default_factory=list)   # lines for losses.jsonl
     recent: list = field(default_factory=list)    # the last losses, to know an explosion by
-    stop: list = field(default_factory=list)      # not empty = somebody pressed Ctrl-C
+    asked: list = field(default_factory=list)     # not empty = this process was asked to stop
+    stop: bool = False                            # all processes know that one was asked
 
     @property
     def joint(self) -> bool: return self.progress.stage == 'joint'
@@ -294,35 +296,37 @@ def set_chance(states:dict[str, Tensor], device:torch.device):
     if 'cpu' in states: torch.set_rng_state(states['cpu'])
     if 'cuda' in states and device.type == 'cuda': torch.cuda.set_rng_state(states['cuda'], device)
 
-# %% ../nbs/10_training.ipynb #c45
-def write_lines(path:Path, lines:list[dict], after:int):
+# %% ../nbs/10_training.ipynb #95715edb
+def write_lines(path:Path, lines:list[dict], after:int) -> int:     # how many lines it has then
     "Make `lines` the end of a file of JSON lines, behind its first `after` lines"
-    old = path.read_bytes().splitlines(keepends=True)[:after] if path.exists() else []
-    if len(old) < after: raise EcgenError(f'{path} has lost lines: choose another --out.')
+    old = [x for x in path.read_bytes().splitlines(keepends=True) if x.endswith(b'\n')][:after] if path.exists() else []
+    if len(old) < after: warnings.warn(f'{path} has lost {after - len(old)} of its lines; the run goes on without them.', EcgenWarning, stacklevel=2)
     with open(path, 'r+b' if path.exists() else 'wb') as f:
         f.seek(sum(map(len, old)))
         f.truncate()
         f.write(''.join(json.dumps(line) + '\n' for line in lines).encode())
+        f.flush()
+        os.fsync(f.fileno())            # before the checkpoint that counts them
+    return len(old) + len(lines)
 
-# %% ../nbs/10_training.ipynb #c46
+# %% ../nbs/10_training.ipynb #99ccf152
 def save_state(run:Run):
     "Write a checkpoint of a run; all processes must come here, one writes"
     rngs = {f'rng.{rank}.{k}': v for rank, states in enumerate(gather(chance(run.model.device))) for k, v in states.items()}
     if team()[0] > 0: return wait()
-    write_lines(run.out/'losses.jsonl', run.pending, run.progress.lines)
-    run.progress.lines, run.pending = run.progress.lines + len(run.pending), []
+    run.progress.lines, run.pending = write_lines(run.out/'losses.jsonl', run.pending, run.progress.lines), []
     moments = {f'adam.{i}.{k}': v for i, s in run.adam.state_dict()['state'].items() for k, v in s.items()}
     save_checkpoint(run.out/'state', {f'model.{k}': v for k, v in run.model.state_dict().items()} | moments | rngs,
-                    dict(progress=asdict(run.progress), sampler=run.sampler.state_dict()))
+                    dict(progress=asdict(run.progress), sampler=run.sampler.state_dict(), recent=run.recent))
     wait()
 
-# %% ../nbs/10_training.ipynb #c47
+# %% ../nbs/10_training.ipynb #00b075df
 def load_state(run:Run):
     "Go back to the last checkpoint, if there is one"
     found = load_checkpoint(run.out/'state')
     if found is None: return
     tensors, values = found
-    run.progress = Progress(**values['progress'])
+    run.progress, run.recent = Progress(**values['progress']), values['recent']
     run.sampler.load_state_dict(values['sampler'])
     run.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith('model.')})
     run.adam, moments = optimiser(run.model, run.cfg, run.joint), {}
@@ -330,23 +334,25 @@ def load_state(run:Run):
     run.adam.load_state_dict(run.adam.state_dict() | dict(state=moments))
     set_chance({k.split('.')[2]: v for k, v in tensors.items() if k.startswith(f'rng.{team()[0]}.')}, run.model.device)
     if team()[0] > 0: return
-    write_lines(run.out/'losses.jsonl', [], run.progress.lines)
+    run.progress.lines = write_lines(run.out/'losses.jsonl', [], run.progress.lines)
     write_lines(run.out/'metrics.jsonl', run.progress.history, 0)
 
-# %% ../nbs/10_training.ipynb #c49
+# %% ../nbs/10_training.ipynb #f9757bd8
 def check_loss(
     run:Run,
     batch:list[int],    # rows of `run.train`
     loss:float,
+    norm:float,         # length of the gradient
 ):
     "Stop a run that goes astray; raises `EcgenError`"
     usual = median(run.recent) if len(run.recent) == 50 else math.inf
-    run.recent = [*run.recent[-49:], loss]
-    if math.isfinite(loss) and loss < 10 * usual: return
+    if math.isfinite(norm) and math.isfinite(loss) and loss < 10 * usual:
+        run.recent = [*run.recent[-49:], loss]
+        return
     p, ids = run.progress, [dict(id=run.train[i].id, turn=run.train[i].turn) for i in batch]
-    if team()[0] == 0: write_json(run.out/'stopped.json', dict(stage=p.stage, epoch=p.epoch + 1, step=p.step, loss=str(loss), batch=ids))
-    raise EcgenError(f'The loss is {loss:.3g} in step {p.step} of stage {p.stage}, and the usual {usual:.3g}: train with a lower rate in a new folder (--set lr=...), or look at the dialogues '
-                     f'in {run.out/"stopped.json"}. The last checkpoint is from before.')
+    if team()[0] == 0: write_json(run.out/'stopped.json', dict(stage=p.stage, epoch=p.epoch + 1, step=p.step, loss=str(loss), gradient=str(norm), batch=ids))
+    what = f'The loss is {loss:.3g}' + (f' and was mostly {usual:.3g} before' if usual < math.inf else '') + ('' if math.isfinite(norm) else f', its gradient {norm:.3g} long')
+    raise EcgenError(f'{what}, in step {p.step} of stage {p.stage}; the step was not taken. Train with a lower rate in a new folder (--set lr=..., or pretrain_lr), or look at the dialogues in {run.out/"stopped.json"}.')
 
 # %% ../nbs/10_training.ipynb #c51
 @contextmanager
@@ -370,7 +376,7 @@ def in_precision(cfg:TrainingConfig, device:torch.device):
     low = cfg.precision == 'bfloat16' or cfg.precision == 'auto' and device.type == 'cuda' and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.autocast(device.type, torch.bfloat16) if low else nullcontext()
 
-# %% ../nbs/10_training.ipynb #c54
+# %% ../nbs/10_training.ipynb #54b14b7e
 def train_step(
     run:Run,
     rows:list[int],              # of `run.train`
@@ -388,12 +394,12 @@ def train_step(
         parts['loss'].backward()
         total = {k: total.get(k, 0) + v.detach() for k, v in parts.items()}
     names = [*items(batch)] if run.joint else [k for k in items(batch) if k != 'words']
-    sums = add_up(params, torch.stack([*(total.get(k, torch.zeros((), device=device)).float() for k in (*names, 'loss')), torch.tensor(float(len(run.stop)), device=device)])).tolist()
-    check_loss(run, rows, sums[-2])
-    norm = torch.nn.utils.clip_grad_norm_(params, cfg.clip)
+    sums = add_up(params, torch.stack([*(total.get(k, torch.zeros((), device=device)).float() for k in (*names, 'loss')), torch.tensor(float(len(run.asked)), device=device)])).tolist()
+    norm = float(torch.nn.utils.clip_grad_norm_(params, cfg.clip))
+    check_loss(run, rows, sums[-2], norm)
     run.adam.step()
-    if sums[-1] and not run.stop: run.stop.append(signal.SIGINT)        # another process was asked
-    return dict(zip((*names, 'loss'), sums)) | dict(gradient=float(norm))
+    run.stop = sums[-1] > 0             # only what all have heard, else one would leave while another waits for it
+    return dict(zip((*names, 'loss'), sums)) | dict(gradient=norm)
 
 # %% ../nbs/10_training.ipynb #c55
 def train_epoch(
@@ -422,13 +428,14 @@ def train_epoch(
     if p.due: sampler.epoch, sampler.step = sampler.epoch + 1, 0
     save_state(run)
 
-# %% ../nbs/10_training.ipynb #c57
+# %% ../nbs/10_training.ipynb #4f085144
 def finish_epoch(run:Run) -> bool:
     "Validate, log, keep the best; True if the stage is over"
     p, s, folder = run.progress, run.progress.sums, run.out/('best' if run.joint else 'reasoner')
     v = validate(run.model, run.valid, run.joint)
     line = {f'train_{k}': x / s['steps'] for k, x in s.items() if k not in ('steps', 'rows', 'seconds')} | dict(examples_per_s=s['rows'] / s['seconds'])
     if run.judged: line |= {f'judged_{k}': x for k, x in judge_scores(model_scores(run.model, run.judged), run.judged).items()}
+    if not math.isfinite(v['loss']): raise EcgenError(f'The validation loss is {v["loss"]}: train with a lower rate in a new folder (--set lr=...).')
     p.epoch, p.due, p.sums, better = p.epoch + 1, False, {}, v['loss'] < p.best
     p.history.append(dict(stage=p.stage, epoch=p.epoch, seconds=round(p.seconds, 1), **line, **v))
     p.best, p.stale = min(v['loss'], p.best), 0 if better else p.stale + 1
@@ -448,7 +455,7 @@ def next_stage(run:Run):
     run.progress = Progress('done' if last else 'joint', seconds=p.seconds, lines=p.lines, history=p.history)
     run.adam, run.recent = optimiser(run.model, run.cfg, run.joint), []
 
-# %% ../nbs/10_training.ipynb #c59
+# %% ../nbs/10_training.ipynb #1602da95
 def fit(
     model:EmpatheticModel,     # to be trained, in place
     train:list[Example],       # with cause labels
@@ -462,13 +469,16 @@ def fit(
     if team()[0] > 0: torch.manual_seed(cfg.seed + team()[0])         # every process has dropout of its own
     run.out.mkdir(parents=True, exist_ok=True)
     load_state(run)
+    if cfg.compile and team()[0] == 0: print('compiling; the first steps may take minutes')
     if cfg.compile: model.compile(dynamic=True), model.reasoner.compile(dynamic=True)
     while run.progress.stage != 'done':
         if not run.progress.due:
-            with stoppable(run.stop): train_epoch(run)
+            with stoppable(run.asked): train_epoch(run)
         if run.stop: raise KeyboardInterrupt
         if finish_epoch(run): next_stage(run)
         save_state(run)
+    kept = run.out/('best' if cfg.epochs else 'reasoner')
+    if team()[0] == 0 and not kept.is_dir(): save_pretrained(model, kept)          # it was deleted; the state still has it
     return model.eval()
 
 # %% ../nbs/10_training.ipynb #c61
@@ -549,7 +559,7 @@ def data_for(
         if p.facts[k] != v and (k != 'dim' or p.vectors is not None): raise EcgenError(f'{data} was prepared with {k} {p.facts[k]}, and this preset wants {v}: prepare it again with `ecgen prepare --preset`.')
     return p
 
-# %% ../nbs/10_training.ipynb #c67
+# %% ../nbs/10_training.ipynb #cf0a874e
 def describe_run(
     cfg:TrainingConfig, data:Prepared, generator:str|Path|None,
     **rest,               # preset, model
@@ -557,10 +567,10 @@ def describe_run(
     "All that makes a run what it is, so that it goes on only as what it began as"
     facts = {k: v for k, v in data.facts.items() if k not in ('min_count', 'longest', 'dim')}
     if generator: facts |= dict(generator=Path(generator).name, generator_sha=content_hash(Path(generator)/'model.safetensors'))
-    res = rest | facts | dict(training=asdict(cfg))
+    res = rest | facts | dict(training={k: v for k, v in asdict(cfg).items() if k not in ('accumulate', 'compile')})      # these may change on the way
     return json.loads(json.dumps({k: v for k, v in res.items() if k != 'model' or v}))
 
-# %% ../nbs/10_training.ipynb #b5081369
+# %% ../nbs/10_training.ipynb #2d50f9c3
 def begin(
     model:EmpatheticModel, data:Prepared, run:dict, cfg:TrainingConfig, out:Path,
 ):
@@ -569,13 +579,15 @@ def begin(
     model.card = run | dict(name=f'ecgen-{run["preset"]}', examples=len(data.train), torch=torch.__version__, device=str(model.device),
                             threads=torch.get_num_threads(), real_token_share=round(share, 4))
     if team()[1] > 1: model.card['processes'] = team()[1]
+    if cfg.cause_loss == 'soft': model.card['soft_labels'] = all(e.soft is not None for e in data.train)
     if team()[0] > 0: return
+    if cfg.cause_loss == 'soft' and not model.card['soft_labels']: print('These cause labels have no probabilities, so they are learnt from as they are (cause_loss=nll).')
     print(f'{len(data.train)} training examples, {len(data.valid)} for validation; {share:.1%} of the positions in batches are real tokens')
     out.mkdir(parents=True, exist_ok=True)
     write_json(out/'run.json', run)
     if data.judged: write_json(out/'priors.json', priors(data.train, data.judged, len(model.vocab)))
 
-# %% ../nbs/10_training.ipynb #c69
+# %% ../nbs/10_training.ipynb #df8240ab
 def train(
     name:str='default',           # preset
     data:str|Path|None=None,      # data folder, see `data_dir`, or a folder made by `ecgen prepare`
@@ -597,6 +609,7 @@ def train(
     check_run(out, run)
     model = prepare_model(prepared, name, cfg, **shape).to(device)
     if generator: take_generator(model, generator)
+    if any(e.soft is None for e in prepared.train): prepared.train = [replace(e, soft=None) for e in prepared.train]      # all or none
     wait()                        # until all have looked into the folder
     begin(model, prepared, run, cfg, out)
     return fit(model, prepared.train, prepared.valid, cfg, out, prepared.judged)

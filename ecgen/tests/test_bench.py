@@ -21,7 +21,7 @@ from ecgen.generator import Context
 from ecgen.model import EmpatheticModel, ModelConfig, preset
 from ecgen.prepared import Prepared, is_prepared, load_prepared, prepare
 from ecgen.reasoner import reasoner_loss
-from ecgen.training import Progress, Run, TrainingConfig, find_device, mark_last, optimiser, prepare_model, train_step
+from ecgen.training import Progress, Run, TrainingConfig, find_device, in_precision, mark_last, optimiser, prepare_model, train_step
 from ecgen.bench import *
 
 def test_operations_are_counted_as_by_hand():

@@ -43,8 +43,9 @@ def test_any_damage_leads_to_the_one_before():
                 tensors, values = load_checkpoint(tmp)
             if values['i'] == 2: assert not said and torch.equal(tensors['w'], torch.arange(5.) + 2)       # harmless, such as a blank that became a tab
             else: assert '000002.json is damaged' in str(said[0].message) and torch.equal(tensors['w'], torch.arange(5.) + 1)
-            save_checkpoint(tmp, dict(w=torch.zeros(1)), dict(i=3))
-            assert load_checkpoint(tmp)[1]['i'] == 3
+            for i in (3, 4): save_checkpoint(tmp, dict(w=torch.zeros(1)), dict(i=i))
+            (Path(tmp)/f'{numbers(Path(tmp))[-1]:06d}.safetensors').write_bytes(b'')      # damaged again: there are still two
+            with pytest.warns(EcgenWarning): assert load_checkpoint(tmp)[1]['i'] == 3
 
 
 def test_when_all_are_damaged_the_user_is_told():

@@ -10,6 +10,7 @@ import shutil
 import sys
 import warnings
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 import typer

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from ecgen.batches import SPECIALS, Example, Vocab, build_vocab, make_examples, read_vectors
 from ecgen.causes import for_choosing, read_lexicon, with_causes
+from ecgen.checkpoints import seal
 from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
 from ecgen.model import read_json, replace_file, write_json, write_tensors
 from ecgen.prepared import *
@@ -52,6 +53,10 @@ def test_damaged_folders_are_refused():
             with pytest.raises(EcgenError, match=f'damaged .{name} is not what it was'): load_prepared(tmp + '/q')
             (Path(tmp)/'q'/name).unlink()
             with pytest.raises(EcgenError, match='damaged'): load_prepared(tmp + '/q')
+        about = json.loads((Path(tmp)/'p/prepared.json').read_text())
+        for facts in ('none', {k: v for k, v in about['facts'].items() if k != 'longest'}, about['facts'] | dict(causes='others')):
+            (Path(tmp)/'q/prepared.json').write_text(json.dumps(about | dict(facts=facts)))
+            with pytest.raises(EcgenError, match='prepared.json is not what it was'): load_prepared(tmp + '/q')
         (Path(tmp)/'q/prepared.json').write_text('{"format": "ecgen-prepared-0"}')
         with pytest.raises(EcgenError, match='another version'): load_prepared(tmp + '/q')
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -171,20 +172,22 @@ from ecgen import training
 from ecgen.corpus import shipped
 torch.set_num_threads(1)
 training.fit.__globals__['train_epoch'] = partial(training.train_epoch, every=0.)           # save after every step
-training.train('tiny', shipped('sample'), sys.argv[1], pretrain_epochs=1, epochs=1, budget=2000)
+training.train('tiny', shipped('sample'), sys.argv[1], pretrain_epochs=1, epochs=1, budget=600)
 print('finished')
 """
     call = lambda out: subprocess.Popen([sys.executable, '-c', code, out], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     with tempfile.TemporaryDirectory() as tmp:
         assert 'finished' in call(tmp + '/whole').communicate()[0]
-        steps, kills, rng, p = lambda out: len(list(Path(out).glob('state/*.json'))), 0, random.Random(1), None
-        while p is None or p.poll() is None or p.returncode:
-            p, start = call(tmp + '/part'), time.time()
-            while p.poll() is None and not (Path(tmp)/'part/state').exists() and kills == 0: time.sleep(.01)
-            if kills < 4:
-                time.sleep(rng.uniform(0, .4) if kills == 0 else rng.uniform(2., 4.))
-                p.kill(); kills += 1
+        newest = lambda: max((int(p.stem) for p in (Path(tmp)/'part/state').glob('*.json') if p.stem.isdecimal()), default=0)
+        rng, codes = random.Random(1), []
+        for goal in (1, 6, 11, 17, 10**9):                              # killed soon after so many checkpoints; at last left alone
+            p = call(tmp + '/part')
+            while p.poll() is None and newest() < goal: time.sleep(.002)
+            time.sleep(rng.uniform(0, .1))
+            p.kill()
             p.communicate()
+            codes.append(p.returncode)
+        assert codes == [-9] * 4 + [0]
         for name in ('losses.jsonl', 'best/model.safetensors'): assert (Path(tmp)/'part'/name).read_bytes() == (Path(tmp)/'whole'/name).read_bytes()
 
 
@@ -199,10 +202,10 @@ def test_a_run_that_goes_astray_stops_before_the_step():
             parts = real(*args)
             return parts | dict(loss=parts['loss'] * worth) if len(seen) == at else parts
         return loss
-    for worth, at in ((math.nan, 3), (math.inf, 3), (100., 55)):
+    for worth, at in ((math.nan, 3), (math.inf, 3), (100., 55), (1e38, 2)):
         seen.clear()
         with tempfile.TemporaryDirectory() as tmp:
-            with patch.dict(train_step.__globals__, multitask_loss=bad(worth, at)), pytest.raises(EcgenError, match='lower rate in a new folder'): train(out=tmp, **settings)
+            with patch.dict(train_step.__globals__, multitask_loss=bad(worth, at)), pytest.raises(EcgenError, match='step was not taken. Train with a lower rate'): train(out=tmp, **settings)
             stopped = json.loads((Path(tmp)/'stopped.json').read_text())
             known = {(e.id, e.turn) for e in prepare(shipped('sample')).train}
             assert stopped['batch'] and all((x['id'], x['turn']) in known for x in stopped['batch'])
@@ -246,6 +249,35 @@ def test_two_processes_are_one():
         one, two = lines('one', 'losses.jsonl'), lines('two', 'losses.jsonl')
         assert len(one) == len(two) and all(abs(a[k] - b[k]) <= 1e-5 * max(1, a[k]) for a, b in zip(one, two) for k in a if k not in ('stage', 'gradient'))
         for a, b in zip(lines('one', 'metrics.jsonl'), lines('two', 'metrics.jsonl')): assert abs(a['loss'] - b['loss']) < 1e-4 and abs(a['cause_auc'] - b['cause_auc']) < 1e-4
+
+
+def test_a_stop_reaches_both_processes():
+    import socket, subprocess, tempfile
+    pytest.importorskip('accelerate')
+    code = """
+import os, signal, sys
+from ecgen import training
+from ecgen.corpus import shipped
+real, calls = training.add_up, []
+def add_up(params, values):
+    res = real(params, values)
+    calls.append(1)
+    if len(calls) == 5 and training.team()[0] == 0: os.kill(os.getpid(), signal.SIGINT)      # just after the sum that would have told the other
+    return res
+training.train_step.__globals__['add_up'] = add_up
+try: training.train('tiny', shipped('sample'), sys.argv[1], pretrain_epochs=1, epochs=1, budget=600, device='cpu')
+except KeyboardInterrupt: print('stopped', flush=True)
+"""
+    with tempfile.TemporaryDirectory() as tmp, socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        port = s.getsockname()[1]
+        s.close()
+        (Path(tmp)/'race.py').write_text(code)
+        env = os.environ | dict(OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join([str(Path(sys.modules['ecgen'].__file__).parent.parent), os.environ.get('PYTHONPATH', '')]))
+        done = subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-addr', '127.0.0.1', '--master-port', str(port), f'{tmp}/race.py', f'{tmp}/run'],
+                              capture_output=True, text=True, env=env, timeout=120)
+        assert done.stdout.count('stopped') == 2, done.stderr[-2000:]
+        assert len((Path(tmp)/'run/losses.jsonl').read_text().splitlines()) == 6
 
 
 def test_the_reasoner_can_be_trained_alone_and_watched():
@@ -315,6 +347,36 @@ def test_the_best_epoch_is_kept_and_stale_stages_stop():
         assert len(lines) == best + 3 < 40 and EmpatheticModel.from_pretrained(tmp).card['epoch'] == best + 1
         saved = EmpatheticModel.from_pretrained(tmp).state_dict()
     assert all(torch.equal(v, saved[k]) for k, v in model.state_dict().items())
+
+
+def test_lost_lines_do_not_stop_a_run():
+    import tempfile
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1, budget=600)
+    with tempfile.TemporaryDirectory() as tmp:
+        whole = train(out=tmp + '/a', **settings)
+        log, out = (Path(tmp)/'a/losses.jsonl').read_bytes(), Path(tmp)/'b'
+        def interrupted(run):
+            if run.joint: raise MemoryError
+            return real(run)
+        real = finish_epoch
+        from unittest.mock import patch
+        with patch.dict(fit.__globals__, finish_epoch=interrupted), pytest.raises(MemoryError): train(out=out, **settings)
+        lost = (out/'losses.jsonl').read_bytes()[:-3]                     # a power cut: half a line
+        (out/'losses.jsonl').write_bytes(lost)
+        with pytest.warns(EcgenWarning, match='has lost 1 of its lines'): again = train(out=out, **settings)
+        assert all(json.loads(line) for line in (out/'losses.jsonl').read_text().splitlines()) and all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values()))
+        import shutil
+        shutil.rmtree(out/'best')
+        train(out=out, accumulate=2, **settings)                          # the same run; what is missing is written again
+        assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), EmpatheticModel.from_pretrained(out).state_dict().values()))
+
+
+def test_a_gradient_that_is_no_number_stops_a_run():
+    import tempfile
+    from unittest.mock import patch
+    with tempfile.TemporaryDirectory() as tmp:
+        with patch('torch.nn.utils.clip_grad_norm_', lambda *args: torch.tensor(math.nan)), pytest.raises(EcgenError, match='gradient nan long'): train('tiny', shipped('sample'), tmp, pretrain_epochs=1, epochs=0)
+        assert not (Path(tmp)/'state').exists()
 
 
 def test_damaged_states_are_named():
