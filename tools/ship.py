@@ -127,7 +127,7 @@ def write_card():
     (out/'README.md').write_text(CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
         planned=settings['epochs'], ran=ran, start=START if 'generator' in card else 'nothing but the word vectors',
-        averaged=f'| averaged | the generator is the mean of its weights before and after this training, {card["averaged"]:.0%} of the latter, as validation perplexity liked best (`data/results/default_averaging.json`) |\n' if 'averaged' in card else '', command=command(card), precision=settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
+        averaged=f'| averaged | the generator is the mean of its weights before and after this training, {card["averaged"]:.0%} of the latter, as validation perplexity liked best (`data/results/default_averaging.json`) |\n' if 'averaged' in card else '', command=command(card), precision='float32' if settings['precision'] == 'auto' and card['device'] == 'cpu' else settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
         hours=lines[-1]['seconds'] / 3600, vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
         n=r['examples'], vocab=len(model.vocab), unk=r['unk_share'], rows=table(results), cause_text=causes).strip() + '\n', encoding='utf-8')
 

@@ -191,7 +191,7 @@ def test_settings_are_converted_or_refused():
     assert settings(['lr=1e-3', 'epochs=2', 'decay=True', 'precision=bfloat16']) == dict(lr=.001, epochs=2, decay=True, precision='bfloat16')
     assert type(settings(['lr=1'])['lr']) is float and settings([]) == {}
     assert settings(['gate=hard', 'reasoner.positions=1', 'generator.gate_at=mask', 'cls_open=false']) == {'gate': 'hard', 'reasoner.positions': 1., 'generator.gate_at': 'mask', 'cls_open': False}
-    for pair, why in (('lr', 'pretrain_epochs, epochs'), ('speed=3', 'pretrain_epochs, epochs'), ('epochs=2.5', 'a whole number'), ('lr=fast', 'a number'), ('decay=2', 'true or false')):
+    for pair, why in (('lr', 'write --set lr=VALUE'), ('budgt=3', 'such as budget'), ('xyz=3', 'pretrain_epochs, epochs'), ('epochs=2.5', 'a whole number'), ('lr=fast', 'a number'), ('decay=2', 'true or false')):
         with pytest.raises(EcgenError, match=why): settings([pair])
 
 
@@ -359,7 +359,7 @@ def test_extras_found_and_missing_are_told():
 
 def test_info_names_model_data_and_presets():
     r = run('info', '--model', '{tmp}/little', '--data', shipped('sample'))
-    assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'numpy', 'extra', 'little', '64 dialogues, 133 listener turns, cause labels of 64', 'paper, released, default, tiny', 'ecgen evaluate'))
+    assert r.exit_code == 0 and all(w in r.stdout for w in ('torch', 'numpy', 'extra', 'little', '64 dialogues, 133 listener turns, cause labels of 64', 'paper, released, default, small, tiny', 'ecgen evaluate'))
     assert re.search(r'generator.gate_at +scale_memory +where gates act', run('info', '--preset', 'released').stdout)
     refused('There is no', 'info', '--data', '{tmp}/nowhere')
     assert run('info', '--emotions').stdout.split() == list(EMOTIONS)
