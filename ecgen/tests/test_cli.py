@@ -369,7 +369,7 @@ def test_info_names_model_data_and_presets():
     r = run('info', '--model', '{tmp}/little', '--data', '{tmp}')
     assert 'a data folder must contain' in r.stdout and 'little (3)' in r.stdout and 'leave --data' in r.stdout
     with mock.patch('ecgen.model.shipped', return_value=Path('nowhere')): assert 'none (' in (out := run('info').stdout) and 'ecgen train' in out
-    refused('choose one of: paper, released, default, tiny', 'info', '--preset', 'huge')
+    refused('choose one of: paper, released, default, small, tiny', 'info', '--preset', 'huge')
     refused('no model folder', 'info', '--model', '{tmp}/nowhere')
 
 
