@@ -89,6 +89,14 @@ function make(tag, props = {}, ...children) {
   return el;
 }
 
+const modelName = (name) => (name === 'ecgen-default' ? 'shipped model' : name);
+
+/** How the response of a scene came about. */
+function written(s) {
+  const how = s.k === undefined ? '' : s.k === 1 ? 'greedy, ' : `top-k with k = ${s.k}, seed ${s.seed}, `;
+  return `The response is recorded: ${how}gate ${s.gate}.`;
+}
+
 let count = 0; // so that ids differ where several widgets stand on a page
 const newId = (name) => `ecgen-${name}-${++count}`;
 const percent = (p) => (p < 0.005 && p > 0 ? '<1%' : `${Math.round(100 * p)}%`);
@@ -97,8 +105,9 @@ const fixed = (x, digits = 3) => x.toFixed(digits);
 /** The theme of the page that we are in: JupyterLab, Furo, Colab, VS Code say it; else what the reader's system prefers. */
 function pageTheme() {
   const { body, documentElement: html } = document;
+  if (['dark', 'light'].includes(html.dataset.ecgenTheme)) return html.dataset.ecgenTheme; // said for us, as by the page of `ecgen demo`
   if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === 'true' ? 'light' : 'dark';
-  for (const t of [html.dataset.ecgenTheme, body.dataset.theme, html.dataset.theme, html.getAttribute('theme')]) if (t === 'dark' || t === 'light') return t;
+  for (const t of [body.dataset.theme, html.dataset.theme, html.getAttribute('theme')]) if (t === 'dark' || t === 'light') return t;
   if (/vscode-(dark|high-contrast)/.test(body.className)) return 'dark';
   if (body.classList.contains('vscode-light')) return 'light';
   return matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
@@ -134,6 +143,9 @@ export function tint(gate, p, g) {
 // ---------------------------------------------------------------- controls
 
 const GATES = { soft: 'soft: the probability', hard: 'hard: above a threshold', gumbel: 'hard as in training: Gumbel-Softmax', open: 'open: every word', rule: 'rule: last two speaker turns', random: 'random: as many as hard' };
+
+/** A gate, and what belongs to it, for a caption. */
+const gateName = (v) => `${GATES[v.gate]}${v.gate === 'hard' ? ` ${fixed(v.threshold, 2)}` : v.gate === 'gumbel' ? `, temperature ${fixed(v.temperature, 2)}, draw ${v.draw + 1}` : ''}`;
 
 /** Labelled controls that write into the model and are told when it changes. */
 class Controls {
@@ -497,6 +509,14 @@ class Widget {
 const VIEW = ['gate', 'threshold', 'temperature', 'draw', 'layer', 'head', 'step', 'word', 'scene'];
 const RECOMPUTED = 'Gates and gated attention are computed in this page (Eq. 5) from the recorded weights of each layer. Another gate in one layer would also change what the layers above it see; that, and another response, needs the model.';
 
+/** Whether no word of an answer is left open: all turns closed by hand, or the others by their gate. */
+function allShut(a) {
+  if (a.closed.length === a.turns.length) return true;
+  if (a.gate !== 'hard' && a.gate !== 'random') return false;
+  if (a.cls_open) return a.gates.every((g, i) => i === 0 || g === 0);
+  return a.turns.every((turn, t) => a.closed.includes(t) || turn.pieces.every(([, i]) => i < 0 || a.cause[i] <= 0.5)) && a.gates.every((g) => g === 1);
+}
+
 /** A line that tells what the gates leave open. */
 function openness(scene, g, closedAll) {
   const words = scene.context.length - 1, open = g.slice(1).filter((x) => x > 0.5).length;
@@ -533,12 +553,12 @@ class CauseHighlight extends Widget {
     this.strip.addEventListener('mousemove', (e) => this.set('word', Math.min(s.context.length - 1, Math.max(0, Math.floor((e.offsetX / this.strip.clientWidth) * s.context.length)))));
     this.caption = make('figcaption');
     this.root.replaceChildren(
-      make('header', { class: 'ecgen-head' }, make('strong', { text: s.emotions[0][0] }), make('span', { text: `${percent(s.emotions[0][1])} · ${s.model}` }), exports('cause', () => this.picture(), (t) => { this.say.textContent = t; })),
+      make('header', { class: 'ecgen-head' }, make('strong', { text: s.emotions[0][0] }), make('span', { text: `probability ${percent(s.emotions[0][1])} · ${modelName(s.model)}` }), exports('cause', () => this.picture(), (t) => { this.say.textContent = t; })),
       this.words.box,
       make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: 'response · choose a word', 'aria-hidden': 'true' }), this.response.box),
       this.state, this.say,
       make('figure', { class: 'ecgen-attention' }, this.caption, this.strip),
-      this.controls.box, emotionBars(s.emotions), make('footer', { text: RECOMPUTED }));
+      this.controls.box, emotionBars(s.emotions), make('footer', { text: `${written(s)} ${RECOMPUTED}` }));
   }
 
   draw() {
@@ -590,7 +610,7 @@ class CauseHighlight extends Widget {
     }
     pic.bubble('response', [[s.response, 0, 0]], true, true);
     pic.bars(s.emotions.slice(0, 5));
-    pic.text(24, pic.y + 18, `${GATES[v.gate]}${v.gate === 'hard' ? ` ${fixed(v.threshold, 2)}` : ''} · ${s.model}`, { size: 12, fill: this.colors.soft });
+    pic.text(24, pic.y + 18, `${gateName(v)} · ${modelName(s.model)}`, { size: 12, fill: this.colors.soft });
     pic.y += 24;
     return pic.svg(`A dialogue with the words tinted that the model takes for the cause of the emotion: ${s.emotions[0][0]}`);
   }
@@ -636,11 +656,11 @@ class AttentionExplorer extends Widget {
     }
     this.state = make('p', { class: 'ecgen-state', role: 'status' });
     this.root.replaceChildren(
-      make('header', { class: 'ecgen-head' }, make('strong', { text: 'Attention before and after gating' }), make('span', { text: s.model }), exports('attention', () => this.picture(), (t) => { this.say.textContent = t; })),
+      make('header', { class: 'ecgen-head' }, make('strong', { text: 'Attention before and after gating' }), make('span', { text: modelName(s.model) }), exports('attention', () => this.picture(), (t) => { this.say.textContent = t; })),
       this.words.box, make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: 'response', 'aria-hidden': 'true' }), this.response.box),
       this.state, this.say, this.controls.box, make('div', { class: 'ecgen-pair' }, this.maps[0].el, this.maps[1].el), this.scale, this.maps[2].el,
       make('section', { class: 'ecgen-heads' }, make('h4', {}, 'All layers and heads, ', this.which), make('p', { class: 'ecgen-hint', text: 'Numbers are layer·head; choose one to see it large.' }), grid),
-      make('footer', { text: RECOMPUTED }));
+      make('footer', { text: `${written(s)} ${RECOMPUTED}` }));
   }
 
   draw() {
@@ -702,6 +722,9 @@ class AttentionExplorer extends Widget {
       if (cell >= 9) s.context.forEach((w, i) => pic.text(110 + (i + 0.8) * cell, pic.y + 10, w.length > 11 ? `${w.slice(0, 10)}…` : w, { size: 10, anchor: 'end', turn: -60, fill: this.colors.soft }));
       pic.y += cell >= 9 ? 86 : 30;
     }
+    pic.text(24, pic.y + 4, `${gateName(v)} · ${modelName(s.model)}`, { size: 12, fill: this.colors.soft });
+    pic.text(24, pic.y + 22, written(s), { size: 12, fill: this.colors.soft });
+    pic.y += 28;
     return pic.svg(`Attention before and after gating: ${s.response}`);
   }
 }
@@ -715,7 +738,8 @@ class Playground extends Widget {
     this.turns = this.samples[0];
     this.asked = 0;
     this.said = 'Ready.';
-    Object.assign(this, { closed: [], gate: model.get('gate'), busy: false, answer: null, base: '' });
+    Object.assign(this, { closed: [], gate: model.get('gate'), busy: false, answer: null, bare: null, base: '', anew: false });
+    this.stops.push(() => clearTimeout(this.timer));
     this.build();
     if (this.live) {
       this.hear = (message) => this.heard(message);
@@ -724,7 +748,7 @@ class Playground extends Widget {
     }
     this.answer = model.get('first');
     this.turns = this.answer ? this.answer.said : this.turns;
-    this.base = this.answer?.response || '';
+    this.bare = this.answer;
     this.begin();
     if (!this.answer) this.ask();
   }
@@ -743,16 +767,17 @@ class Playground extends Widget {
     this.undo = make('button', { type: 'button', class: 'ecgen-button', text: 'Undo', onclick: () => { this.turns = this.turns.slice(0, -2); this.closed = []; this.ask(); } });
     this.reset = make('button', { type: 'button', class: 'ecgen-button', text: 'New dialogue', onclick: () => { this.turns = []; this.answer = null; this.closed = []; this.said = 'A new dialogue begins: say something.'; this.later(); this.input.focus(); } });
     this.stage = make('div', { class: 'ecgen-stage' });
+    this.state = make('p', { class: 'ecgen-state' });
     this.side = make('div', { class: 'ecgen-side' });
     const from = this.live ? 'Live: the model answers on this machine; nothing is sent elsewhere.' : 'Recorded: these responses were written by the model beforehand; the gates choose among them.';
     const how = this.live ? null : make('p', { class: 'ecgen-hint' }, 'Recorded with ', make('code', { text: this.model.get('command') }), '; to type your own dialogue: ', make('code', { text: 'ecgen demo' }), '.');
-    this.root.replaceChildren(
-      make('header', { class: 'ecgen-head' }, make('strong', { text: 'Playground' }), make('span', { text: this.model.get('name') })),
+    this.root.replaceChildren(...[
+      make('header', { class: 'ecgen-head' }, make('strong', { text: 'Playground' }), make('span', { text: modelName(this.model.get('name')) })),
       make('p', { class: 'ecgen-badge', 'data-live': String(this.live), text: from }), how,
       make('div', { class: 'ecgen-controls' }, make('div', { class: 'ecgen-field ecgen-wide' }, make('label', { for: this.pick.id, text: 'A dialogue' }), this.pick),
         make('div', { class: 'ecgen-field' }, make('label', { for: this.gates.id, text: 'Gate' }), this.gates), this.live ? this.undo : null, this.live ? this.reset : null),
-      make('div', { class: 'ecgen-play' }, make('div', {}, this.stage, this.live ? this.form : null, this.say), this.side),
-      make('footer', { text: 'It is a small research model that strings likely words together, and no counsellor. Tint and underline: probability of being a cause, and gate. A closed turn takes away an emphasis; other attention still sees it.' }));
+      make('div', { class: 'ecgen-play' }, make('div', {}, this.stage, this.state, this.live ? this.form : null, this.say), this.side),
+      make('footer', { text: 'It is a small research model that strings likely words together, and no counsellor. Tint and underline: probability of being a cause, and gate. A closed turn takes away an emphasis; other attention still sees it.' })].filter(Boolean));
   }
 
   start(turns) { this.turns = turns; this.closed = []; this.ask(); }
@@ -761,6 +786,7 @@ class Playground extends Widget {
     const text = this.input.value.trim();
     if (!text || this.busy) return;
     const said = this.turns.length && this.answer?.response ? [...this.turns, this.answer.response] : [];
+    this.anew = this.turns.length > 0 && !said.length; // a note was no response that could be gone on from
     this.before = { turns: this.turns, closed: this.closed };
     this.turns = [...said, text];
     this.closed = [];
@@ -773,8 +799,10 @@ class Playground extends Widget {
     if (!this.turns.length) return this.later();
     if (this.live) {
       this.busy = true;
-      this.said = 'The model is writing …';
+      this.said = `${this.anew ? 'A new dialogue begins. ' : ''}The model is writing …`;
       this.model.send({ ask: ++this.asked, ...wanted });
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.unanswered(), 1000 * (this.model.get('patience') || 60));
       return this.later();
     }
     const found = this.model.get('records').find((r) => JSON.stringify([r.said, r.closed, r.gate]) === JSON.stringify([wanted.turns, wanted.closed, wanted.gate]));
@@ -785,21 +813,38 @@ class Playground extends Widget {
   heard(message) {
     if (message.to !== this.asked) return; // an answer to what was asked before
     this.busy = false;
-    if (message.error) {
-      this.said = message.error;
-      if (this.before) { this.input.value = this.turns.at(-1); this.turns = this.before.turns; this.closed = this.before.closed; }
-      this.before = null;
-      return this.later();
-    }
+    clearTimeout(this.timer);
+    if (message.error) return this.failed(message.error);
     this.before = null;
     this.show(message.answer);
   }
 
+  /** Say why there is no answer; what was typed goes back to where it was typed. */
+  failed(why) {
+    this.said = why;
+    if (this.before) { this.input.value = this.turns.at(-1); this.turns = this.before.turns; this.closed = this.before.closed; }
+    this.before = null;
+    this.anew = false;
+    this.later();
+  }
+
+  /** The kernel is silent: it may be dead, and nobody would tell. */
+  unanswered() {
+    if (!this.busy) return;
+    this.busy = false;
+    this.asked += 1; // what comes now comes too late
+    this.failed('There was no answer: the model may have been stopped. Reload the page (in a notebook, run its cells again) and try once more.');
+  }
+
   show(answer) {
-    const another = JSON.stringify(answer.said) !== JSON.stringify(this.answer?.said);
-    if (another || !answer.closed.length) this.base = answer.closed.length ? '' : answer.response;
+    // what is compared with is the answer to the same dialogue behind the same gate with no turn closed, if there was one
+    const bare = (r) => r && !r.closed.length && r.gate === answer.gate && JSON.stringify(r.said) === JSON.stringify(answer.said);
+    this.bare = [answer, this.bare, ...(this.live ? [] : this.model.get('records'))].find(bare) || null;
+    this.base = this.bare?.response || '';
     this.answer = answer;
-    this.said = answer.note ? '' : answer.closed.length ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.') : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`;
+    const told = answer.note || (answer.closed.length && this.base ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.') : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`);
+    this.said = `${this.anew ? 'A new dialogue begins. ' : ''}${told}`;
+    this.anew = false;
     this.later();
   }
 
@@ -813,6 +858,7 @@ class Playground extends Widget {
     this.root.dataset.hue = hueOf(this.gate);
     this.root.dataset.busy = this.busy;
     this.say.textContent = this.said;
+    this.say.classList.toggle('ecgen-unseen', !!a?.note && this.said.endsWith(a.note)); // it is on the page, and said to who cannot see it
     this.gates.value = this.gate;
     this.pick.value = Math.max(...this.samples.map((t, i) => (JSON.stringify(t) === JSON.stringify(this.turns) ? i : -1)));
     if (this.live) {
@@ -821,12 +867,16 @@ class Playground extends Widget {
       this.undo.disabled = this.busy || this.turns.length < 3;
     }
     if (this.shown === a && a && this.busy) return;
+    const shut = !!a && allShut(a);
+    this.root.dataset.closed = shut;
+    this.state.textContent = a ? openness(a, a.gates, shut) : '';
     if (!a) { this.stage.replaceChildren(...this.turns.map((t, i) => plainTurn(i % 2 ? 'listener' : 'speaker', t))); this.side.replaceChildren(); return; }
     const words = new Words('words of the dialogue; arrow keys move', (i) => { words.select(i); this.say.textContent = `${a.context[i]}: p(cause) ${fixed(a.cause[i])}, gate ${fixed(a.gates[i])}`; });
     const at = document.activeElement?.dataset?.turn, inside = this.root.contains(document.activeElement);
     bubbles(a, words, false).forEach((turn, t) => {
-      const open = !this.closed.includes(t);
-      turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'aria-pressed': String(open), 'data-turn': t, 'aria-label': `gate of turn ${t + 1} ${open ? 'open' : 'closed'}`, text: open ? 'gate open' : 'gate closed', onclick: () => this.toggle(t) }));
+      const hand = this.closed.includes(t), gate = !hand && a.turns[t].pieces.every(([, i]) => i < 0 || a.gates[i] === 0);
+      const text = hand ? 'closed by hand' : gate ? `closed by the ${a.gate} gate` : 'open';
+      turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'data-turn': t, 'data-closed': hand ? 'hand' : gate ? 'gate' : 'no', 'aria-label': `turn ${t + 1}: ${text}`, title: hand ? 'leave this turn to its gate' : 'close this turn by hand', text, onclick: () => this.toggle(t) }));
     });
     for (const i of words.order) words.paint(i, tint(v.gate, a.cause[i], a.gates[i]), a.gates[i], `${a.context[i]}, cause ${percent(a.cause[i])}, gate ${fixed(a.gates[i], 2)}`);
     const response = a.note ? plainTurn('note', a.note, 'ecgen-note') : plainTurn('response', a.response, 'ecgen-listener ecgen-response');
