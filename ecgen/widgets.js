@@ -227,31 +227,35 @@ class Words {
     this.box.addEventListener('click', (e) => at(e) !== null && chosen(at(e)));
     this.box.addEventListener('focusin', (e) => at(e) !== null && chosen(at(e)));
     this.box.addEventListener('keydown', (e) => {
-      const i = at(e), n = this.order.indexOf(i);
-      const next = { ArrowRight: n + 1, ArrowDown: n + 1, ArrowLeft: n - 1, ArrowUp: n - 1, Home: 0, End: this.order.length - 1 }[e.key];
-      if (i === null || next === undefined || !(next in this.order)) return;
+      const i = at(e), order = this.order.filter((j) => this.items[j].getClientRects().length), n = order.indexOf(i); // tokens may be hidden
+      const next = { ArrowRight: n + 1, ArrowDown: n + 1, ArrowLeft: n - 1, ArrowUp: n - 1, Home: 0, End: order.length - 1 }[e.key];
+      if (i === null || next === undefined || !(next in order)) return;
       e.preventDefault();
       e.stopPropagation();
-      this.items[this.order[next]].focus();
+      this.items[order[next]].focus();
     });
   }
 
   add(i, text, cls = '') {
-    const el = make('span', { class: `ecgen-word ${cls}`, role: 'option', tabindex: this.order.length ? -1 : 0, 'data-word': i, 'aria-selected': 'false', text });
+    const el = make('span', { class: `ecgen-word ${cls}`, role: 'option', tabindex: -1, 'data-word': i, 'aria-selected': 'false', text });
     this.items[i] = el;
     this.order.push(i);
+    if (!cls && !this.door) this.enter(el);
     return el;
+  }
+
+  /** The one word that the tab key reaches: the current one, or the first; never a token, which may be hidden. */
+  enter(el) {
+    if (this.door) this.door.tabIndex = -1;
+    this.door = el;
+    el.tabIndex = 0;
   }
 
   select(i) {
     if (i === this.current) return;
-    for (const [j, on] of [[this.current, false], [i, true]]) {
-      const el = this.items[j];
-      if (!el) continue;
-      el.setAttribute('aria-selected', on);
-      el.tabIndex = on ? 0 : -1;
-    }
-    if (this.items[i] && this.current < 0 && this.order[0] !== i) this.items[this.order[0]].tabIndex = -1;
+    this.items[this.current]?.setAttribute('aria-selected', false);
+    this.items[i]?.setAttribute('aria-selected', true);
+    if (this.items[i] && !this.items[i].classList.contains('ecgen-token')) this.enter(this.items[i]);
     this.current = i;
   }
 
@@ -270,13 +274,35 @@ class Words {
 function bubbles(scene, words, tokens = true) {
   const res = scene.turns.map((turn, t) => {
     const text = make('p', { dir: 'auto', role: 'group', 'aria-label': `${turn.speaker}, turn ${t + 1}` });
-    if (tokens && t === 0) text.append(words.add(0, scene.context[0], 'ecgen-token'), ' ');
+    if (tokens && t === 0) text.append(words.add(0, scene.context[0], 'ecgen-token'));
     for (const [piece, i] of turn.pieces) text.append(i < 0 ? piece : words.add(i, piece));
-    if (tokens && turn.end !== undefined) text.append(' ', words.add(turn.end, scene.context[turn.end], 'ecgen-token'));
+    if (tokens && turn.end !== undefined) text.append(words.add(turn.end, scene.context[turn.end], 'ecgen-token'));
     return make('div', { class: `ecgen-turn ecgen-${turn.speaker}` }, make('small', { text: turn.speaker, 'aria-hidden': 'true' }), text);
   });
   words.box.append(...res);
   return res;
+}
+
+/** The response as it is read, each of its words in `words`; the last one is <end>. */
+function spoken(scene, words) {
+  const line = make('p', { dir: 'auto', role: 'group', 'aria-label': 'response' }), last = scene.words.length - 1, low = scene.response.toLowerCase(), cut = [];
+  let end = 0;
+  for (const w of scene.words.slice(0, last)) { // where each word stands in the text; lower case is as long in all but a few scripts
+    const begin = low.length === scene.response.length ? low.indexOf(w.toLowerCase(), end) : -1;
+    if (begin < 0 || scene.response.slice(end, begin).trim()) { cut.length = 0; break; }
+    cut.push([scene.response.slice(end, begin), scene.response.slice(begin, end = begin + w.length)]);
+  }
+  if (cut.length === last && scene.response.slice(end).trim() === '') cut.forEach(([between, w], m) => line.append(between, words.add(m, w)));
+  else scene.words.slice(0, last).forEach((w, m) => line.append(words.add(m, w), ' '));
+  line.append(words.add(last, scene.words[last], 'ecgen-token'));
+  words.box.append(line);
+}
+
+/** A switch for what the model reads and writes besides words: [CLS], [SEP], <end>. */
+function tokenSwitch(root) {
+  const input = make('input', { type: 'checkbox', 'data-control': 'tokens', onchange: () => { root.dataset.tokens = input.checked; } });
+  input.checked = root.dataset.tokens === 'true';
+  return make('label', { class: 'ecgen-switch' }, input, ' show [CLS], [SEP] and <end>');
 }
 
 /** The 32 emotions, most probable first. */
@@ -541,13 +567,12 @@ class CauseHighlight extends Widget {
     this.words = new Words('words of the dialogue; arrow keys move', (i) => this.set('word', i));
     this.response = new Words('words of the response; arrow keys choose the decoder step', (m) => this.set('step', m), () => {});
     bubbles(s, this.words);
-    const answer = make('p', { dir: 'auto', role: 'group', 'aria-label': 'response' });
-    s.words.forEach((w, m) => answer.append(this.response.add(m, w, m === last ? 'ecgen-token' : ''), ' '));
-    this.response.box.append(answer);
+    spoken(s, this.response);
     this.controls = new Controls(this.model, this.later);
     this.controls.gating(s);
     this.controls.where(s.shape);
     this.controls.slider('step', 'Decoder step', { min: 0, max: last, step: 1, say: (m) => `${m + 1}: ${s.words[Math.min(m, last)]}` });
+    this.controls.box.append(tokenSwitch(this.root));
     this.state = make('p', { class: 'ecgen-state', role: 'status' });
     this.strip = make('canvas', { class: 'ecgen-strip', role: 'img' });
     this.strip.addEventListener('mousemove', (e) => this.set('word', Math.min(s.context.length - 1, Math.max(0, Math.floor((e.offsetX / this.strip.clientWidth) * s.context.length)))));
@@ -635,12 +660,11 @@ class AttentionExplorer extends Widget {
     this.words = new Words('words of the dialogue; arrow keys move', (i) => this.set('word', i));
     bubbles(s, this.words);
     this.response = new Words('words of the response; arrow keys move', (m) => this.set('step', m));
-    const line = make('p', { dir: 'auto', role: 'group', 'aria-label': 'response' });
-    s.words.forEach((w, m) => line.append(this.response.add(m, w, m === s.words.length - 1 ? 'ecgen-token' : ''), ' '));
-    this.response.box.append(line);
+    spoken(s, this.response);
     this.controls = new Controls(this.model, this.later);
     this.controls.where(s.shape);
     this.controls.gating(s);
+    this.controls.box.append(tokenSwitch(this.root));
     this.maps = ['Before gating', 'After gating', 'Difference: after minus before'].map((title) => new HeatMap(title, s, choose));
     this.scale = make('p', { class: 'ecgen-scale' });
     this.which = make('select', { 'aria-label': 'what the small maps show', 'data-control': 'small', onchange: this.later }, ...['after gating', 'before gating', 'difference'].map((t) => make('option', { text: t })));

@@ -17,7 +17,8 @@ REQUIRED = os.environ.get('ECGEN_BROWSER') == 'required'
 FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 TURNS = ['My best friend is moving to another country next week.', 'Oh no, you must be close.', 'We have known each other since school. I feel so alone already.']
 EVIL = ['<img src=x onerror="document.title=\'run\'"> </script><script>document.title="run"</script> so <b>sad</b> \u202eevil\u202c {{7*7}}', '<style>*{display:none}</style> oh no', '\u200fשלום I am sad &lt;script&gt; <iframe src="http://example.invalid/">']
-ALLOWED = [r'/favicon\.ico']        # of what a browser reports as errors: not ours
+# what a browser may report as an error: extensions of JupyterLab's that Voila does not load, and a server of ours that was stopped while its page was open
+ALLOWED = [r"Shared module @jupyter\S+ doesn't exist in shared scope", r'ERR_CONNECTION_REFUSED.*http://127\.0\.0\.1:\d+/api/', r'WebSocket connection to .ws://127\.0\.0\.1:\d+/', r'/favicon\.ico']
 DEADLINE = 30_000     # milliseconds that a page may take
 
 
@@ -64,7 +65,7 @@ def open_page(browser):
         return page
     yield open_page
     for c in contexts: c.close()
-    assert not outside and not errors
+    assert not outside and not errors, '\n'.join([*outside, *errors])
 
 
 @cache
@@ -126,8 +127,9 @@ def test_cause_highlight_by_keyboard(show):
     press(page, 'gate', 'ArrowDown')                                               # soft -> hard
     press(page, 'threshold', 'ArrowRight', 'ArrowRight', 'ArrowRight')
     assert page.get_attribute('.ecgen', 'data-hue') == 'hard'
-    page.focus('[data-word="0"]')
-    for _ in range(5): page.keyboard.press('ArrowRight')
+    assert page.locator('.ecgen-token:visible').count() == 0
+    page.focus('[data-word="1"]')
+    for _ in range(4): page.keyboard.press('ArrowRight')
     page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.startsWith("moving:")')
     same_as_python(page, s, 'hard', threshold=.53, word=5)
     press(page, 'step', 'ArrowRight', 'ArrowRight')
@@ -140,6 +142,9 @@ def test_cause_highlight_by_keyboard(show):
     page.wait_for_timeout(100)
     same_as_python(page, s, 'gumbel', temperature=.9, draw=1, word=5, step=2, layer=1, head=0)
     assert page.locator('.ecgen-emotions li').count() == 32
+    assert page.locator('.ecgen-response p').evaluate('e => [...e.childNodes].slice(0, -1).map((n) => n.textContent).join("")') == s['response'] and page.locator('.ecgen-response [data-word]').count() == len(s['words'])
+    page.check('[data-control=tokens]')
+    assert page.locator('.ecgen-token:visible').all_inner_texts() == ['[CLS]', '[SEP]', '[SEP]', '[SEP]', '<end>'] and 'greedy, gate soft' in page.inner_text('footer')
 
 
 def test_every_word_closed_is_said(show):
@@ -163,7 +168,7 @@ def test_attention_explorer_links_words(show):
     page.wait_for_function('() => /friend|best/.test(document.querySelector(".ecgen-say").textContent)')
     before, after, gate = map(float, re.findall(r'\d+\.\d+', page.inner_text('.ecgen-say')))
     assert (before, after) == pytest.approx((a[0, 1, 2].item(), b[0, 1, 2].item()), abs=6e-5)
-    assert page.locator('[aria-selected=true]').all_inner_texts() == ['best', s['words'][1]]
+    assert [t.lower() for t in page.locator('[aria-selected=true]').all_inner_texts()] == ['best', s['words'][1]]
     box = page.locator('.ecgen-field-cells').nth(1).bounding_box()                 # hovering in the second map moves the first
     page.mouse.move(box['x'] + box['width'] * 5.5 / s['shape'][3], box['y'] + 17 * 3.5)
     page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.includes("moving")')
