@@ -200,7 +200,7 @@ def limits(s:dict) -> dict:       # name -> (type, least, most)
     layers, heads, steps, words = s['shape']
     return dict(threshold=(float, 0, 1), temperature=(float, .1, 5), draw=(int, 0, len(s['noise']) - 1), layer=(int, 0, layers - 1), head=(int, -1, heads - 1), step=(int, 0, steps - 1), word=(int, -1, words - 1))
 
-# %% ../nbs/15_widgets.ipynb #f13b11ba
+# %% ../nbs/15_widgets.ipynb #619023b2
 def opening(s:dict, view:dict) -> dict:
     "What a widget shows at first: the gates of the recording, unless told otherwise"
     if wrong := view.keys() - VIEW.keys(): raise EcgenError(f'There is nothing called {", ".join(sorted(wrong))} to be set; there are: {", ".join(VIEW)}.')
