@@ -18,7 +18,7 @@ FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '-
 TURNS = ['My best friend is moving to another country next week.', 'Oh no, you must be close.', 'We have known each other since school. I feel so alone already.']
 EVIL = ['<img src=x onerror="document.title=\'run\'"> </script><script>document.title="run"</script> so <b>sad</b> \u202eevil\u202c {{7*7}}', '<style>*{display:none}</style> oh no', '\u200fשלום I am sad &lt;script&gt; <iframe src="http://example.invalid/">']
 # what a browser may report as an error: extensions of JupyterLab's that Voila does not load, and a server of ours that was stopped while its page was open
-ALLOWED = [r"Shared module @jupyter\S+ doesn't exist in shared scope", r'ERR_CONNECTION_REFUSED.*http://127\.0\.0\.1:\d+/api/', r'WebSocket connection to .ws://127\.0\.0\.1:\d+/', r'/favicon\.ico']
+ALLOWED = [r"Shared module @jupyter\S+ doesn't exist in shared scope", r'ERR_CONNECTION_REFUSED.*http://127\.0\.0\.1:\d+/(?:lab/)?api/', r'WebSocket connection to .ws://127\.0\.0\.1:\d+/', r'/favicon\.ico']
 DEADLINE = 30_000     # milliseconds that a page may take
 
 
