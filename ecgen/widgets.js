@@ -789,7 +789,7 @@ class Playground extends Widget {
     this.send = make('button', { type: 'submit', class: 'ecgen-button ecgen-main', text: 'Send' });
     this.form = make('form', { class: 'ecgen-form', onsubmit: (e) => { e.preventDefault(); this.typed(); } }, make('label', { for: this.input.id, text: 'Say something' }), this.input, this.send);
     this.undo = make('button', { type: 'button', class: 'ecgen-button', text: 'Undo', onclick: () => { this.turns = this.turns.slice(0, -2); this.closed = []; this.ask(); } });
-    this.reset = make('button', { type: 'button', class: 'ecgen-button', text: 'New dialogue', onclick: () => { this.turns = []; this.answer = null; this.closed = []; this.said = 'A new dialogue begins: say something.'; this.later(); this.input.focus(); } });
+    this.reset = make('button', { type: 'button', class: 'ecgen-button', text: 'New dialogue', onclick: () => { this.forget(); this.turns = []; this.answer = null; this.closed = []; this.said = 'A new dialogue begins: say something.'; this.later(); this.input.focus(); } });
     this.stage = make('div', { class: 'ecgen-stage' });
     this.state = make('p', { class: 'ecgen-state' });
     this.side = make('div', { class: 'ecgen-side' });
@@ -851,6 +851,9 @@ class Playground extends Widget {
     this.anew = false;
     this.later();
   }
+
+  /** What was asked is of no interest any more. */
+  forget() { clearTimeout(this.timer); this.asked += 1; this.busy = false; this.before = null; this.anew = false; }
 
   /** The kernel is silent: it may be dead, and nobody would tell. */
   unanswered() {
