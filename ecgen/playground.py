@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SAMPLES', 'ASKED', 'COMMAND', 'answer', 'subsets', 'record', 'reply', 'Playground', 'free_port', 'voila_command',
-           'wait_for', 'prepare', 'stop', 'serve']
+           'wait_for', 'prepare', 'stop', 'end', 'serve']
 
-# %% ../nbs/15b_playground.ipynb #54a08b98
+# %% ../nbs/15b_playground.ipynb #26a8b607
 import json
 import os
 import secrets
@@ -16,8 +16,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import webbrowser
 from contextlib import closing
 from itertools import combinations
@@ -32,7 +30,7 @@ from .model import EmpatheticModel, check_turns, explain
 from .seen import watch
 from .widgets import Widget, text_pieces
 
-# %% ../nbs/15b_playground.ipynb #ecf0bf43
+# %% ../nbs/15b_playground.ipynb #c68884ef
 def answer(
     model:EmpatheticModel,      # in evaluation mode
     turns:list[str],            # speaker, listener, ..., speaker
@@ -47,7 +45,7 @@ def answer(
     w = watch(model, turns, close=list(closed), gate=gate, decoder=decoder, seed=seed, response=['.'] if note else None)
     return dict(said=list(turns), closed=list(closed), gate=gate, turns=text_pieces(turns, words, len(w.context)), context=w.context,
                 cause=[round(p, 4) for p in w.cause.tolist()], gates=[round(g, 4) for g in w.gate.tolist()],
-                emotions=[[k, round(p, 4)] for k, p in e.emotions.items()], response='' if note else w.response, note=note, dropped=e.dropped)
+                cls_open=model.cfg.cls_open, emotions=[[k, round(p, 4)] for k, p in e.emotions.items()], response='' if note else w.response, note=note, dropped=e.dropped)
 
 # %% ../nbs/15b_playground.ipynb #5c9a9458
 SAMPLES = [
@@ -73,7 +71,7 @@ def record(
     if long := [t for t in samples if len(t) > 3]: raise EcgenError(f'A dialogue of {len(long[0])} turns has too many choices to be recorded: give at most 3 turns.')
     return [answer(model, t, closed, gate, decoder) for t in samples for gate in gates for closed in subsets(len(t))]
 
-# %% ../nbs/15b_playground.ipynb #a90d469c
+# %% ../nbs/15b_playground.ipynb #702f62da
 ASKED = dict(turns=(list, str), closed=(list, int), gate=(str, str))     # what a question holds: a type, and that of what is in it
 
 def reply(
@@ -82,16 +80,18 @@ def reply(
     decoder:Decoder=GREEDY,    # how words are chosen
 ) -> dict:                     # 'to' = the question's number, and 'answer' or 'error'
     "Answer a page, whatever it sends"
+    to = question.get('ask') if isinstance(question, dict) else None
     try:
-        values = [question.get(k) for k in ASKED]
+        values = [question.get(k) for k in ASKED] if isinstance(question, dict) else [None] * len(ASKED)
         if any(type(v) is not kind or not all(type(x) is item for x in v) for v, (kind, item) in zip(values, ASKED.values())): raise EcgenError('This question has not the form that the playground sends.')
-        return dict(to=question.get('ask'), answer=answer(model, *values, decoder=decoder))
-    except EcgenError as e: return dict(to=question.get('ask'), error=str(e))
+        return dict(to=to, answer=answer(model, *values, decoder=decoder))
+    except EcgenError as e: return dict(to=to, error=str(e))
+    except Exception as e: return dict(to=to, error=f'The model could not answer ({type(e).__name__}): try other words, or begin a new dialogue.')     # the page waits for an answer, whatever it is
 
 # %% ../nbs/15b_playground.ipynb #d01a3eb2
 COMMAND = 'ecgen demo --page FILE'      # what makes a page with a recording
 
-# %% ../nbs/15b_playground.ipynb #3c4818a5
+# %% ../nbs/15b_playground.ipynb #3d72bf42
 class Playground(Widget):
     "Type or pick a dialogue, close gates, see the response change"
     title, height = 'Playground', 860
@@ -105,7 +105,7 @@ class Playground(Widget):
         gates, gate = [g for g in GATES if g != 'oracle'], gate or model.cfg.gate
         if gate not in gates: raise EcgenError(f'There is no gate {gate!r}; choose one of: {", ".join(gates)}.')
         self.model, self.decoder, self.recorded, self.command = model, decoder, None, command
-        super().__init__(live=True, name=model.card.get('name', 'unnamed'), samples=samples, gates=gates, gate=gate, first=answer(model, samples[0], (), gate, decoder))
+        super().__init__(live=True, name=model.card.get('name', 'unnamed'), samples=samples, gates=gates, gate=gate, patience=60, first=answer(model, samples[0], (), gate, decoder))     # patience: seconds that a page waits for the kernel
 
     def record(self):
         "Ask the model for all answers of a page without kernel; once, for it takes some seconds"
@@ -123,7 +123,10 @@ class Playground(Widget):
 
     def _repr_mimebundle_(self, **kwargs):      # as live, a recording is made only if one was asked for
         if self.recorded: return super()._repr_mimebundle_(**kwargs)
-        return self.live()._repr_mimebundle_(**kwargs)
+        try: return self.live()._repr_mimebundle_(**kwargs)
+        except EcgenError as e:
+            print(f'{e} Shown is a recording.')
+            return self.record()._repr_mimebundle_(**kwargs)
 
 # %% ../nbs/15b_playground.ipynb #118cde9e
 def free_port(
@@ -145,22 +148,21 @@ def voila_command(
     return [sys.executable, '-m', 'voila', str(notebook), f'--port={port}', '--no-browser', '--Voila.ip=127.0.0.1', '--Voila.port_retries=0', '--show_tracebacks=False',
             '--MappingKernelManager.cull_idle_timeout=3600', '--MappingKernelManager.cull_interval=60', '--template=ecgen', '--Voila.log_level=CRITICAL']
 
-# %% ../nbs/15b_playground.ipynb #a4819458
+# %% ../nbs/15b_playground.ipynb #2435a155
 def wait_for(
-    url:str,                    # of a server on this machine
+    port:int,                   # of 127.0.0.1
     server:subprocess.Popen,    # it
     seconds:float=60,           # at most
 ):
-    "Wait until a server answers"
+    "Wait until a server listens"
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if server.poll() is not None: raise EcgenError('The playground could not be started: what was printed above says why.')
-        try: return urllib.request.urlopen(url, timeout=2).close()
-        except urllib.error.HTTPError: return                  # it answers
+        try: return socket.create_connection(('127.0.0.1', port), timeout=2).close()
         except OSError: time.sleep(.2)
     raise EcgenError(f'The playground did not start within {seconds:.0f} seconds.')
 
-# %% ../nbs/15b_playground.ipynb #8a01878d
+# %% ../nbs/15b_playground.ipynb #505bc1a3
 def prepare(
     folder:Path,       # of this run; only its owner can read it
     token:str,         # who does not send it gets no answer
@@ -169,9 +171,18 @@ def prepare(
     (folder/'voila.json').write_text(json.dumps(dict(Voila=dict(token=token))), encoding='utf-8')
     return Path(shutil.copy(shipped('demo')/'playground.ipynb', folder))
 
-def stop(*_): raise KeyboardInterrupt      # what SIGTERM does, so that no kernel is left behind
+def stop(*_): raise KeyboardInterrupt      # what SIGTERM and SIGHUP do, so that no kernel is left behind
 
-# %% ../nbs/15b_playground.ipynb #4992f3ca
+def end(
+    server:subprocess.Popen,    # it
+    seconds:float=10,           # that it may take
+):
+    "End a server: ask it first, so that it ends its kernels, and do not wait for ever"
+    server.terminate()
+    try: server.wait(seconds)
+    except subprocess.TimeoutExpired: server.kill()
+
+# %% ../nbs/15b_playground.ipynb #416a88d2
 def serve(
     model:Path|None=None,     # a model's folder, None = the one that is shipped
     gate:str='',              # at first; '' = the model's own
@@ -181,17 +192,18 @@ def serve(
 ):
     "Show the playground until Ctrl-C"
     try: import voila, anywidget
-    except ImportError: raise EcgenError('The playground needs Voila and anywidget: pip install "ecgen[demo]".') from None
+    except ImportError: raise EcgenError("The playground needs Voila and anywidget: pip install 'ecgen[demo]', or in a checkout pip install -c constraints.txt -e '.[demo]'.") from None
     settings = dict(ECGEN_DEMO_MODEL=str(Path(model).resolve()) if model else '', ECGEN_DEMO_GATE=gate, JUPYTER_PATH=os.pathsep.join(filter(None, [str(shipped('demo')), os.environ.get('JUPYTER_PATH')])))
     Playground(EmpatheticModel.from_pretrained(model), SAMPLES[:1], gate)      # what is wrong with model or gate is said here and not in the browser
     port, token = free_port(port), secrets.token_urlsafe(24)
-    signal.signal(signal.SIGTERM, stop)
+    for name in ('SIGTERM', 'SIGHUP'):      # Windows has no SIGHUP
+        if hasattr(signal, name): signal.signal(getattr(signal, name), stop)
     with TemporaryDirectory(prefix='ecgen-demo-') as tmp:
         with subprocess.Popen(voila_command(prepare(Path(tmp), token), port), env=os.environ | settings | dict(JUPYTER_RUNTIME_DIR=tmp), cwd=tmp) as server:
             try:
-                wait_for(f'http://127.0.0.1:{port}/voila/static/', server)
+                wait_for(port, server)
                 say(f'http://127.0.0.1:{port}/?token={token} shows the playground, to this machine only; the first page takes some seconds. Ctrl-C ends it.')
                 if browser: webbrowser.open(f'http://127.0.0.1:{port}/?token={token}')
                 server.wait()
             except KeyboardInterrupt: pass
-            finally: server.terminate()
+            finally: end(server)

@@ -89,6 +89,14 @@ function make(tag, props = {}, ...children) {
   return el;
 }
 
+const modelName = (name) => (name === 'ecgen-default' ? 'shipped model' : name);
+
+/** How the response of a scene came about. */
+function written(s) {
+  const how = s.k === undefined ? '' : s.k === 1 ? 'greedy, ' : `top-k with k = ${s.k}, seed ${s.seed}, `;
+  return `The response is recorded: ${how}gate ${s.gate}.`;
+}
+
 let count = 0; // so that ids differ where several widgets stand on a page
 const newId = (name) => `ecgen-${name}-${++count}`;
 const percent = (p) => (p < 0.005 && p > 0 ? '<1%' : `${Math.round(100 * p)}%`);
@@ -97,8 +105,9 @@ const fixed = (x, digits = 3) => x.toFixed(digits);
 /** The theme of the page that we are in: JupyterLab, Furo, Colab, VS Code say it; else what the reader's system prefers. */
 function pageTheme() {
   const { body, documentElement: html } = document;
+  if (['dark', 'light'].includes(html.dataset.ecgenTheme)) return html.dataset.ecgenTheme; // said for us, as by the page of `ecgen demo`
   if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === 'true' ? 'light' : 'dark';
-  for (const t of [html.dataset.ecgenTheme, body.dataset.theme, html.dataset.theme, html.getAttribute('theme')]) if (t === 'dark' || t === 'light') return t;
+  for (const t of [body.dataset.theme, html.dataset.theme, html.getAttribute('theme')]) if (t === 'dark' || t === 'light') return t;
   if (/vscode-(dark|high-contrast)/.test(body.className)) return 'dark';
   if (body.classList.contains('vscode-light')) return 'light';
   return matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
@@ -134,6 +143,9 @@ export function tint(gate, p, g) {
 // ---------------------------------------------------------------- controls
 
 const GATES = { soft: 'soft: the probability', hard: 'hard: above a threshold', gumbel: 'hard as in training: Gumbel-Softmax', open: 'open: every word', rule: 'rule: last two speaker turns', random: 'random: as many as hard' };
+
+/** A gate, and what belongs to it, for a caption. */
+const gateName = (v) => `${GATES[v.gate]}${v.gate === 'hard' ? ` ${fixed(v.threshold, 2)}` : v.gate === 'gumbel' ? `, temperature ${fixed(v.temperature, 2)}, draw ${v.draw + 1}` : ''}`;
 
 /** Labelled controls that write into the model and are told when it changes. */
 class Controls {
@@ -215,31 +227,35 @@ class Words {
     this.box.addEventListener('click', (e) => at(e) !== null && chosen(at(e)));
     this.box.addEventListener('focusin', (e) => at(e) !== null && chosen(at(e)));
     this.box.addEventListener('keydown', (e) => {
-      const i = at(e), n = this.order.indexOf(i);
-      const next = { ArrowRight: n + 1, ArrowDown: n + 1, ArrowLeft: n - 1, ArrowUp: n - 1, Home: 0, End: this.order.length - 1 }[e.key];
-      if (i === null || next === undefined || !(next in this.order)) return;
+      const i = at(e), order = this.order.filter((j) => this.items[j].getClientRects().length), n = order.indexOf(i); // tokens may be hidden
+      const next = { ArrowRight: n + 1, ArrowDown: n + 1, ArrowLeft: n - 1, ArrowUp: n - 1, Home: 0, End: order.length - 1 }[e.key];
+      if (i === null || next === undefined || !(next in order)) return;
       e.preventDefault();
       e.stopPropagation();
-      this.items[this.order[next]].focus();
+      this.items[order[next]].focus();
     });
   }
 
   add(i, text, cls = '') {
-    const el = make('span', { class: `ecgen-word ${cls}`, role: 'option', tabindex: this.order.length ? -1 : 0, 'data-word': i, 'aria-selected': 'false', text });
+    const el = make('span', { class: `ecgen-word ${cls}`, role: 'option', tabindex: -1, 'data-word': i, 'aria-selected': 'false', text });
     this.items[i] = el;
     this.order.push(i);
+    if (!cls && !this.door) this.enter(el);
     return el;
+  }
+
+  /** The one word that the tab key reaches: the current one, or the first; never a token, which may be hidden. */
+  enter(el) {
+    if (this.door) this.door.tabIndex = -1;
+    this.door = el;
+    el.tabIndex = 0;
   }
 
   select(i) {
     if (i === this.current) return;
-    for (const [j, on] of [[this.current, false], [i, true]]) {
-      const el = this.items[j];
-      if (!el) continue;
-      el.setAttribute('aria-selected', on);
-      el.tabIndex = on ? 0 : -1;
-    }
-    if (this.items[i] && this.current < 0 && this.order[0] !== i) this.items[this.order[0]].tabIndex = -1;
+    this.items[this.current]?.setAttribute('aria-selected', false);
+    this.items[i]?.setAttribute('aria-selected', true);
+    if (this.items[i] && !this.items[i].classList.contains('ecgen-token')) this.enter(this.items[i]);
     this.current = i;
   }
 
@@ -258,13 +274,35 @@ class Words {
 function bubbles(scene, words, tokens = true) {
   const res = scene.turns.map((turn, t) => {
     const text = make('p', { dir: 'auto', role: 'group', 'aria-label': `${turn.speaker}, turn ${t + 1}` });
-    if (tokens && t === 0) text.append(words.add(0, scene.context[0], 'ecgen-token'), ' ');
+    if (tokens && t === 0) text.append(words.add(0, scene.context[0], 'ecgen-token'));
     for (const [piece, i] of turn.pieces) text.append(i < 0 ? piece : words.add(i, piece));
-    if (tokens && turn.end !== undefined) text.append(' ', words.add(turn.end, scene.context[turn.end], 'ecgen-token'));
+    if (tokens && turn.end !== undefined) text.append(words.add(turn.end, scene.context[turn.end], 'ecgen-token'));
     return make('div', { class: `ecgen-turn ecgen-${turn.speaker}` }, make('small', { text: turn.speaker, 'aria-hidden': 'true' }), text);
   });
   words.box.append(...res);
   return res;
+}
+
+/** The response as it is read, each of its words in `words`; the last one is <end>. */
+function spoken(scene, words) {
+  const line = make('p', { dir: 'auto', role: 'group', 'aria-label': 'response' }), last = scene.words.length - 1, low = scene.response.toLowerCase(), cut = [];
+  let end = 0;
+  for (const w of scene.words.slice(0, last)) { // where each word stands in the text; lower case is as long in all but a few scripts
+    const begin = low.length === scene.response.length ? low.indexOf(w.toLowerCase(), end) : -1;
+    if (begin < 0 || scene.response.slice(end, begin).trim()) { cut.length = 0; break; }
+    cut.push([scene.response.slice(end, begin), scene.response.slice(begin, end = begin + w.length)]);
+  }
+  if (cut.length === last && scene.response.slice(end).trim() === '') cut.forEach(([between, w], m) => line.append(between, words.add(m, w)));
+  else scene.words.slice(0, last).forEach((w, m) => line.append(words.add(m, w), ' '));
+  line.append(words.add(last, scene.words[last], 'ecgen-token'));
+  words.box.append(line);
+}
+
+/** A switch for what the model reads and writes besides words: [CLS], [SEP], <end>. */
+function tokenSwitch(root) {
+  const input = make('input', { type: 'checkbox', 'data-control': 'tokens', onchange: () => { root.dataset.tokens = input.checked; } });
+  input.checked = root.dataset.tokens === 'true';
+  return make('label', { class: 'ecgen-switch' }, input, ' show [CLS], [SEP] and <end>');
 }
 
 /** The 32 emotions, most probable first. */
@@ -497,6 +535,14 @@ class Widget {
 const VIEW = ['gate', 'threshold', 'temperature', 'draw', 'layer', 'head', 'step', 'word', 'scene'];
 const RECOMPUTED = 'Gates and gated attention are computed in this page (Eq. 5) from the recorded weights of each layer. Another gate in one layer would also change what the layers above it see; that, and another response, needs the model.';
 
+/** Whether no word of an answer is left open: all turns closed by hand, or the others by their gate. */
+function allShut(a) {
+  if (a.closed.length === a.turns.length) return true;
+  if (a.gate !== 'hard' && a.gate !== 'random') return false;
+  if (a.cls_open) return a.gates.every((g, i) => i === 0 || g === 0);
+  return a.turns.every((turn, t) => a.closed.includes(t) || turn.pieces.every(([, i]) => i < 0 || a.cause[i] <= 0.5)) && a.gates.every((g) => g === 1);
+}
+
 /** A line that tells what the gates leave open. */
 function openness(scene, g, closedAll) {
   const words = scene.context.length - 1, open = g.slice(1).filter((x) => x > 0.5).length;
@@ -521,24 +567,23 @@ class CauseHighlight extends Widget {
     this.words = new Words('words of the dialogue; arrow keys move', (i) => this.set('word', i));
     this.response = new Words('words of the response; arrow keys choose the decoder step', (m) => this.set('step', m), () => {});
     bubbles(s, this.words);
-    const answer = make('p', { dir: 'auto', role: 'group', 'aria-label': 'response' });
-    s.words.forEach((w, m) => answer.append(this.response.add(m, w, m === last ? 'ecgen-token' : ''), ' '));
-    this.response.box.append(answer);
+    spoken(s, this.response);
     this.controls = new Controls(this.model, this.later);
     this.controls.gating(s);
     this.controls.where(s.shape);
     this.controls.slider('step', 'Decoder step', { min: 0, max: last, step: 1, say: (m) => `${m + 1}: ${s.words[Math.min(m, last)]}` });
+    this.controls.box.append(tokenSwitch(this.root));
     this.state = make('p', { class: 'ecgen-state', role: 'status' });
     this.strip = make('canvas', { class: 'ecgen-strip', role: 'img' });
     this.strip.addEventListener('mousemove', (e) => this.set('word', Math.min(s.context.length - 1, Math.max(0, Math.floor((e.offsetX / this.strip.clientWidth) * s.context.length)))));
     this.caption = make('figcaption');
     this.root.replaceChildren(
-      make('header', { class: 'ecgen-head' }, make('strong', { text: s.emotions[0][0] }), make('span', { text: `${percent(s.emotions[0][1])} · ${s.model}` }), exports('cause', () => this.picture(), (t) => { this.say.textContent = t; })),
+      make('header', { class: 'ecgen-head' }, make('strong', { text: s.emotions[0][0] }), make('span', { text: `probability ${percent(s.emotions[0][1])} · ${modelName(s.model)}` }), exports('cause', () => this.picture(), (t) => { this.say.textContent = t; })),
       this.words.box,
       make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: 'response · choose a word', 'aria-hidden': 'true' }), this.response.box),
       this.state, this.say,
       make('figure', { class: 'ecgen-attention' }, this.caption, this.strip),
-      this.controls.box, emotionBars(s.emotions), make('footer', { text: RECOMPUTED }));
+      this.controls.box, emotionBars(s.emotions), make('footer', { text: `${written(s)} ${RECOMPUTED}` }));
   }
 
   draw() {
@@ -590,7 +635,7 @@ class CauseHighlight extends Widget {
     }
     pic.bubble('response', [[s.response, 0, 0]], true, true);
     pic.bars(s.emotions.slice(0, 5));
-    pic.text(24, pic.y + 18, `${GATES[v.gate]}${v.gate === 'hard' ? ` ${fixed(v.threshold, 2)}` : ''} · ${s.model}`, { size: 12, fill: this.colors.soft });
+    pic.text(24, pic.y + 18, `${gateName(v)} · ${modelName(s.model)}`, { size: 12, fill: this.colors.soft });
     pic.y += 24;
     return pic.svg(`A dialogue with the words tinted that the model takes for the cause of the emotion: ${s.emotions[0][0]}`);
   }
@@ -615,12 +660,11 @@ class AttentionExplorer extends Widget {
     this.words = new Words('words of the dialogue; arrow keys move', (i) => this.set('word', i));
     bubbles(s, this.words);
     this.response = new Words('words of the response; arrow keys move', (m) => this.set('step', m));
-    const line = make('p', { dir: 'auto', role: 'group', 'aria-label': 'response' });
-    s.words.forEach((w, m) => line.append(this.response.add(m, w, m === s.words.length - 1 ? 'ecgen-token' : ''), ' '));
-    this.response.box.append(line);
+    spoken(s, this.response);
     this.controls = new Controls(this.model, this.later);
     this.controls.where(s.shape);
     this.controls.gating(s);
+    this.controls.box.append(tokenSwitch(this.root));
     this.maps = ['Before gating', 'After gating', 'Difference: after minus before'].map((title) => new HeatMap(title, s, choose));
     this.scale = make('p', { class: 'ecgen-scale' });
     this.which = make('select', { 'aria-label': 'what the small maps show', 'data-control': 'small', onchange: this.later }, ...['after gating', 'before gating', 'difference'].map((t) => make('option', { text: t })));
@@ -636,11 +680,11 @@ class AttentionExplorer extends Widget {
     }
     this.state = make('p', { class: 'ecgen-state', role: 'status' });
     this.root.replaceChildren(
-      make('header', { class: 'ecgen-head' }, make('strong', { text: 'Attention before and after gating' }), make('span', { text: s.model }), exports('attention', () => this.picture(), (t) => { this.say.textContent = t; })),
+      make('header', { class: 'ecgen-head' }, make('strong', { text: 'Attention before and after gating' }), make('span', { text: modelName(s.model) }), exports('attention', () => this.picture(), (t) => { this.say.textContent = t; })),
       this.words.box, make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: 'response', 'aria-hidden': 'true' }), this.response.box),
       this.state, this.say, this.controls.box, make('div', { class: 'ecgen-pair' }, this.maps[0].el, this.maps[1].el), this.scale, this.maps[2].el,
       make('section', { class: 'ecgen-heads' }, make('h4', {}, 'All layers and heads, ', this.which), make('p', { class: 'ecgen-hint', text: 'Numbers are layer·head; choose one to see it large.' }), grid),
-      make('footer', { text: RECOMPUTED }));
+      make('footer', { text: `${written(s)} ${RECOMPUTED}` }));
   }
 
   draw() {
@@ -702,6 +746,9 @@ class AttentionExplorer extends Widget {
       if (cell >= 9) s.context.forEach((w, i) => pic.text(110 + (i + 0.8) * cell, pic.y + 10, w.length > 11 ? `${w.slice(0, 10)}…` : w, { size: 10, anchor: 'end', turn: -60, fill: this.colors.soft }));
       pic.y += cell >= 9 ? 86 : 30;
     }
+    pic.text(24, pic.y + 4, `${gateName(v)} · ${modelName(s.model)}`, { size: 12, fill: this.colors.soft });
+    pic.text(24, pic.y + 22, written(s), { size: 12, fill: this.colors.soft });
+    pic.y += 28;
     return pic.svg(`Attention before and after gating: ${s.response}`);
   }
 }
@@ -715,7 +762,8 @@ class Playground extends Widget {
     this.turns = this.samples[0];
     this.asked = 0;
     this.said = 'Ready.';
-    Object.assign(this, { closed: [], gate: model.get('gate'), busy: false, answer: null, base: '' });
+    Object.assign(this, { closed: [], gate: model.get('gate'), busy: false, answer: null, bare: null, base: '', anew: false });
+    this.stops.push(() => clearTimeout(this.timer));
     this.build();
     if (this.live) {
       this.hear = (message) => this.heard(message);
@@ -724,7 +772,7 @@ class Playground extends Widget {
     }
     this.answer = model.get('first');
     this.turns = this.answer ? this.answer.said : this.turns;
-    this.base = this.answer?.response || '';
+    this.bare = this.answer;
     this.begin();
     if (!this.answer) this.ask();
   }
@@ -741,18 +789,19 @@ class Playground extends Widget {
     this.send = make('button', { type: 'submit', class: 'ecgen-button ecgen-main', text: 'Send' });
     this.form = make('form', { class: 'ecgen-form', onsubmit: (e) => { e.preventDefault(); this.typed(); } }, make('label', { for: this.input.id, text: 'Say something' }), this.input, this.send);
     this.undo = make('button', { type: 'button', class: 'ecgen-button', text: 'Undo', onclick: () => { this.turns = this.turns.slice(0, -2); this.closed = []; this.ask(); } });
-    this.reset = make('button', { type: 'button', class: 'ecgen-button', text: 'New dialogue', onclick: () => { this.turns = []; this.answer = null; this.closed = []; this.said = 'A new dialogue begins: say something.'; this.later(); this.input.focus(); } });
+    this.reset = make('button', { type: 'button', class: 'ecgen-button', text: 'New dialogue', onclick: () => { this.forget(); this.turns = []; this.answer = null; this.closed = []; this.said = 'A new dialogue begins: say something.'; this.later(); this.input.focus(); } });
     this.stage = make('div', { class: 'ecgen-stage' });
+    this.state = make('p', { class: 'ecgen-state' });
     this.side = make('div', { class: 'ecgen-side' });
     const from = this.live ? 'Live: the model answers on this machine; nothing is sent elsewhere.' : 'Recorded: these responses were written by the model beforehand; the gates choose among them.';
     const how = this.live ? null : make('p', { class: 'ecgen-hint' }, 'Recorded with ', make('code', { text: this.model.get('command') }), '; to type your own dialogue: ', make('code', { text: 'ecgen demo' }), '.');
-    this.root.replaceChildren(
-      make('header', { class: 'ecgen-head' }, make('strong', { text: 'Playground' }), make('span', { text: this.model.get('name') })),
+    this.root.replaceChildren(...[
+      make('header', { class: 'ecgen-head' }, make('strong', { text: 'Playground' }), make('span', { text: modelName(this.model.get('name')) })),
       make('p', { class: 'ecgen-badge', 'data-live': String(this.live), text: from }), how,
       make('div', { class: 'ecgen-controls' }, make('div', { class: 'ecgen-field ecgen-wide' }, make('label', { for: this.pick.id, text: 'A dialogue' }), this.pick),
         make('div', { class: 'ecgen-field' }, make('label', { for: this.gates.id, text: 'Gate' }), this.gates), this.live ? this.undo : null, this.live ? this.reset : null),
-      make('div', { class: 'ecgen-play' }, make('div', {}, this.stage, this.live ? this.form : null, this.say), this.side),
-      make('footer', { text: 'It is a small research model that strings likely words together, and no counsellor. Tint and underline: probability of being a cause, and gate. A closed turn takes away an emphasis; other attention still sees it.' }));
+      make('div', { class: 'ecgen-play' }, make('div', {}, this.stage, this.state, this.live ? this.form : null, this.say), this.side),
+      make('footer', { text: 'It is a small research model that strings likely words together, and no counsellor. Tint and underline: probability of being a cause, and gate. A closed turn takes away an emphasis; other attention still sees it.' })].filter(Boolean));
   }
 
   start(turns) { this.turns = turns; this.closed = []; this.ask(); }
@@ -761,6 +810,7 @@ class Playground extends Widget {
     const text = this.input.value.trim();
     if (!text || this.busy) return;
     const said = this.turns.length && this.answer?.response ? [...this.turns, this.answer.response] : [];
+    this.anew = this.turns.length > 0 && !said.length; // a note was no response that could be gone on from
     this.before = { turns: this.turns, closed: this.closed };
     this.turns = [...said, text];
     this.closed = [];
@@ -773,8 +823,10 @@ class Playground extends Widget {
     if (!this.turns.length) return this.later();
     if (this.live) {
       this.busy = true;
-      this.said = 'The model is writing …';
+      this.said = `${this.anew ? 'A new dialogue begins. ' : ''}The model is writing …`;
       this.model.send({ ask: ++this.asked, ...wanted });
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => this.unanswered(), 1000 * (this.model.get('patience') || 60));
       return this.later();
     }
     const found = this.model.get('records').find((r) => JSON.stringify([r.said, r.closed, r.gate]) === JSON.stringify([wanted.turns, wanted.closed, wanted.gate]));
@@ -785,21 +837,41 @@ class Playground extends Widget {
   heard(message) {
     if (message.to !== this.asked) return; // an answer to what was asked before
     this.busy = false;
-    if (message.error) {
-      this.said = message.error;
-      if (this.before) { this.input.value = this.turns.at(-1); this.turns = this.before.turns; this.closed = this.before.closed; }
-      this.before = null;
-      return this.later();
-    }
+    clearTimeout(this.timer);
+    if (message.error) return this.failed(message.error);
     this.before = null;
     this.show(message.answer);
   }
 
+  /** Say why there is no answer; what was typed goes back to where it was typed. */
+  failed(why) {
+    this.said = why;
+    if (this.before) { this.input.value = this.turns.at(-1); this.turns = this.before.turns; this.closed = this.before.closed; }
+    this.before = null;
+    this.anew = false;
+    this.later();
+  }
+
+  /** What was asked is of no interest any more. */
+  forget() { clearTimeout(this.timer); this.asked += 1; this.busy = false; this.before = null; this.anew = false; }
+
+  /** The kernel is silent: it may be dead, and nobody would tell. */
+  unanswered() {
+    if (!this.busy) return;
+    this.busy = false;
+    this.asked += 1; // what comes now comes too late
+    this.failed('There was no answer: the model may have been stopped. Reload the page (in a notebook, run its cells again) and try once more.');
+  }
+
   show(answer) {
-    const another = JSON.stringify(answer.said) !== JSON.stringify(this.answer?.said);
-    if (another || !answer.closed.length) this.base = answer.closed.length ? '' : answer.response;
+    // what is compared with is the answer to the same dialogue behind the same gate with no turn closed, if there was one
+    const bare = (r) => r && !r.closed.length && r.gate === answer.gate && JSON.stringify(r.said) === JSON.stringify(answer.said);
+    this.bare = [answer, this.bare, ...(this.live ? [] : this.model.get('records'))].find(bare) || null;
+    this.base = this.bare?.response || '';
     this.answer = answer;
-    this.said = answer.note ? '' : answer.closed.length ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.') : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`;
+    const told = answer.note || (answer.closed.length && this.base ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.') : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`);
+    this.said = `${this.anew ? 'A new dialogue begins. ' : ''}${told}`;
+    this.anew = false;
     this.later();
   }
 
@@ -813,6 +885,7 @@ class Playground extends Widget {
     this.root.dataset.hue = hueOf(this.gate);
     this.root.dataset.busy = this.busy;
     this.say.textContent = this.said;
+    this.say.classList.toggle('ecgen-unseen', !!a?.note && this.said.endsWith(a.note)); // it is on the page, and said to who cannot see it
     this.gates.value = this.gate;
     this.pick.value = Math.max(...this.samples.map((t, i) => (JSON.stringify(t) === JSON.stringify(this.turns) ? i : -1)));
     if (this.live) {
@@ -821,12 +894,16 @@ class Playground extends Widget {
       this.undo.disabled = this.busy || this.turns.length < 3;
     }
     if (this.shown === a && a && this.busy) return;
+    const shut = !!a && allShut(a);
+    this.root.dataset.closed = shut;
+    this.state.textContent = a ? openness(a, a.gates, shut) : '';
     if (!a) { this.stage.replaceChildren(...this.turns.map((t, i) => plainTurn(i % 2 ? 'listener' : 'speaker', t))); this.side.replaceChildren(); return; }
     const words = new Words('words of the dialogue; arrow keys move', (i) => { words.select(i); this.say.textContent = `${a.context[i]}: p(cause) ${fixed(a.cause[i])}, gate ${fixed(a.gates[i])}`; });
     const at = document.activeElement?.dataset?.turn, inside = this.root.contains(document.activeElement);
     bubbles(a, words, false).forEach((turn, t) => {
-      const open = !this.closed.includes(t);
-      turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'aria-pressed': String(open), 'data-turn': t, 'aria-label': `gate of turn ${t + 1} ${open ? 'open' : 'closed'}`, text: open ? 'gate open' : 'gate closed', onclick: () => this.toggle(t) }));
+      const hand = this.closed.includes(t), gate = !hand && a.turns[t].pieces.every(([, i]) => i < 0 || a.gates[i] === 0);
+      const text = hand ? 'closed by hand' : gate ? `closed by the ${a.gate} gate` : 'open';
+      turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'data-turn': t, 'data-closed': hand ? 'hand' : gate ? 'gate' : 'no', 'aria-label': `turn ${t + 1}: ${text}`, title: hand ? 'leave this turn to its gate' : 'close this turn by hand', text, onclick: () => this.toggle(t) }));
     });
     for (const i of words.order) words.paint(i, tint(v.gate, a.cause[i], a.gates[i]), a.gates[i], `${a.context[i]}, cause ${percent(a.cause[i])}, gate ${fixed(a.gates[i], 2)}`);
     const response = a.note ? plainTurn('note', a.note, 'ecgen-note') : plainTurn('response', a.response, 'ecgen-listener ecgen-response');

@@ -113,6 +113,7 @@ from importlib.metadata import version
 missing, marks = not importlib.util.find_spec('ecgen'), ('#| eval: false', '#| slow')
 if missing:
     what = os.environ['ECGEN_INSTALL'] + '[notebooks]' if 'ECGEN_INSTALL' in os.environ else '{what}'
+    if not what: sys.exit('The library is missing, and has no public address yet: let ECGEN_INSTALL name a wheel or a checkout, or run this notebook in a checkout after pip install -e .')
     keep = [f'torch=={{version("torch")}}'] if importlib.util.find_spec('torch') else []
     subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', what, *keep], check=True)
     importlib.invalidate_caches()
@@ -121,9 +122,9 @@ if missing or 'ECGEN_INSTALL' in os.environ or 'google.colab' in sys.modules:
 
 
 def install_cell():
-    "The first code cell of every notebook; the library comes from git_url once that is public, from PyPI until then"
+    "The first code cell of every notebook; the library comes from git_url once that is public; until then from nowhere, for whoever took its name on an index could run what he likes"
     cfg = get_config()
-    what = f'{cfg.lib_name}[notebooks]' + ('' if '.invalid' in cfg.git_url else f' @ git+{cfg.git_url}')
+    what = '' if '.invalid' in cfg.git_url else f'{cfg.lib_name}[notebooks] @ git+{cfg.git_url}'
     return nbformat.v4.new_code_cell(INSTALL.format(what=what), id='install')
 
 

@@ -117,20 +117,30 @@ def figures():
 
 HERO = """```{{raw}} html
 <div class="hero"><p class="say">It reads a conversation, names the emotion, marks the words that it takes for the cause, and answers with these words in mind.
-Touch the dialogue: point at a word, change the gate, choose a word of the response. Then try your own:</p>
-<pre><b>$ </b>pip install -c constraints.txt -e '.[demo]'
+Touch the dialogue: point at a word, change the gate, choose a word of the response. Then try your own{where}:</p>
+<pre>{clone}<b>$ </b>pip install -c constraints.txt -e '.[demo]'
 <b>$ </b>ecgen demo</pre></div>
 ```"""
 AFTER = """```{{raw}} html
-<div class="hero">{figures}</div>
+<div class="hero"><p>This is what the model that ships with the package makes of a dialogue. The stronger a word's tint, the more probable that it belongs to the cause; the thicker its underline, the further its gate is open.</p>{figures}</div>
 ```"""
+PICTURE = r'This is what the model that ships with the package makes of a dialogue:.*?underlined\.\s*'     # README.md's sentence about its picture
+
+
+def hero():
+    "The commands are for a checkout; where that comes from can be said once the address is public"
+    clone = f'<b>$ </b>git clone {html.escape(get_config().git_url)} ecgen && cd ecgen\n' if public() else ''
+    return HERO.format(where='' if clone else ', in a checkout of the repository', clone=clone)
 
 
 def landing(nb):
     "What the site's first page has and README.md has not: a sentence, the two commands, the main figures; the widget comes before all else"
     shown = next(i for i, c in enumerate(nb.cells) if any('ecgen-widget' in o.get('data', {}).get('text/html', '') for o in c.get('outputs', [])))
     widget = nb.cells.pop(shown)
-    nb.cells[1:1] = [nbformat.v4.new_markdown_cell(HERO.format()), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
+    told = [c for c in nb.cells if c.cell_type == 'markdown' and re.search(PICTURE, c.source)]
+    if len(told) != 1: sys.exit('index.ipynb: the sentence about the picture is another one than tools/pages.py (PICTURE) replaces on the site by one about the widget.')
+    told[0].source = re.sub(PICTURE, '', told[0].source)
+    nb.cells[1:1] = [nbformat.v4.new_markdown_cell(hero()), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
 
 
 def signature(cell):

@@ -7,6 +7,7 @@ say so; with ECGEN_BROWSER=required, as in .ci/run, that is a failure.
 import base64, json, math, os, re, shutil, socket, subprocess, sys, time, urllib.error, urllib.request, xml.dom.minidom
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ REQUIRED = os.environ.get('ECGEN_BROWSER') == 'required'
 FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 TURNS = ['My best friend is moving to another country next week.', 'Oh no, you must be close.', 'We have known each other since school. I feel so alone already.']
 EVIL = ['<img src=x onerror="document.title=\'run\'"> </script><script>document.title="run"</script> so <b>sad</b> \u202eevil\u202c {{7*7}}', '<style>*{display:none}</style> oh no', '\u200fשלום I am sad &lt;script&gt; <iframe src="http://example.invalid/">']
+# what a browser may report as an error: extensions of JupyterLab's that Voila does not load, and a server of ours that was stopped while its page was open
+ALLOWED = [r"Shared module @jupyter\S+ doesn't exist in shared scope", r'ERR_CONNECTION_REFUSED.*http://127\.0\.0\.1:\d+/(?:lab/)?api/', r'WebSocket connection to .ws://127\.0\.0\.1:\d+/', r'/favicon\.ico']
 DEADLINE = 30_000     # milliseconds that a page may take
 
 
@@ -56,13 +59,13 @@ def open_page(browser):
         context.on('request', lambda r: None if is_local(r.url) else outside.append(r.url))
         page.on('websocket', lambda w: None if is_local(w.url) else outside.append(w.url))
         page.on('pageerror', lambda e: errors.append(str(e)))
-        page.on('console', lambda m: errors.append(m.text) if m.type == 'error' and 'Content Security Policy' in m.text else None)
+        page.on('console', lambda m: errors.append(f'{m.text} ({m.location["url"]})') if m.type == 'error' and not any(re.search(a, m.text + m.location['url']) for a in ALLOWED) else None)
         page.on('dialog', lambda d: (errors.append(f'dialog: {d.message}'), d.dismiss()))
         page.goto(url)
         return page
     yield open_page
     for c in contexts: c.close()
-    assert not outside and not errors
+    assert not outside and not errors, '\n'.join([*outside, *errors])
 
 
 @cache
@@ -124,8 +127,9 @@ def test_cause_highlight_by_keyboard(show):
     press(page, 'gate', 'ArrowDown')                                               # soft -> hard
     press(page, 'threshold', 'ArrowRight', 'ArrowRight', 'ArrowRight')
     assert page.get_attribute('.ecgen', 'data-hue') == 'hard'
-    page.focus('[data-word="0"]')
-    for _ in range(5): page.keyboard.press('ArrowRight')
+    assert page.locator('.ecgen-token:visible').count() == 0
+    page.focus('[data-word="1"]')
+    for _ in range(4): page.keyboard.press('ArrowRight')
     page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.startsWith("moving:")')
     same_as_python(page, s, 'hard', threshold=.53, word=5)
     press(page, 'step', 'ArrowRight', 'ArrowRight')
@@ -138,6 +142,9 @@ def test_cause_highlight_by_keyboard(show):
     page.wait_for_timeout(100)
     same_as_python(page, s, 'gumbel', temperature=.9, draw=1, word=5, step=2, layer=1, head=0)
     assert page.locator('.ecgen-emotions li').count() == 32
+    assert page.locator('.ecgen-response p').evaluate('e => [...e.childNodes].slice(0, -1).map((n) => n.textContent).join("")') == s['response'] and page.locator('.ecgen-response [data-word]').count() == len(s['words'])
+    page.check('[data-control=tokens]')
+    assert page.locator('.ecgen-token:visible').all_inner_texts() == ['[CLS]', '[SEP]', '[SEP]', '[SEP]', '<end>'] and 'greedy, gate soft' in page.inner_text('footer')
 
 
 def test_every_word_closed_is_said(show):
@@ -161,7 +168,7 @@ def test_attention_explorer_links_words(show):
     page.wait_for_function('() => /friend|best/.test(document.querySelector(".ecgen-say").textContent)')
     before, after, gate = map(float, re.findall(r'\d+\.\d+', page.inner_text('.ecgen-say')))
     assert (before, after) == pytest.approx((a[0, 1, 2].item(), b[0, 1, 2].item()), abs=6e-5)
-    assert page.locator('[aria-selected=true]').all_inner_texts() == ['best', s['words'][1]]
+    assert [t.lower() for t in page.locator('[aria-selected=true]').all_inner_texts()] == ['best', s['words'][1]]
     box = page.locator('.ecgen-field-cells').nth(1).bounding_box()                 # hovering in the second map moves the first
     page.mouse.move(box['x'] + box['width'] * 5.5 / s['shape'][3], box['y'] + 17 * 3.5)
     page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.includes("moving")')
@@ -182,11 +189,58 @@ def test_playground_shows_recorded_responses(show):
     page.press('[data-turn="0"]', 'Enter')
     page.wait_for_selector('.ecgen-was')
     assert page.inner_text('.ecgen-response p') == answer(model(), turns, [0])['response'] != answer(model(), turns)['response'] == page.inner_text('.ecgen-was span')
-    assert page.evaluate('document.activeElement.dataset.turn') == '0' and page.get_attribute('[data-turn="0"]', 'aria-pressed') == 'false'
+    assert page.evaluate('document.activeElement.dataset.turn') == '0' and page.inner_text('[data-turn="0"]') == 'closed by hand'
+    assert page.get_attribute('.ecgen', 'data-closed') == 'true' and 'Every word is closed' in page.inner_text('.ecgen-state') and 'null' not in page.inner_text('body')
     page.select_option('[data-control=sample]', '1')
     page.select_option('[data-control=gate]', 'hard')
     page.wait_for_function('() => document.querySelectorAll("[data-turn]").length === 3 && document.querySelector(".ecgen").dataset.hue === "hard"')
     assert page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[1], gate='hard')['response']
+
+
+def test_playground_compares_within_a_gate(show):
+    from ecgen.playground import SAMPLES, Playground
+    p = Playground(model(), SAMPLES[:1]).record()
+    for r in p.recorded['records']: r['response'] = f'{r["gate"]} {r["closed"]}'                            # so that none is like another
+    p.state['first'] = p.recorded['records'][0]
+    page = show(p)
+    page.press('[data-turn="0"]', 'Enter')
+    page.wait_for_function('() => document.querySelector(".ecgen-was span")?.textContent === "soft []"')
+    page.select_option('[data-control=gate]', 'hard')
+    page.wait_for_function('() => document.querySelector(".ecgen-response p").textContent === "hard [0]"')
+    assert page.inner_text('.ecgen-was span') == 'hard []' and 'changed' in page.inner_text('.ecgen-say')
+
+
+def test_playground_says_what_a_gate_closes(show):
+    from ecgen.playground import Playground
+    p = Playground(model(), [TURNS]).record()
+    for r in p.recorded['records']:
+        if r['gate'] == 'hard': r['gates'] = [1] + [0] * (len(r['gates']) - 1)
+    page = show(p)
+    assert page.get_attribute('.ecgen', 'data-closed') == 'false' and page.locator('[data-turn]').all_inner_texts() == ['open'] * 3
+    page.select_option('[data-control=gate]', 'hard')
+    page.wait_for_selector('.ecgen[data-closed=true]')
+    assert page.locator('[data-turn]').all_inner_texts() == ['closed by the hard gate'] * 3 and 'all attention goes to [CLS]' in page.inner_text('.ecgen-state')
+
+
+def test_playground_without_an_answer_says_so(show):
+    from ecgen.playground import Playground
+    p = Playground(model(), [TURNS])
+    p.recorded = dict(live=True, patience=1)                                       # a page that thinks that it has a kernel, and has none
+    page = show(p)
+    page.fill('[data-control=message]', 'I am so sad.')
+    page.press('[data-control=message]', 'Enter')
+    page.wait_for_selector('.ecgen[data-busy=true]')
+    assert 'writing' in page.inner_text('.ecgen-say')
+    page.wait_for_selector('.ecgen[data-busy=false]')
+    assert 'no answer' in page.inner_text('.ecgen-say') and page.input_value('[data-control=message]') == 'I am so sad.' and page.is_enabled('text=Send')
+
+
+def test_a_note_is_said(show):
+    from ecgen.playground import Playground
+    page = show(Playground(model(), [TURNS[:1], ['I want to die']]))
+    page.select_option('[data-control=sample]', '1')
+    page.wait_for_selector('.ecgen-note')
+    page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.includes("crisis line")')
 
 
 CONTRAST = '''() => {
@@ -372,7 +426,7 @@ def lesson(source, target, keep):
 
 
 def test_jupyterlab_with_a_live_kernel(open_page, tmp_path):
-    pytest.importorskip('jupyterlab')
+    if not find_spec('jupyterlab'): missing('needs JupyterLab: pip install -c constraints.txt -e ".[dev]"')
     (tmp_path/'nb').mkdir()
     lesson(ROOT/'nbs'/'15_widgets.ipynb', tmp_path/'nb'/'widgets.ipynb', 'AttentionExplorer(model, turns')
     n = port()
@@ -405,12 +459,13 @@ def test_jupyterlab_with_a_live_kernel(open_page, tmp_path):
         before, after = map(float, re.findall(r'(?:before|after) ([\d.]+)', root.locator('.ecgen-say').inner_text()))
         weights = json.loads(ask('g = gate_values(s, v.gate, v.threshold)\nprint([attention(s)[0, :, 0, 5].mean().item(), attention(s, g)[0, :, 0, 5].mean().item()])'))
         assert [before, after] == pytest.approx(weights, abs=6e-5)
+        assert 'null' not in root.inner_text()
         ask("highlight.live().gate = 'soft'")                                                             # and Python moves the page
         page.wait_for_function('() => document.querySelector("[data-widget=CauseHighlight]").dataset.hue === "soft"')
 
 
 def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
-    pytest.importorskip('voila')
+    if not find_spec('voila'): missing('needs Voila: pip install -c constraints.txt -e ".[dev]"')
     from ecgen.playground import SAMPLES, answer
     n = port()
     with server([sys.executable, '-m', 'ecgen.cli', 'demo', '--no-browser', '--port', str(n)], f'http://127.0.0.1:{n}/voila/static/', env=private(tmp_path), cwd=tmp_path, log=tmp_path/'log'):
@@ -421,6 +476,7 @@ def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
         page = open_page(said[0])
         page.wait_for_selector('[data-widget=Playground][data-draws]', timeout=60_000)
         assert 'Live' in page.inner_text('.ecgen-badge') and page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[0])['response']
+        assert 'null' not in page.inner_text('body')
         page.click('text=New dialogue')
         page.keyboard.type('My sister moved to Canada last month and the house feels so empty now.')
         page.keyboard.press('Enter')
@@ -438,7 +494,13 @@ def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
         page.fill('[data-control=message]', 'I want to die')
         page.press('[data-control=message]', 'Enter')
         page.wait_for_selector('.ecgen-note')
-        assert 'crisis line' in page.inner_text('.ecgen-note p') and page.locator('.ecgen-response').count() == 0
+        assert 'crisis line' in page.inner_text('.ecgen-note p') and page.locator('.ecgen-response').count() == 0 and 'crisis line' in page.inner_text('.ecgen-say')
+        page.fill('[data-control=message]', 'I am glad.')
+        page.press('[data-control=message]', 'Enter')
+        page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.startsWith("A new dialogue begins.") && document.querySelector(".ecgen-response")')
+        page.emulate_media(color_scheme='dark')
+        page.wait_for_selector('[data-widget=Playground][data-theme=dark]')
+        assert page.evaluate('getComputedStyle(document.body).backgroundColor') == 'rgb(15, 14, 21)'
 
 
 # ---------------------------------------------------------------- the site

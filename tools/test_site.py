@@ -41,6 +41,39 @@ def test_badges_follow_the_address():
         assert bool(made) == shown and ('github/someone/ecgen/blob/main/nbs/05_gates.ipynb' in made) == shown
 
 
+def test_landing_says_where_the_commands_work_and_what_the_widget_shows():
+    import nbformat, pages
+    from types import SimpleNamespace
+    for url, clone in (('https://example.invalid/ecgen', False), ('https://github.com/someone/ecgen', True)):
+        cfg = SimpleNamespace(git_url=url, doc_host='https://someone.github.io', branch='main')
+        with patch.object(pages, 'get_config', lambda: cfg): made = pages.hero()
+        assert ('git clone https://github.com/someone/ecgen' in made) == clone and ('in a checkout of the repository' in made) != clone and '{' not in made.replace('{raw}', '')
+    nb = nbformat.read(ROOT/'index.ipynb', as_version=4)
+    pages.landing(nb)
+    page = ''.join(c.source for c in nb.cells if c.cell_type == 'markdown')
+    assert 'the darker a word' not in page and 'the thicker its underline' in page and page.index('the thicker its underline') < page.index('architecture.svg')
+
+
+def test_install_cell_takes_nothing_that_only_has_our_name():
+    import nb
+    from types import SimpleNamespace
+    for url, public in (('https://example.invalid/ecgen', False), ('https://github.com/someone/ecgen', True)):
+        cfg = SimpleNamespace(lib_name='ecgen', git_url=url)
+        with patch.object(nb, 'get_config', lambda: cfg): source = nb.install_cell().source
+        ran = []
+        code = source.replace("not importlib.util.find_spec('ecgen')", 'True').replace("get_ipython().input_transformers_cleanup", 'kept')
+        space = dict(kept=[])
+        with patch('subprocess.run', lambda command, **_: ran.append(command)), patch.dict('os.environ', clear=False) as env:
+            env.pop('ECGEN_INSTALL', None)
+            if public: exec(code, space); assert f'ecgen[notebooks] @ git+{url}' in ran[0]
+            else:
+                with pytest.raises(SystemExit, match='ECGEN_INSTALL'): exec(code, space)
+                assert not ran
+            env['ECGEN_INSTALL'] = 'here.whl'
+            exec(code, space)
+            assert 'here.whl[notebooks]' in ran[-1]
+
+
 def test_landing_figures_come_from_results():
     import json, pages
     figures, card = pages.figures(), json.loads((ROOT/'data'/'results'/'default_valid_greedy.json').read_text())

@@ -11,8 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import webbrowser
 from contextlib import closing
 from itertools import combinations
@@ -69,6 +67,10 @@ def test_a_page_is_answered():
                        (dict(turns='so sad', closed=[], gate='soft'), 'form'), (dict(turns=[1], closed=[], gate='soft'), 'form'), (dict(turns=TURNS, closed=[True], gate='soft'), 'form'), ({}, 'form'),
                        (dict(turns=TURNS, closed=[], gate='oracle'), 'labels'), (dict(turns=[' '], closed=[], gate='soft'), 'empty')):
         assert why in reply(m, wrong | dict(ask=1))['error'], wrong
+    for odd in (None, 'so sad', [1], 3): assert reply(m, odd).keys() == {'to', 'error'} and 'form' in reply(m, odd)['error']
+    def broken(*_, **__): raise RuntimeError('out of memory')
+    from unittest.mock import patch
+    with patch.dict(reply.__globals__, answer=broken): assert reply(m, dict(ask=4, turns=TURNS, closed=[], gate='soft')) == dict(to=4, error='The model could not answer (RuntimeError): try other words, or begin a new dialogue.')
 
 
 def test_live_and_recorded_are_told_apart():
@@ -79,6 +81,18 @@ def test_live_and_recorded_are_told_apart():
     state = json.loads(page.split('id="state">')[1].split('</script>')[0])
     assert state['live'] is False and state['command'] == COMMAND and len(state['records']) == 3 * 8 and state['gates'] == ['hard', 'soft', 'open']
     with pytest.raises(EcgenError, match="no gate 'oracle'"): Playground(m, [TURNS], 'oracle')
+
+
+def test_without_anywidget_a_recording_is_shown():
+    from ecgen.widgets import live_class
+    from unittest.mock import patch
+    import contextlib, io
+    p, said = Playground(little(), [['so sad']]), io.StringIO()
+    with patch.dict('sys.modules', anywidget=None), contextlib.redirect_stdout(said):
+        live_class.cache_clear()
+        assert p._repr_mimebundle_().keys() == {'text/plain', 'text/html'}
+    live_class.cache_clear()
+    assert 'Shown is a recording' in said.getvalue() and p.recorded
 
 
 def test_the_kernel_answers_messages():
@@ -113,4 +127,11 @@ def test_demo_says_what_is_missing():
         with pytest.raises(EcgenError, match='no model folder'): serve(Path('nowhere'))
         with pytest.raises(EcgenError, match="no gate 'wide'"): serve(gate='wide')
     with subprocess.Popen([sys.executable, '-c', '0']) as done: done.wait()
-    with pytest.raises(EcgenError, match='could not be started'): wait_for('http://127.0.0.1:9/', done, 5)
+    with pytest.raises(EcgenError, match='could not be started'): wait_for(9, done, 5)
+    with closing(socket.socket()) as s, subprocess.Popen([sys.executable, '-c', 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)'], stdout=subprocess.PIPE) as deaf:
+        s.bind(('127.0.0.1', 0))
+        s.listen()
+        wait_for(s.getsockname()[1], deaf, 5)
+        deaf.stdout.readline()
+        end(deaf, .5)                                     # it does not heed SIGTERM
+    assert deaf.returncode

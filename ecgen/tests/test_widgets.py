@@ -101,8 +101,18 @@ def test_a_widget_is_live_where_anywidget_is():
     assert data['application/vnd.jupyter.widget-view+json']['model_id'] == w.live().model_id and w.live().threshold == .3 and w.live().scene == w.state['scene']
 
 
+def test_a_response_is_written_with_the_gate_that_is_shown():
+    m = little()
+    for gate in ('soft', 'hard', 'open'): assert CauseHighlight(m, TURNS, gate=gate).state['scene']['gate'] == gate == AttentionExplorer(m, TURNS, gate=gate).state['gate']
+    w = AttentionExplorer(m, TURNS, gate='hard')
+    assert w.state['scene']['response'] == watch(m, TURNS, gate='hard').response and w.state['scene']['k'] == 1
+    assert CauseHighlight(m, TURNS, gate='gumbel').state['scene']['gate'] == m.cfg.gate
+
+
 def test_what_cannot_be_shown_is_refused():
     with pytest.raises(EcgenError, match='nothing called size'): CauseHighlight(little(), TURNS, size=3)
     with pytest.raises(EcgenError, match="no gate 'wide'"): AttentionExplorer(little(), TURNS, gate='wide')
+    for wrong in (dict(threshold=2), dict(threshold='x'), dict(temperature=0), dict(temperature=float('nan')), dict(draw=8), dict(layer=9), dict(layer=.5), dict(head=-2), dict(step=True), dict(word=999)):
+        with pytest.raises(EcgenError, match=f'{next(iter(wrong))} is .* must be a'): CauseHighlight(little(), TURNS, **wrong)
     with pytest.raises(EcgenError, match='recompute Eq. 5'): scene(little(**{'generator.gate_at': 'mask'}), TURNS)
     with pytest.raises(EcgenError, match="must be the speaker's"): CauseHighlight(little(), TURNS[:2])
