@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['terms', 'fake_batch', 'count_flops', 'bench_run', 'enough', 'naive_batches', 'dense_loss', 'naive_step',
            'write_words', 'ctx_memory', 'recompute', 'in_turns', 'matrix_job', 'peak_memory', 'batches_of',
-           'respond_jobs', 'train_jobs', 'latency', 'bench_model', 'summary', 'memory_now', 'bench_memory']
+           'naive_sizes', 'respond_jobs', 'train_jobs', 'latency', 'bench_model', 'summary', 'memory_now',
+           'bench_memory']
 
 # %% ../nbs/10a_bench.ipynb #957aba70
 import math
@@ -185,8 +186,10 @@ def peak_memory(device:torch.device) -> float:
     except ImportError: return math.nan      # Windows
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == 'darwin' else 1e3)
 
-# %% ../nbs/10a_bench.ipynb #74a2e043
-def batches_of(n:int) -> int: return 2 if n > 100 else 8 if n > 1 else 20      # so many batches of n responses are timed
+# %% ../nbs/10a_bench.ipynb #943af352
+def batches_of(n:int) -> int: return 2 if n > 100 else 4 if n > 1 else 12      # so many batches of n responses are timed
+
+def naive_sizes(sizes:tuple[int, ...]) -> list[int]: return [n for n in sizes if n <= 100]      # a naive batch of 256 takes a minute
 
 def respond_jobs(model:EmpatheticModel, data:Prepared, naive:bool, sizes:tuple[int, ...]) -> dict[str, Callable]:
     "Responses in batches of some sizes: neighbours in length, or as it comes"
@@ -219,7 +222,7 @@ def latency(model:EmpatheticModel, data:Prepared, times:int) -> dict:
         took.append(1000 * (perf_counter() - begin))
     return dict(median=median(took[1:]), p95=quantiles(took[1:], n=20)[-1], words=sum(words) / len(words), weights='shipped' if trained else 'fresh')
 
-# %% ../nbs/10a_bench.ipynb #d603e7a5
+# %% ../nbs/10a_bench.ipynb #bb168fe6
 def bench_model(
     name:str='default',            # preset
     data:str|Path|None=None,       # data folder, also a prepared one; None = the sample
@@ -238,13 +241,13 @@ def bench_model(
     run, reasoner = bench_run(p, name, vocab, device), bench_run(p, name, vocab, device, joint=False)
     where, naive = run.model.device, against == 'naive'
     jobs, rows = train_jobs(run, reasoner, steps, naive)
-    for slow in (False, True)[:1 + naive]: jobs |= respond_jobs(run.model, p, slow, sizes)
+    jobs |= respond_jobs(run.model, p, False, sizes) | (respond_jobs(run.model, p, True, naive_sizes(sizes)) if naive else {})
     size = 2048
     times = {k: median(t) for k, t in in_turns(jobs | {'matrix': matrix_job(size, run)}, rounds, progress).items()}
     return summary(run, times, rows, sizes, naive, size) | dict(latency_ms=latency(EmpatheticModel.from_pretrained() if name == 'default' and not vocab else run.model, p, 20),
         peak_memory_mb=peak_memory(where), preset=name, vocab=len(run.model.vocab), device=str(where), threads=torch.get_num_threads(), torch=torch.__version__, rounds=rounds, steps=steps)
 
-# %% ../nbs/10a_bench.ipynb #3911a2c3
+# %% ../nbs/10a_bench.ipynb #9eb72689
 def summary(run:Run, times:dict[str, float], rows:dict[str, list], sizes:tuple[int, ...], naive:bool, size:int) -> dict:
     "Rates, from the seconds of a round"
     def one(batch):
@@ -252,15 +255,15 @@ def summary(run:Run, times:dict[str, float], rows:dict[str, list], sizes:tuple[i
         sum(v for v, _ in run.model.losses(batch.to(run.model.device), True, run.cfg.smoothing, run.cfg.cause_loss)[1].values()).backward()
     examples, coefficients = (lambda k: sum(map(len, rows[k]))), count_flops(one)
     operations = lambda k: sum(terms(len(run.train[i].src), len(run.train[i].tgt) + 1) @ coefficients for b in rows[k] for i in b)
-    respond = lambda k: {str(n): n * batches_of(n) / times[f'{k}respond {n}'] for n in sizes}
+    respond = lambda k, sizes: {str(n): n * batches_of(n) / times[f'{k}respond {n}'] for n in sizes}
     res = dict(train_examples_per_s=examples('train') / times['train'], reasoner_examples_per_s=examples('reasoner') / times['reasoner'],
-               real_token_share=real_token_share(run.train, rows['train']), responses_per_s=respond(''),
+               real_token_share=real_token_share(run.train, rows['train']), responses_per_s=respond('', sizes),
                train_flops_per_s=operations('train') / times['train'], matmul_flops_per_s=2 * size ** 3 / times['matrix'])
     res['share_of_matmul'] = res['train_flops_per_s'] / res['matmul_flops_per_s']
     if not naive: return res
-    slow = dict(train_examples_per_s=examples('naive train') / times['naive train'], real_token_share=real_token_share(run.train, rows['naive train']), responses_per_s=respond('naive '))
+    slow = dict(train_examples_per_s=examples('naive train') / times['naive train'], real_token_share=real_token_share(run.train, rows['naive train']), responses_per_s=respond('naive ', naive_sizes(sizes)))
     rate = lambda k: operations(k) / times[k]            # batches differ in length, so operations are compared
-    return res | dict(naive=slow, times_faster=dict(training=rate('train') / rate('naive train'), responses={n: r / slow['responses_per_s'][n] for n, r in res['responses_per_s'].items()}))
+    return res | dict(naive=slow, times_faster=dict(training=rate('train') / rate('naive train'), responses={n: res['responses_per_s'][n] / r for n, r in slow['responses_per_s'].items()}))
 
 # %% ../nbs/10a_bench.ipynb #8eff6962
 def memory_now() -> float:
