@@ -11,7 +11,7 @@ __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'GRIDS', 'TABLE2', 'SEEDS', 'BU
            'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables', 'every_run', 'effects', 'in_words',
            'answer', 'plot_effects', 'reference_table']
 
-# %% ../nbs/13_experiments.ipynb #82b5c2ff
+# %% ../nbs/13_experiments.ipynb #5b6a565f
 import json
 import math
 import os
@@ -19,6 +19,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
@@ -329,7 +330,7 @@ def in_process(
         code = subprocess.run(command(run, data, out, results, device, again), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=env).returncode
     if code: raise EcgenError(f'{run.name} failed (exit code {code}): see {folder/"log.txt"}.')
 
-# %% ../nbs/13_experiments.ipynb #d93490aa
+# %% ../nbs/13_experiments.ipynb #9e3fdd13
 def do_runs(
     runs:list[Run],
     data:str|Path|None=None, out:str|Path='runs/experiments', results:str|Path='data/results/experiments', device:str='auto',   # as in `do_run`
@@ -341,15 +342,18 @@ def do_runs(
     from concurrent.futures import ThreadPoolExecutor
     from time import perf_counter
     todo = [r for r in runs if again or not finished(r, Path(results))]
-    say(f'{len(runs)} runs, {len(runs) - len(todo)} of them done')
+    lock = threading.Lock()            # a stream loses lines if two threads write at once
+    def tell(line):
+        with lock: say(line)
+    tell(f'{len(runs)} runs, {len(runs) - len(todo)} of them done')
     def one(i, run):
         begin = perf_counter()
         try: do_run(run, data, out, results, device, again) if jobs == 1 else in_process(run, data, out, results, device, again, jobs)
         except EcgenError as e:
-            say(f'{run.name}: {e}')
+            tell(f'{run.name}: {e}')
             return run.name
         m = finished(run, Path(results))['metrics']
-        say(f'[{i}/{len(todo)}] {run.name}: accuracy {m["emotion_accuracy"]:.3f}, perplexity {m["perplexity"]:.1f}, BLEU-4 {m["bleu4"]:.2f} ({perf_counter() - begin:.0f} s)')
+        tell(f'[{i}/{len(todo)}] {run.name}: accuracy {m["emotion_accuracy"]:.3f}, perplexity {m["perplexity"]:.1f}, BLEU-4 {m["bleu4"]:.2f} ({perf_counter() - begin:.0f} s)')
     if jobs == 1: return [x for i, r in enumerate(todo, 1) if (x := one(i, r))]
     with ThreadPoolExecutor(jobs) as pool:
         try: return [x for x in pool.map(one, range(1, len(todo) + 1), todo) if x]
