@@ -131,14 +131,14 @@ def encode_context(
         cause += [-1 if causes is None else int(i in causes)] * (len(t) + 1) if lexicon is None else [*(int(w in lexicon) for w in t), 0]
     return [CLS, *src[-(longest - 1):]], [1, *cause[-(longest - 1):]]
 
-# %% ../nbs/02_batches.ipynb #5c346bba
+# %% ../nbs/02_batches.ipynb #3845f215
 def soft_causes(
     src:list[int],                         # context, perhaps shortened from the left
     probabilities:tuple[float, ...],       # of the utterances from the first on; those behind the end count as 0
     turns:int,                             # utterances before the response
-) -> np.ndarray:                           # for each token of `src`, float32
+) -> np.ndarray:                           # for each token of `src`, float16, as a prepared folder keeps them
     "The probability of the utterance that each token belongs to"
-    ends, p = np.array(src) == SEP, np.zeros(turns, dtype=np.float32)
+    ends, p = np.array(src) == SEP, np.zeros(turns, dtype=np.float16)
     p[:len(probabilities)] = probabilities[:turns]
     return p[ends.cumsum() - ends + turns - ends.sum()]
 

@@ -45,7 +45,7 @@ def test_vectors_are_read_from_txt_gz_and_zip():
 
 
 def test_probabilities_belong_to_turns():
-    assert np.allclose(soft_causes([CLS, 7, 8, SEP, 9, SEP, 7, SEP], (.9, .2, .4, .1, .7), 3), [.9] * 4 + [.2] * 2 + [.4] * 2)
+    assert np.allclose(soft_causes([CLS, 7, 8, SEP, 9, SEP, 7, SEP], (.9, .2, .4, .1, .7), 3), [.9] * 4 + [.2] * 2 + [.4] * 2, atol=1e-3)
     assert np.allclose(soft_causes([CLS, 8, SEP, 9, SEP, 7, SEP], (.9,), 4), 0)                # the first turn was dropped, of the others nothing is known
 
 

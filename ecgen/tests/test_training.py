@@ -215,12 +215,12 @@ def test_a_run_that_goes_astray_stops_before_the_step():
 def test_prepared_data_and_parts_change_nothing():
     import tempfile
     from ecgen.prepared import save_prepared
-    settings = dict(name='tiny', pretrain_epochs=1, epochs=1, **{'reasoner.dropout': 0., 'generator.dropout': 0.})
+    settings = dict(name='tiny', pretrain_epochs=1, epochs=1, cause_loss='soft', **{'reasoner.dropout': 0., 'generator.dropout': 0.})
     with tempfile.TemporaryDirectory() as tmp:
         vectors = Path(tmp)/'v.txt'
         vectors.write_text('\n'.join(f'{w} ' + ' '.join(str(hash((i, j)) % 97 / 97) for j in range(64)) for i, w in enumerate(('the', 'sad', 'i', 'you', 'was'))))
-        save_prepared(prepare(shipped('sample'), 'rule', vectors, min_count=1, dim=64), tmp + '/p')
-        a = train(data=shipped('sample'), vectors=vectors, out=tmp + '/a', **settings)
+        save_prepared(prepare(shipped('sample'), 'adapted', vectors, min_count=1, dim=64), tmp + '/p')
+        a = train(data=shipped('sample'), causes='adapted', vectors=vectors, out=tmp + '/a', **settings)
         b = train(data=tmp + '/p', out=tmp + '/b', **settings)
         assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values()))
         train(data=tmp + '/p', out=tmp + '/a', **settings)              # the same run, finished already
