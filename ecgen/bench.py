@@ -139,7 +139,7 @@ def write_words(
         out.append(ids)
     return torch.cat(out, 1).tolist()
 
-# %% ../nbs/10a_bench.ipynb #c3dfea03
+# %% ../nbs/10a_bench.ipynb #1f87f7c1
 def ctx_memory(model:EmpatheticModel, src:Tensor, reasoning) -> Tensor:
     "H of the paper, (B, N, dim); kept between words"
     if getattr(reasoning, 'memory', None) is None:
@@ -152,7 +152,7 @@ def ctx_memory(model:EmpatheticModel, src:Tensor, reasoning) -> Tensor:
 def recompute(model:EmpatheticModel, ctx:Context, h:Tensor) -> Context:
     "Keys and values of the dialogue, computed anew"
     blocks = model.generator.decoder
-    return Context([b.cross.keys_values(h) for b in blocks], [b.gated.keys_values(h) for b in blocks], ctx.real, ctx.gates, ctx.emotion)
+    return Context([b.cross.keys_values(h) for b in blocks], [b.gated.keys_values(h, ctx.gates) for b in blocks], ctx.real, ctx.gates, ctx.emotion)
 
 # %% ../nbs/10a_bench.ipynb #41fb2992
 def in_turns(

@@ -42,29 +42,34 @@ def released_weights(
     if at == 'mask': return (scores(q, k) - 1e18 * (1 - g)).softmax(-1).to(q.dtype)
     return (scores(q, k) * g).masked_fill(~key_mask(real), -1e18).softmax(-1).to(q.dtype)
 
-# %% ../nbs/06_gated_attention.ipynb #c21
+# %% ../nbs/06_gated_attention.ipynb #00be60fe
 class GatedAttention(MultiHeadAttention):
     "Multi-head attention through gates (section 4.3)"
     def __init__(self, dim:int, heads:int, head_dim:int, dropout:float=0., at:str='eq5'):   # at: 'eq5', 'scale_memory' or 'mask'
         super().__init__(dim, heads, head_dim, dropout)
         self.at = at
 
+    def keys_values(self, memory:Tensor, gates:Gates) -> tuple[Tensor, ...]:   # (B, N, dim), (B, N) -> each (B, H, N, d)
+        "Keys and values; with 'scale_memory' also both times the gates, once for all words of the response"
+        kv = super().keys_values(memory)
+        return (*kv, *(x * self.value_of(gates)[:, None, :, None].to(x.dtype) for x in kv)) if self.at == 'scale_memory' else kv
+
     def after(self, q:Tensor, k:Tensor, gates:Gates, real:Tensor) -> Tensor:   # the weights with the gates, (B, H, M, N)
         return gated_weights(q, k, gates) if self.at == 'eq5' else released_weights(q, k, self.value_of(gates), real, self.at)
 
-    def weights(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor) -> tuple[Tensor, Tensor]:
+    def weights(self, x:Tensor, kv:tuple[Tensor, ...], gates:Gates, real:Tensor) -> tuple[Tensor, Tensor]:
         "The weights without and with the gates, each (B, H, M, N), for x (B, M, dim); `real` (B, N) is False at padding"
         q = self.split(self.query(x))
         return attention_weights(q, kv[0], key_mask(real)), self.after(q, kv[0], gates, real)
 
     def value_of(self, gates:Gates) -> Tensor: return gates.log.exp() if gates.hard is None else gates.hard   # (B, N)
 
-    def forward(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor) -> Tensor:   # (B, M, dim) -> (B, M, dim)
+    def forward(self, x:Tensor, kv:tuple[Tensor, ...], gates:Gates, real:Tensor) -> Tensor:   # (B, M, dim) -> (B, M, dim)
         drop, q = self.dropout if self.training else 0., self.split(self.query(x))
+        if self.at == 'scale_memory': return self.merge(F.scaled_dot_product_attention(q, *kv[2:], attn_mask=key_mask(real), dropout_p=drop))
         if self.at == 'eq5' and not gates.trained: return self.merge(F.scaled_dot_product_attention(
             q, *kv, attn_mask=gates.log[:, None, None, :].to(q.dtype), dropout_p=drop))
-        v = kv[1] if self.at != 'scale_memory' else kv[1] * self.value_of(gates)[:, None, :, None].to(x.dtype)
-        return self.merge(F.dropout(self.after(q, kv[0], gates, real), drop) @ v)
+        return self.merge(F.dropout(self.after(q, kv[0], gates, real), drop) @ kv[1])
 
 # %% ../nbs/06_gated_attention.ipynb #c26
 def bench_attention(

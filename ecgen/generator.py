@@ -57,12 +57,12 @@ class DecoderBlock(nn.Module):
         if self.gated: x = x + self.drop(self.gated(self.norm3(x), gated, gates, real))
         return x + self.drop(self.ffn(self.norm4(x))), past
 
-# %% ../nbs/07_generator.ipynb #c9
+# %% ../nbs/07_generator.ipynb #aa7cd2a5
 @dataclass
 class Context:
     "A dialogue, ready for the decoder"
     cross: list[KeysValues]   # of each block's cross attention
-    gated: list[KeysValues]   # of each block's gated attention
+    gated: list[tuple[Tensor, ...]]   # of each block's gated attention, see `GatedAttention.keys_values`
     real: Tensor              # (B, N) bool
     gates: Gates              # (B, N)
     emotion: Tensor           # (B,) index of the emotion
@@ -90,7 +90,7 @@ class Embeddings(nn.Module):
 
     def logits(self, states:Tensor) -> Tensor: return F.linear(states, self.words.weight).float()   # (..., dim) -> (..., V)
 
-# %% ../nbs/07_generator.ipynb #6e0c451c
+# %% ../nbs/07_generator.ipynb #5e734aaf
 class ResponseGenerator(Embeddings):
     "P(Y | X, emotion, gates): a Transformer with emotion embeddings and gated attention (section 4.3)"
     def __init__(self, cfg:GeneratorConfig, vocab_size:int):
@@ -103,7 +103,7 @@ class ResponseGenerator(Embeddings):
         h, real = self.embed(src, emotion), src != PAD
         for block in self.encoder: h = block(h, key_mask(real))
         h = self.norm_h(h)                                                        # H of the paper
-        cross, gated = [b.cross.keys_values(h) for b in self.decoder], [b.gated.keys_values(h) if b.gated else () for b in self.decoder]
+        cross, gated = [b.cross.keys_values(h) for b in self.decoder], [b.gated.keys_values(h, gates) if b.gated else () for b in self.decoder]
         return Context(cross, gated, real, gates, emotion)
 
     def decode(self, ids:Tensor, ctx:Context, past:list|None=None, return_weights:bool=False) -> tuple:   # (B, M) -> (B, M, dim)

@@ -89,11 +89,21 @@ def test_both_ways_agree():
             torch.manual_seed(n)
             attn, x, h, g = GatedAttention(6, heads, width).to(kind), torch.randn(2, 4, 6, dtype=kind), torch.randn(2, n, 6, dtype=kind), torch.rand(2, n, dtype=kind)
             g[1, n - 1:], real = 0, torch.arange(n) < torch.tensor([[n], [n - 1]])
-            kv = attn.keys_values(h)
+            kv = attn.keys_values(h, Gates(g.log()))
             fast, slow = attn(x, kv, Gates(g.log()), real), attn.merge(attn.weights(x, kv, Gates(g.log()), real)[1] @ kv[1])
             assert torch.allclose(fast, slow, atol=tolerance)
             trained = Gates(g.log().requires_grad_())
             assert trained.trained and torch.allclose(attn(x, kv, trained, real), slow, atol=tolerance)
+
+
+def test_released_soft_gates_are_folded_into_keys_and_values():
+    torch.manual_seed(0)
+    attn, x, h, g = GatedAttention(6, 2, 4, at='scale_memory').double(), torch.randn(2, 4, 6).double(), torch.randn(2, 5, 6).double(), torch.rand(2, 5).double()
+    real = torch.arange(5) < torch.tensor([[5], [3]])
+    for gates in (Gates(g.log()), Gates(g.log().requires_grad_()), Gates(g.log(), g.round().requires_grad_())):
+        kv = attn.keys_values(h, gates)
+        want = attn.merge(attn.weights(x, kv, gates, real)[1] @ (kv[1] * attn.value_of(gates)[:, None, :, None]))
+        assert torch.allclose(attn(x, kv, gates, real), want, atol=1e-12)
 
 
 def test_a_closed_word_has_no_influence():
@@ -104,7 +114,7 @@ def test_a_closed_word_has_no_influence():
         other = memory.clone()
         other[:, [2, 4]] = torch.randn(2, 6)
         for gates in (Gates(hard.log()), Gates(hard.log(), hard.clone().requires_grad_())):
-            assert torch.equal(attn(x, attn.keys_values(memory), gates, real), attn(x, attn.keys_values(other), gates, real))
+            assert torch.equal(attn(x, attn.keys_values(memory, gates), gates, real), attn(x, attn.keys_values(other, gates), gates, real))
 
 
 def test_dropout_works_in_training_only():
@@ -112,7 +122,7 @@ def test_dropout_works_in_training_only():
     for gates in (Gates(torch.zeros(1, 9)), Gates(torch.zeros(1, 9, requires_grad=True))):
         for training in (True, False):
             attn.train(training)
-            assert torch.equal(attn(x, attn.keys_values(h), gates, real), attn(x, attn.keys_values(h), gates, real)) != training
+            assert torch.equal(attn(x, attn.keys_values(h, gates), gates, real), attn(x, attn.keys_values(h, gates), gates, real)) != training
 
 
 def test_the_bench_times_both_ways():

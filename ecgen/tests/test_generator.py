@@ -19,15 +19,15 @@ def test_decoder_block_is_four_corrections_in_a_row():
     b = DecoderBlock(GeneratorConfig(dim=8, heads=2, head_dim=4, inner=16, dropout=0.)).double()
     x, h = torch.randn(1, 3, 8).double(), torch.randn(1, 5, 8).double()
     real, gates, causal = torch.ones(1, 5, dtype=torch.bool), Gates(torch.rand(1, 5).log()), torch.ones(3, 3, dtype=torch.bool).tril()
-    got, _ = b(x, None, b.cross.keys_values(h), b.gated.keys_values(h), causal, real, gates)
+    got, _ = b(x, None, b.cross.keys_values(h), b.gated.keys_values(h, gates), causal, real, gates)
     n = b.norm1(x); y = x + b.attn(n, b.attn.keys_values(n), causal)
     y = y + b.cross(b.norm2(y), b.cross.keys_values(h))
-    y = y + b.gated(b.norm3(y), b.gated.keys_values(h), gates, real)
+    y = y + b.gated(b.norm3(y), b.gated.keys_values(h, gates), gates, real)
     assert torch.allclose(got, y + b.ffn(b.norm4(y)), atol=1e-6)
     part = got - x
     for layer in (b.attn, b.cross, b.gated):                 # each of them matters
         keep, layer.out.weight.data = layer.out.weight.data, torch.zeros_like(layer.out.weight)
-        assert not torch.allclose(b(x, None, b.cross.keys_values(h), b.gated.keys_values(h), causal, real, gates)[0] - x, part, atol=1e-3)
+        assert not torch.allclose(b(x, None, b.cross.keys_values(h), b.gated.keys_values(h, gates), causal, real, gates)[0] - x, part, atol=1e-3)
         layer.out.weight.data = keep
 
 
