@@ -186,17 +186,18 @@ def peak_memory(device:torch.device) -> float:
     except ImportError: return math.nan      # Windows
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == 'darwin' else 1e3)
 
-# %% ../nbs/10a_bench.ipynb #943af352
-def batches_of(n:int) -> int: return 2 if n > 100 else 4 if n > 1 else 12      # so many batches of n responses are timed
+# %% ../nbs/10a_bench.ipynb #29e60f4f
+def batches_of(n:int) -> int: return 8 if n > 100 else 4 if n > 1 else 12      # so many batches of n responses are timed
 
 def naive_sizes(sizes:tuple[int, ...]) -> list[int]: return [n for n in sizes if n <= 100]      # a naive batch of 256 takes a minute
 
 def respond_jobs(model:EmpatheticModel, data:Prepared, naive:bool, sizes:tuple[int, ...]) -> dict[str, Callable]:
-    "Responses in batches of some sizes: neighbours in length, or as it comes"
-    pool, picks = random.Random(0).sample(enough(data.valid, 2048), 2048), {}
+    "Responses in batches of some sizes: neighbours in length, as `respond_all` makes them, or as it comes"
+    pool, picks = sorted(random.Random(0).sample(enough(data.valid, 2048), 2048), key=lambda e: len(e.src)), {}
     for n in sizes:
-        few = pool[:n * batches_of(n)]                                     # the same dialogues in both forms
-        if not naive: few = sorted(few, key=lambda e: len(e.src))
+        groups, some = [pool[i:i + n] for i in range(0, len(pool), n)], batches_of(n)
+        few = [e for i in range(some) for e in groups[(2 * i + 1) * len(groups) // (2 * some)]]      # from the shortest to the longest
+        if naive: random.Random(0).shuffle(few)                            # the same dialogues in both forms
         picks[n] = [few[i:i + n] for i in range(0, len(few), n)]
     return {f'{"naive " if naive else ""}respond {n}': (lambda batches=batches: [write_words(model.eval(), b, naive=naive) for b in batches]) for n, batches in picks.items()}
 
