@@ -675,14 +675,14 @@ def show_attention(rounds:int) -> dict:
         rows.append(r)
     return dict(torch=torch.__version__, hardware=f'{platform.machine()} CPU with {os.cpu_count()} cores', threads=torch.get_num_threads(), rounds=rounds, rows=rows)
 
-# %% ../nbs/17_cli.ipynb #d6b8bf4d
+# %% ../nbs/17_cli.ipynb #75ad4ed7
 def speed_lines(r:dict) -> str:
     "What `bench_model` measured, for people"
     sizes = lambda d: ', '.join(f'{v:,.0f} (batch {k})' for k, v in d.items())
     lines = [f'{r["preset"]}, {r["vocab"]:,} words, on {r["device"]} with {r["threads"]} threads; medians of {r["rounds"]} rounds in turns',
              f'training         {r["train_examples_per_s"]:,.1f} examples/s ({r["real_token_share"]:.1%} of the positions are real tokens)',
              f'  operations     {r["train_flops_per_s"] / 1e9:,.1f} billion/s on real tokens, {r["share_of_matmul"]:.0%} of the {r["matmul_flops_per_s"] / 1e9:,.1f} that products of large matrices reach',
-             f'reasoner alone   {r["reasoner_examples_per_s"]:,.0f} examples/s', f'generation       {sizes(r["responses_per_s"])} responses/s of 20 words',
+             *(f'{k.split("_")[0] + " alone":<17}{v:,.0f} examples/s' for k, v in r.items() if k.endswith('_examples_per_s') and k != 'train_examples_per_s'), f'generation       {sizes(r["responses_per_s"])} responses/s of 20 words',
              f'one response     {r["latency_ms"]["median"]:,.0f} ms, 95 % within {r["latency_ms"]["p95"]:,.0f} ms ({r["latency_ms"]["words"]:.0f} words, {r["latency_ms"]["weights"]} weights)', f'peak memory      {r["peak_memory_mb"]:,.0f} MB']
     if 'naive' in r: lines += [f'against the naive form: training {r["times_faster"]["training"]:.1f} times as fast ({r["naive"]["train_examples_per_s"]:,.1f} examples/s, {r["naive"]["real_token_share"]:.1%} real), '
                                'generation ' + ', '.join(f'{v:.1f} (batch {k})' for k, v in r['times_faster']['responses'].items())]

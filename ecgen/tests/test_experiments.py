@@ -110,7 +110,7 @@ def test_without_cause_means_without():
     assert {c for e in row_examples(row_splits('rule', data)[0], model.vocab, 'rule', data) for c in e.cause} == {0, 1}
     from ecgen.batches import collate
     from ecgen.training import multitask_loss
-    parts = multitask_loss(model, collate(ex[:8]), True)
+    parts = multitask_loss(model, collate(ex[:8]))
     parts['loss'].backward()
     assert parts['cause'] == 0 and not model.reasoner.cause.weight.grad.any() and model.reasoner.emotion.weight.grad.any()
 
