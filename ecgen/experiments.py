@@ -38,7 +38,7 @@ from .model import PRESETS, System, preset, read_json, system_of, write_json
 from .prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
 from .training import TrainingConfig, find_device, fit, prepare_model
 
-# %% ../nbs/13_experiments.ipynb #68e40c11
+# %% ../nbs/13_experiments.ipynb #f8b3e78f
 def row(
     what:str,                # in a few words, for tables
     causes:str='adapted',    # label source, see `ecgen.training.label_source`; 'none' = no cause labels at all
@@ -67,13 +67,14 @@ ROWS = {'hard': row('hard gates', gate='hard'),
         'soft-reccon-labels': row('soft gates, labels of a detector that knows only RECCON', 'reccon')}
 SYSTEMS = {'EmpDG': 'empdg', 'MoEL': 'moel', 'MIME': 'mime', 'MK-EDG': 'mkedg'}     # the other systems of Table 2, and their presets
 ROWS |= {name: row('a system of Table 2', 'none', p) for name, p in SYSTEMS.items() if p in PRESETS}
+ROWS['mkedg-no-conceptnet'] = row('MK-EDG, no ConceptNet', 'none', 'mkedg-no-conceptnet')
 
-# %% ../nbs/13_experiments.ipynb #96ba36b5
+# %% ../nbs/13_experiments.ipynb #a36f1051
 GRIDS = dict(main=('soft', 'hard', 'without-cause'),
              table4=tuple(r for r in ROWS if r.startswith(('hard', 'soft')) and not r.endswith('-labels')) + ('without-cause',),
              controls=('same-size', 'open', 'oracle', 'rule', 'random'),
              labels=('soft', 'soft-reccon-labels', 'soft-rule-labels'),
-             systems=(*(n for n in SYSTEMS if n in ROWS), 'hard', 'soft'),
+             systems=(*(n for n in SYSTEMS if n in ROWS), 'mkedg-no-conceptnet', 'hard', 'soft'),
              all=tuple(ROWS))
 TABLE2 = *SYSTEMS, 'hard', 'soft'        # the paper's order
 SEEDS = 1024, 2048, 3170, 4096, 5120     # the paper's (Appendix B)
@@ -242,7 +243,7 @@ def finished(
     if not same_plan(res.get('plan', {}), run.plan()): raise EcgenError(f'{path} holds a run with another budget or other settings: choose another folder for --results.')
     return res
 
-# %% ../nbs/13_experiments.ipynb #3323beea
+# %% ../nbs/13_experiments.ipynb #53ab8247
 def train_run(
     run:Run,
     splits:list,       # from `row_splits`
@@ -259,7 +260,7 @@ def train_run(
     write_json(folder/'plan.json', full)
     cfg = TrainingConfig(**plan['training'])
     vocab, dim = build_vocab(splits[0], cfg.min_count), system_of(plan['preset']).Config.from_preset(plan['preset'], **plan['model']).dim
-    model = prepare_model(Prepared(vocab, [], [], vectors=read_table(run.vectors, vocab, dim)), plan['preset'], cfg, **plan['model']).to(find_device(device))
+    model = prepare_model(Prepared(vocab, [], [], vectors=read_table(run.vectors, vocab, dim), folder=data), plan['preset'], cfg, **plan['model']).to(find_device(device))
     train, valid = (row_examples(s, model.vocab, plan['causes'], data) for s in splits)
     train, valid = subset(train, plan['examples']), subset(valid, plan['watch'])
     if not train or not valid: raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')

@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['PRESETS', 'PAPER_MODEL', 'FORMAT', 'LIMITS', 'CHOICES', 'preset', 'register', 'system_of', 'Settings', 'SystemConfig',
            'ModelConfig', 'Prediction', 'Memory', 'Output', 'System', 'count_items', 'plain_losses', 'word_scores',
-           'epochs_of', 'all_parameters', 'nothing_to_begin', 'same_batch', 'fill_tables', 'no_generator', 'check_gate',
-           'EmpatheticModel', 'items', 'losses', 'groups', 'cool', 'mark_last', 'mark_if_asked', 'start_words',
-           'take_generator', 'Explanation', 'check_turns', 'annotate', 'explain', 'quantise', 'pack', 'unpack',
-           'replace_file', 'write_json', 'write_tensors', 'save_pretrained', 'read_json', 'check_values',
-           'check_config', 'check_folder', 'check_tensors', 'find_system', 'build', 'model_folder', 'from_pretrained',
-           'respond']
+           'epochs_of', 'all_parameters', 'nothing_to_begin', 'nothing_to_know', 'same_batch', 'fill_tables',
+           'no_generator', 'check_gate', 'EmpatheticModel', 'items', 'losses', 'groups', 'cool', 'mark_last',
+           'mark_if_asked', 'start_words', 'take_generator', 'Explanation', 'check_turns', 'annotate', 'explain',
+           'quantise', 'pack', 'unpack', 'replace_file', 'write_json', 'write_tensors', 'save_pretrained', 'read_json',
+           'check_values', 'check_config', 'check_folder', 'check_tensors', 'find_system', 'build', 'model_folder',
+           'from_pretrained', 'respond']
 
 # %% ../nbs/09_model.ipynb #de9aed1c
 import hashlib
@@ -33,7 +33,7 @@ from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 
-# %% ../nbs/09_model.ipynb #9177500d
+# %% ../nbs/09_model.ipynb #da21c42d
 PRESETS = dict(
     paper=dict(
         reasoner=dict(layers=1, heads=1, head_dim=512, positions=0.),
@@ -62,7 +62,14 @@ PRESETS = dict(
         training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
     mime=dict(
         system='ecgen.baselines.mime:MIME',
-        training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)))
+        training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
+    mkedg=dict(
+        system='ecgen.baselines.mkedg:MKEDG',
+        training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
+    **{'mkedg-no-conceptnet': dict(
+        system='ecgen.baselines.mkedg:MKEDG',
+        model=dict(concepts=0),
+        training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True))})
 
 # %% ../nbs/09_model.ipynb #5c6da788
 PAPER_MODEL = 'ecgen.model:EmpatheticModel'
@@ -222,12 +229,14 @@ def word_scores(
 
 System.items, System.losses, System.score = count_items, plain_losses, word_scores
 
-# %% ../nbs/09_model.ipynb #dddc1afe
+# %% ../nbs/09_model.ipynb #bb2cde1c
 def epochs_of(self:System, stage:str, cfg) -> int: return cfg.epochs if stage == self.stages[-1] else cfg.pretrain_epochs     # most epochs of a stage; 0 = leave it out
 
 def all_parameters(self:System, stage:str, cfg) -> list[dict]: return [dict(params=list(self.parameters()), lr=cfg.lr)]      # Adam's groups in a stage
 
 def nothing_to_begin(self:System, stage:str, step:int, share:float, cfg): pass      # before each step: `step` of the stage, and `share` of it that is done
+
+def nothing_to_know(self:System, data:Path): pass      # of a fresh system: what it looks up in the data folder, such as a lexicon, and then keeps with its weights
 
 def same_batch(self:System, batch:Batch, stage:str, cfg) -> Batch: return batch     # what a step learns from; before the batch is divided
 
@@ -244,7 +253,7 @@ def check_gate(self:System, gate:str):
     if gate and gate not in self.gate_names: raise EcgenError(f'There is no gate {gate!r}; choose one of: {", ".join(self.gate_names)}.')
 
 System.epochs, System.groups, System.begin_step, System.learn_from = epochs_of, all_parameters, nothing_to_begin, same_batch
-System.set_vectors, System.take_generator, System.check_gate = fill_tables, no_generator, check_gate
+System.know, System.set_vectors, System.take_generator, System.check_gate = nothing_to_know, fill_tables, no_generator, check_gate
 
 # %% ../nbs/09_model.ipynb #5d48b9c7
 class EmpatheticModel(System):
@@ -514,20 +523,22 @@ def check_tensors(stored:dict[str, Tensor]):
         if t.is_floating_point() and not t.isfinite().all(): raise ValueError(f'{k} is not finite')
         if k.endswith('.int8') and k[:-5] in stored: raise ValueError(f'{k[:-5]} is there twice')
 
-# %% ../nbs/09_model.ipynb #e6014299
+# %% ../nbs/09_model.ipynb #e989bf15
 def find_system(
     name:str,     # of a class, from a file
+    wanted:type,  # the class that somebody asks for
 ) -> type:        # a `System`
-    "A system by its name, among those that presets are registered for"
+    "A system by its name: the one that is wanted, or one of those that presets are registered for"
+    if name == wanted.__name__: return wanted
     for p, values in PRESETS.items():
         path = values.get('system', PAPER_MODEL)
         if name == (path.__name__ if isinstance(path, type) else path.partition(':')[2]): return system_of(p)
     raise EcgenError(f'There is no system {str(name)[:40]!r} here: import the module that registers a preset for it, or update ecgen.')
 
-def build(folder:Path, values:dict) -> System:
+def build(folder:Path, values:dict, wanted:type) -> System:
     "The model of a folder; any exception if something is wrong with it"
     from safetensors.torch import load_file
-    words, cls = read_json(folder/'vocab.json'), find_system(values.get('system', 'EmpatheticModel'))
+    words, cls = read_json(folder/'vocab.json'), find_system(values.get('system', 'EmpatheticModel'), wanted)
     check_folder(values, words, cls.Config)
     stored = load_file(folder/'model.safetensors')
     check_tensors(stored)
@@ -535,7 +546,7 @@ def build(folder:Path, values:dict) -> System:
     model.load_state_dict(unpack(stored), assign=True)
     return model
 
-# %% ../nbs/09_model.ipynb #f9351783
+# %% ../nbs/09_model.ipynb #4ed28d38
 def model_folder(
     folder:Path,     # of a model, or of a run
 ) -> Path:           # with config.json, if there is one
@@ -555,11 +566,11 @@ def from_pretrained(
     values = read_json(folder/'config.json')
     if not isinstance(values, dict) or values.get('format') != FORMAT: raise EcgenError(f'{folder} holds a model of another kind (config.json does not say "{FORMAT}").')
     if not (folder/'model.safetensors').is_file(): raise EcgenError(f'{folder} has no model.safetensors: copy the model again.')
-    try: model = build(folder, values)
+    try: model = build(folder, values, cls)
     except EcgenError: raise
     except Exception as e:      # whatever the damage, the user can do only one thing about it
         raise EcgenError(f'The model in {folder} is damaged ({str(e).splitlines()[0][:80] if str(e) else type(e).__name__}): copy or train it again.') from None
-    if not isinstance(model, cls): raise EcgenError(f'{folder} holds a {type(model).__name__}, and this works with a {cls.__name__} only: name another model.')
+    if cls.__name__ not in {c.__name__ for c in type(model).__mro__}: raise EcgenError(f'{folder} holds a {type(model).__name__}, and this works with {cls.__name__} only: name a model of that kind, or leave --model out.')
     return model.eval().to(device)
 
 # %% ../nbs/09_model.ipynb #98fa5318

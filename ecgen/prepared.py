@@ -65,7 +65,7 @@ def fingerprint(splits:list) -> str:
     "A short hash of all texts and labels"
     return hashlib.sha256(repr([(d.id, d.emotion, d.utterances, d.prefix_causes or d.causes) for s in splits for d in s]).encode()).hexdigest()[:16]
 
-# %% ../nbs/09d_prepared.ipynb #46e225a7
+# %% ../nbs/09d_prepared.ipynb #627b74bc
 @dataclass
 class Prepared:
     "Examples, vocabulary and vectors, and what they were made from"
@@ -75,6 +75,7 @@ class Prepared:
     judged: list[Example] = field(default_factory=list)   # of the validation split, with labels by others
     vectors: Tensor|None = None                           # (vocabulary, dim) float16
     facts: dict = field(default_factory=dict)             # causes, vectors, dialogues, data, limit, min_count, longest
+    folder: Path|None = None                              # data folder, for a system that looks something up there; None = `data_dir()`
 
 # %% ../nbs/09d_prepared.ipynb #52f7e7d4
 def judged_examples(
@@ -101,7 +102,7 @@ def read_table(
     print(f'{Path(vectors).name}: vectors for {share:.1%} of {len(vocab)} words')
     return table.half()
 
-# %% ../nbs/09d_prepared.ipynb #a08e3d06
+# %% ../nbs/09d_prepared.ipynb #dcdb157e
 def prepare(
     data:str|Path|None=None,      # data folder, see `data_dir`
     causes:str='rule',            # see `label_source`
@@ -121,7 +122,7 @@ def prepare(
     if not all(examples): raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')
     facts = dict(causes=str(causes), limit=limit, vectors=Path(vectors).name if vectors else None, vectors_sha=content_hash(vectors),
                  dialogues=[len(s) for s in splits], data=fingerprint(splits), min_count=min_count, longest=longest, dim=dim)
-    return Prepared(vocab, *examples, judged_examples(splits[1], judge, vocab, longest), read_table(vectors, vocab, dim), facts)
+    return Prepared(vocab, *examples, judged_examples(splits[1], judge, vocab, longest), read_table(vectors, vocab, dim), facts, data)
 
 # %% ../nbs/09d_prepared.ipynb #d9e9503b
 def to_arrays(

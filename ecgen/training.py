@@ -9,7 +9,7 @@ __all__ = ['RANGES', 'TrainingConfig', 'rate', 'multitask_loss', 'team', 'gather
            'check_loss', 'stoppable', 'in_precision', 'train_step', 'train_epoch', 'finish_epoch', 'next_stage', 'fit',
            'prepare_model', 'find_device', 'check_run', 'priors', 'data_for', 'describe_run', 'begin', 'train']
 
-# %% ../nbs/10_training.ipynb #20ac90b6
+# %% ../nbs/10_training.ipynb #b02485e2
 import json
 import math
 import os
@@ -33,7 +33,7 @@ from torch import distributed as dist
 from .batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from .causes import auc
 from .checkpoints import load_checkpoint, save_checkpoint
-from .corpus import EcgenError, EcgenWarning, shipped
+from .corpus import EcgenError, EcgenWarning, data_dir, shipped
 from .detector import bootstrap
 from .model import EmpatheticModel, Settings, System, check_config, preset, read_json, save_pretrained, system_of, write_json
 from .prepared import Prepared, content_hash, is_prepared, load_prepared, prepare
@@ -477,7 +477,7 @@ def fit(
     if team()[0] == 0 and not run.folder.is_dir(): save_pretrained(model, run.folder)          # it was deleted; the state still has it
     return model.eval()
 
-# %% ../nbs/10_training.ipynb #2f102908
+# %% ../nbs/10_training.ipynb #a1940486
 def prepare_model(
     data:Prepared,                # vocabulary and vectors
     name:str,                     # of the preset
@@ -491,6 +491,7 @@ def prepare_model(
     try: check_config(asdict(config), system.Config)
     except ValueError as e: raise EcgenError(f'The setting {e}: choose another value.') from None
     model = system(config, data.vocab)
+    model.know(data.folder or data_dir())
     if data.vectors is not None: model.set_vectors(data.vectors.float(), cfg)
     return model
 
