@@ -33,7 +33,7 @@ from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 
-# %% ../nbs/09_model.ipynb #51d396ed
+# %% ../nbs/09_model.ipynb #9177500d
 PRESETS = dict(
     paper=dict(
         reasoner=dict(layers=1, heads=1, head_dim=512, positions=0.),
@@ -56,7 +56,13 @@ PRESETS = dict(
     tiny=dict(
         reasoner=dict(dim=64, head_dim=32, inner=64, positions=1.),
         generator=dict(dim=64, layers=1, heads=2, head_dim=32, inner=128),
-        training=dict(pretrain_epochs=15, epochs=30, budget=600, lr=3e-3, min_count=1, patience=30, keep='last')))
+        training=dict(pretrain_epochs=15, epochs=30, budget=600, lr=3e-3, min_count=1, patience=30, keep='last')),
+    moel=dict(
+        system='ecgen.baselines.moel:MoEL',
+        training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
+    mime=dict(
+        system='ecgen.baselines.mime:MIME',
+        training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)))
 
 # %% ../nbs/09_model.ipynb #5c6da788
 PAPER_MODEL = 'ecgen.model:EmpatheticModel'

@@ -443,10 +443,10 @@ def finish_epoch(run:Run) -> bool:
     wait()
     return p.stale >= run.cfg.patience or p.epoch >= run.epochs
 
-# %% ../nbs/10_training.ipynb #c496fe91
+# %% ../nbs/10_training.ipynb #915f901c
 def next_stage(run:Run):
     "Take the best weights of a stage, and begin the next one, if there is one"
-    run.model.load_state_dict(System.from_pretrained(run.folder).state_dict())
+    run.model.load_state_dict(type(run.model).from_pretrained(run.folder).state_dict())
     p, known = run.progress, [*stages(run.model, run.cfg), 'done']
     run.progress = Progress(known[known.index(p.stage) + 1], seconds=p.seconds, lines=p.lines, history=p.history)
     run.adam, run.recent = optimiser(run.model, run.cfg, run.stage), []

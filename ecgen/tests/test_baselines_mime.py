@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import KeysValues
-from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, causal
+from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, causal
+from ecgen.batches import PAD, Batch, Vocab
 from ecgen.corpus import EMOTIONS
+from ecgen.model import Prediction, System
 from ecgen.baselines.mime import *
 
 def test_every_emotion_has_one_polarity():
@@ -41,3 +43,85 @@ def test_fusion_equals_the_formula():
     c = torch.cat([m[1, 2], o[1, 2]])
     z = 1 / (1 + (-(f.gate.weight @ c + f.gate.bias)).exp())
     assert torch.allclose(f(m, o)[1, 2], f.out.weight @ (z * c) + f.out.bias, atol=1e-6)
+
+
+from ecgen.batches import Example, collate
+from ecgen.decoding import Decoder, generate
+
+def tiny(**changes):
+    "A small untrained MIME and a batch"
+    torch.manual_seed(0)
+    model = MIME(MIMEConfig(**(dict(dim=16, heads=2, head_dim=4, inner=10, latent=6) | changes)), Vocab(list('abcdefgh'))).eval()
+    rows = [Example('x', 1, 5 * i, [4, *range(6, 8 + i), 5], [1] + [0] * (i + 3), [6 + i, 7, 9, 8][:i + 1]) for i in range(4)]
+    return model, collate(rows)
+
+
+def test_losses_of_parts_make_the_loss_of_the_whole():
+    model, batch = tiny()
+    whole, parts = model.losses(batch)[1], [model.losses(batch.change(lambda t: t[i::2]))[1] for i in range(2)]
+    assert {k: n for k, (_, n) in whole.items()} == model.items(batch) == dict(emotion=4, words=14, divergence=14)
+    for k, (mean, n) in whole.items(): assert torch.isclose(mean, sum(p[k][0] * p[k][1] for p in parts) / n, atol=1e-5)
+    assert torch.isclose(whole['divergence'][0] * 14, model.read(batch.src)[0].divergence.sum()) and whole['divergence'][0] > 0
+
+
+def test_polarity_of_the_prediction_decides():
+    model, batch = tiny()
+    base, ctx = model.score(batch)[1], model.read(batch.src)[2]
+    predicted = model.predict(batch.src).emotion.argmax(-1)
+    assert torch.equal(ctx.alike, positive(predicted))
+    flipped = model.read(batch.src, gold=torch.where(ctx.alike, EMOTIONS.index('sad'), EMOTIONS.index('joyful')))[2]
+    assert torch.equal(flipped.alike, ~ctx.alike)
+    a, b = (model.decode(batch.tgt_in, c)[0] for c in (ctx, flipped))
+    assert all(not torch.allclose(x, y, atol=1e-3) for x, y in zip(a, b))
+
+
+def test_gold_labels_do_not_leak_into_evaluation():
+    model, batch = tiny()
+    base = model.score(batch)[1]
+    for e in range(32):
+        other = batch.change(lambda t: t)
+        other.emotion = torch.full((4,), e)
+        assert torch.equal(model.score(other)[1], base)
+        for k in ('words', 'divergence'): assert torch.equal(model.losses(other)[1][k][0], model.losses(batch)[1][k][0])
+
+
+def test_decoder_hears_the_posterior_in_training():
+    for posterior in (True, False):
+        model, batch = tiny(posterior=posterior)
+        model.train().losses(batch)[1]['words'][0].backward()
+        assert bool(model.sampler.posterior[0].both.weight.grad is not None) == posterior     # else nothing but the divergence reaches it
+        for f in model.sampler.prior: assert f.both.weight.grad.any()
+        model.losses(batch)[1]['divergence'][0].backward()
+        for f in model.sampler.posterior: assert f.both.weight.grad.any()
+
+
+def test_the_same_question_gets_the_same_response():
+    model, batch = tiny()
+    def say(seed): return generate(model, model.read(batch.src)[2], Decoder(longest=8), torch.Generator().manual_seed(seed))
+    assert say(3) == say(3) and any(say(3) != say(s) for s in range(4, 9)) and torch.equal(model.score(batch)[1], model.score(batch)[1])
+    model.cfg.draw = True
+    def drawn(seed):
+        torch.manual_seed(seed)
+        return model.read(batch.src)[2].mixtures[0]
+    assert torch.equal(drawn(1), drawn(1)) and not torch.allclose(drawn(1), drawn(2), atol=1e-4)
+
+
+def test_cached_decoding_equals_uncached():
+    model, batch = tiny()
+    ctx, past, ids = model.read(batch.src)[2], None, torch.randint(6, 14, (4, 6))
+    whole = model.logits(model.decode(ids, ctx)[0])
+    for i in range(6):
+        if i == 3:                                                   # two of the responses have ended
+            keep = torch.tensor([True, False, False, True])
+            ids, whole, ctx, past = ids[keep], whole[keep], ctx.select(keep), [tuple(t[keep] for t in p) for p in past]
+        states, past = model.decode(ids[:, i:i+1], ctx, past)
+        assert torch.allclose(model.logits(states)[:, 0], whole[:, i], atol=1e-5)
+
+
+def test_padding_and_neighbours_are_invisible():
+    model, batch = tiny()
+    nll = model.score(batch)[1]
+    for i in range(4):
+        n, m = int((batch.src[i] != PAD).sum()), int((batch.tgt_out[i] != PAD).sum())
+        alone = Batch(**{k: None if v is None else v[i:i+1, :n] if k in ('src', 'cause') else v[i:i+1, :m] if v.dim() > 1 else v[i:i+1] for k, v in vars(batch).items()})
+        assert torch.allclose(model.score(alone)[1], nll[i:i+1, :m], atol=1e-5)

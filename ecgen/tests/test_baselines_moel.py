@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import KeysValues, extend, key_mask
-from ecgen.baselines.shared import DecoderBlock, SmallConfig, causal, last, windows
+from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem, causal, last, windows
+from ecgen.batches import Vocab
 from ecgen.corpus import EMOTIONS
+from ecgen.model import Prediction
 from ecgen.baselines.moel import *
 
 def test_weights_of_the_heard_sum_to_one():
@@ -53,3 +55,69 @@ def test_who_is_not_heard_gets_no_gradient():
     (ears(x, None, ears.keys_values(h, r), causal(4, None), real, r)[0] ** 2).sum().backward()
     for name, p in ears.named_parameters():
         assert [bool(g.any()) for g in p.grad] == [i in (0, 1, 3, 4) for i in range(6)], name
+
+
+from ecgen.batches import Example, collate
+from ecgen.decoding import Decoder, generate
+
+def tiny(**changes):
+    "A small untrained MoEL and a batch"
+    torch.manual_seed(0)
+    model = MoEL(MoELConfig(**(dict(dim=16, heads=2, head_dim=4, inner=10, top=3) | changes)), Vocab(list('abcdefgh'))).eval()
+    rows = [Example('x', 1, 5 * i, [4, *range(6, 8 + i), 5], [1] + [0] * (i + 3), [6 + i, 7, 9, 8][:i + 1]) for i in range(4)]
+    return model, collate(rows)
+
+
+def test_unheard_listeners_play_no_part():
+    model, batch = tiny()
+    with torch.no_grad():
+        before, ctx = model.score(batch)[1], model.read(batch.src)[2]
+        silent = [i for i in range(32) if i not in ctx.which]
+        for p in model.listeners.parameters(): p[silent] = torch.nan
+        assert torch.equal(model.score(batch)[1], before) and len(silent) >= 20
+        for p in model.listeners.parameters(): p[ctx.which[0, 0]] += 1.
+        assert not torch.allclose(model.score(batch)[1][0], before[0])
+
+
+def test_mixture_is_the_formula_written_out():
+    model, batch = tiny()
+    ctx = model.read(batch.src)[2]
+    h, real = model.hear(batch.src)
+    x, mask = model.said(batch.tgt_in, None), causal(batch.tgt_in.shape[1], None)
+    for b in range(len(h)):
+        def of(block, x): return block(x, None, block.cross.keys_values(h[b:b+1]), mask, real[b:b+1])[0]
+        mixed = of(model.shared, x[b:b+1]) + sum(p * of(model.listeners.listener(i), x[b:b+1]) for i, p in zip(ctx.which[b].tolist(), ctx.weight[b]))
+        assert torch.allclose(model.decode(batch.tgt_in, ctx)[0][b], model.norm(of(model.meta, mixed))[0], atol=1e-5)
+
+
+def test_cached_decoding_equals_uncached():
+    model, batch = tiny()
+    ctx, past, ids = model.read(batch.src)[2], None, torch.randint(6, 14, (4, 6))
+    whole = model.logits(model.decode(ids, ctx)[0])
+    for i in range(6):
+        if i == 3:                                                   # two of the responses have ended
+            keep = torch.tensor([True, False, False, True])
+            ids, whole, ctx, past = ids[keep], whole[keep], ctx.select(keep), [tuple(t[keep] for t in p) for p in past]
+        states, past = model.decode(ids[:, i:i+1], ctx, past)
+        assert torch.allclose(model.logits(states)[:, 0], whole[:, i], atol=1e-5)
+
+
+def test_oracle_is_off_in_evaluation():
+    model, batch = tiny()
+    model.begin_step('joint', 0, 0., None)
+    assert model.chance == 1.
+    ctx = model.train().read(batch.src, gold=batch.emotion)[2]
+    assert (ctx.which == batch.emotion[:, None]).all() and ctx.weight.tolist() == [[1., 0., 0.]] * 4 and len(ctx.pairs) == 4
+    other = batch.change(lambda t: t)
+    other.emotion = (batch.emotion + 7) % 32
+    def words(b): return model.losses(b)[1]['words'][0]
+    assert not torch.allclose(words(batch), words(other), atol=1e-4)                    # in training, it matters
+    model.eval()
+    assert torch.equal(words(batch), words(other)) and torch.equal(model.score(batch)[1], model.score(other)[1])
+    assert model.losses(batch)[1]['emotion'][0] != model.losses(other)[1]['emotion'][0]
+
+
+def test_responses_are_reproducible_by_seed():
+    model, batch = tiny()
+    def say(seed): return generate(model, model.read(batch.src)[2], Decoder(longest=8), torch.Generator().manual_seed(seed))
+    assert say(3) == say(3) and any(say(3) != say(s) for s in range(4, 9))

@@ -131,6 +131,33 @@ def test_values_and_weights_that_cannot_be_are_refused():
             save_file(tensors | change, weights); refused()
 
 
+def test_folders_name_a_system_and_never_code():
+    with tempfile.TemporaryDirectory() as tmp:
+        little().save_pretrained(tmp)
+        config = Path(tmp)/'config.json'
+        good = json.loads(config.read_text())
+        assert good['system'] == 'EmpatheticModel'
+        config.write_text(json.dumps({k: v for k, v in good.items() if k != 'system'}))          # as it was while there was one system
+        assert type(EmpatheticModel.from_pretrained(tmp)).__name__ == type(System.from_pretrained(tmp)).__name__ == 'EmpatheticModel'
+        for name in ('os:system', 'builtins:eval', 'Other', ['EmpatheticModel'], None):
+            config.write_text(json.dumps(good | dict(system=name)))
+            with pytest.raises(EcgenError, match='There is no system'): System.from_pretrained(tmp)
+
+
+def test_presets_are_registered_once():
+    from unittest.mock import patch
+    class Other(EmpatheticModel): pass
+    with patch.dict(PRESETS):
+        with pytest.raises(EcgenError, match="preset 'tiny' already"): register('tiny', Other)
+        for _ in range(2): register('other', Other, **{k: v for k, v in preset('tiny').items()})     # a cell may be run again
+        assert system_of('other') is Other and system_of('tiny').__name__ == 'EmpatheticModel' and Other.Config.from_preset('other').dim == 64
+        with tempfile.TemporaryDirectory() as tmp:
+            Other(Other.Config.from_preset('other'), Vocab(['sad'])).save_pretrained(tmp)
+            assert type(Other.from_pretrained(tmp)) is Other
+            little().save_pretrained(tmp)
+            with pytest.raises(EcgenError, match='holds a EmpatheticModel, and this works with Other only'): Other.from_pretrained(tmp)
+
+
 def test_generator_gets_the_most_probable_emotion_and_the_gates():
     model, src = little(), torch.tensor([[4, 6, 7, 8, 9, 5]])
     out, gates, ctx = model.read(src)
