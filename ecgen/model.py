@@ -33,7 +33,7 @@ from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 
-# %% ../nbs/09_model.ipynb #9177500d
+# %% ../nbs/09_model.ipynb #f2d17c52
 PRESETS = dict(
     paper=dict(
         reasoner=dict(layers=1, heads=1, head_dim=512, positions=0.),
@@ -59,6 +59,7 @@ PRESETS = dict(
         training=dict(pretrain_epochs=15, epochs=30, budget=600, lr=3e-3, min_count=1, patience=30, keep='last')),
     moel=dict(
         system='ecgen.baselines.moel:MoEL',
+        model=dict(schedule=.4),
         training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
     mime=dict(
         system='ecgen.baselines.mime:MIME',
@@ -514,20 +515,22 @@ def check_tensors(stored:dict[str, Tensor]):
         if t.is_floating_point() and not t.isfinite().all(): raise ValueError(f'{k} is not finite')
         if k.endswith('.int8') and k[:-5] in stored: raise ValueError(f'{k[:-5]} is there twice')
 
-# %% ../nbs/09_model.ipynb #e6014299
+# %% ../nbs/09_model.ipynb #e989bf15
 def find_system(
     name:str,     # of a class, from a file
+    wanted:type,  # the class that somebody asks for
 ) -> type:        # a `System`
-    "A system by its name, among those that presets are registered for"
+    "A system by its name: the one that is wanted, or one of those that presets are registered for"
+    if name == wanted.__name__: return wanted
     for p, values in PRESETS.items():
         path = values.get('system', PAPER_MODEL)
         if name == (path.__name__ if isinstance(path, type) else path.partition(':')[2]): return system_of(p)
     raise EcgenError(f'There is no system {str(name)[:40]!r} here: import the module that registers a preset for it, or update ecgen.')
 
-def build(folder:Path, values:dict) -> System:
+def build(folder:Path, values:dict, wanted:type) -> System:
     "The model of a folder; any exception if something is wrong with it"
     from safetensors.torch import load_file
-    words, cls = read_json(folder/'vocab.json'), find_system(values.get('system', 'EmpatheticModel'))
+    words, cls = read_json(folder/'vocab.json'), find_system(values.get('system', 'EmpatheticModel'), wanted)
     check_folder(values, words, cls.Config)
     stored = load_file(folder/'model.safetensors')
     check_tensors(stored)
@@ -535,7 +538,7 @@ def build(folder:Path, values:dict) -> System:
     model.load_state_dict(unpack(stored), assign=True)
     return model
 
-# %% ../nbs/09_model.ipynb #f9351783
+# %% ../nbs/09_model.ipynb #4ed28d38
 def model_folder(
     folder:Path,     # of a model, or of a run
 ) -> Path:           # with config.json, if there is one
@@ -555,11 +558,11 @@ def from_pretrained(
     values = read_json(folder/'config.json')
     if not isinstance(values, dict) or values.get('format') != FORMAT: raise EcgenError(f'{folder} holds a model of another kind (config.json does not say "{FORMAT}").')
     if not (folder/'model.safetensors').is_file(): raise EcgenError(f'{folder} has no model.safetensors: copy the model again.')
-    try: model = build(folder, values)
+    try: model = build(folder, values, cls)
     except EcgenError: raise
     except Exception as e:      # whatever the damage, the user can do only one thing about it
         raise EcgenError(f'The model in {folder} is damaged ({str(e).splitlines()[0][:80] if str(e) else type(e).__name__}): copy or train it again.') from None
-    if not isinstance(model, cls): raise EcgenError(f'{folder} holds a {type(model).__name__}, and this works with a {cls.__name__} only: name another model.')
+    if cls.__name__ not in {c.__name__ for c in type(model).__mro__}: raise EcgenError(f'{folder} holds a {type(model).__name__}, and this works with {cls.__name__} only: name a model of that kind, or leave --model out.')
     return model.eval().to(device)
 
 # %% ../nbs/09_model.ipynb #98fa5318

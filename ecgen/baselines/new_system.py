@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Toy']
 
-# %% ../../nbs/16_baselines/00_new_system.ipynb #4646acc1
+# %% ../../nbs/16_baselines/00_new_system.ipynb #900a0be2
 import torch.nn.functional as F
 from torch import nn
 
@@ -13,7 +13,7 @@ from ..batches import PAD
 from ..corpus import EMOTIONS
 from ..model import Memory, Prediction, System, register
 
-# %% ../../nbs/16_baselines/00_new_system.ipynb #a9cf6db7
+# %% ../../nbs/16_baselines/00_new_system.ipynb #943dd9e2
 class Toy(System):
     "The mean of the words, and a recurrent network that begins from it"
     def __init__(self, cfg, vocab, card=None):
@@ -31,5 +31,5 @@ class Toy(System):
 
     def logits(self, states): return F.linear(states, self.words.weight).float()
 
-# %% ../../nbs/16_baselines/00_new_system.ipynb #bb6f9311
+# %% ../../nbs/16_baselines/00_new_system.ipynb #9dd5e8fe
 register('toy', Toy, model=dict(dim=64), training=dict(epochs=30, budget=600, lr=3e-3, min_count=1, patience=30, keep='last'))
