@@ -538,13 +538,14 @@ def build(folder:Path, values:dict, wanted:type) -> System:
     model.load_state_dict(unpack(stored), assign=True)
     return model
 
-# %% ../nbs/09_model.ipynb #4ed28d38
+# %% ../nbs/09_model.ipynb #6571744f
 def model_folder(
     folder:Path,     # of a model, or of a run
 ) -> Path:           # with config.json, if there is one
     "Where the model is: a run keeps that of its last stage in `best`"
     if (folder/'config.json').exists(): return folder
-    return next((f for f in (folder/'best', *sorted(p.parent for p in folder.glob('*/config.json'))) if f.is_dir()), folder)
+    if (folder/'best').is_dir() or not (folder/'metrics.jsonl').exists(): return folder/'best' if (folder/'best').is_dir() else folder
+    return next((p.parent for p in sorted(folder.glob('*/config.json'))), folder)         # not all stages are over, or wanted
 
 def from_pretrained(
     cls:type,                    # the system that is wanted; `System` = any

@@ -135,7 +135,7 @@ def test_mixture_of_a_dialogue_sums_to_one_in_each_group():
 
 
 def test_commands_and_resuming():
-    import tempfile
+    import contextlib, io, tempfile
     from pathlib import Path
     from unittest.mock import patch
     import pytest
@@ -145,7 +145,7 @@ def test_commands_and_resuming():
     from ecgen.training import finish_epoch, fit, train
     def run(*args): return (got := CliRunner().invoke(app, list(map(str, args)))).output * (got.exit_code == 0) or pytest.fail(got.output)
     small = dict(dim=32, head_dim=8, latent=20, epochs=2, budget=600, lr=2e-3, warmup=30, min_count=1)
-    with tempfile.TemporaryDirectory() as tmp:
+    with tempfile.TemporaryDirectory() as tmp, contextlib.redirect_stdout(io.StringIO()):
         run('train', '--preset', 'mime', '--data', shipped('sample'), '--out', f'{tmp}/m', *(x for k, v in small.items() for x in ('--set', f'{k}={v}')))
         assert run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!') == run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!')
         assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5)

@@ -132,7 +132,7 @@ def test_weights_of_a_dialogue_are_those_of_the_prediction():
 
 
 def test_commands_and_resuming():
-    import tempfile
+    import contextlib, io, tempfile
     from pathlib import Path
     from unittest.mock import patch
     import pytest
@@ -142,7 +142,7 @@ def test_commands_and_resuming():
     from ecgen.training import finish_epoch, fit, train
     def run(*args): return (got := CliRunner().invoke(app, list(map(str, args)))).output * (got.exit_code == 0) or pytest.fail(got.output)
     small = dict(dim=32, head_dim=8, epochs=2, budget=600, lr=2e-3, warmup=30, min_count=1)
-    with tempfile.TemporaryDirectory() as tmp:
+    with tempfile.TemporaryDirectory() as tmp, contextlib.redirect_stdout(io.StringIO()):
         run('train', '--preset', 'moel', '--data', shipped('sample'), '--out', f'{tmp}/m', *(x for k, v in small.items() for x in ('--set', f'{k}={v}')))
         assert run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!') == run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!')
         assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5)

@@ -37,7 +37,7 @@ def test_ten_lines_train_and_learn():
         lines = (Path(tmp)/'metrics.jsonl').read_text().splitlines()
         import json
         first, last = json.loads(lines[0]), json.loads(lines[-1])
-        assert len(lines) == 30 and last['train_words'] < .5 * first['train_words'] and last['stage'] == 'joint'
+        assert 3 < len(lines) <= 20 and last['train_words'] < .9 * first['train_words'] and min(json.loads(l)['loss'] for l in lines) == v['loss'] < first['loss'] and last['stage'] == 'joint'
         again = System.from_pretrained(tmp)
         assert type(again) is Toy and all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
 
