@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['QUOTES', 'UNSAFE', 'PURPLES', 'LIGHT', 'DARK', 'STYLE', 'HEAD', 'NO_CAUSES', 'CELL', 'LINE', 'LEFT', 'to_dict',
-           'spot', 'tinted', 'pieces', 'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap', 'style', 'paint',
+           'spot', 'with_mark', 'pieces', 'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap', 'style', 'paint',
            'bracket', 'percent', 'block', 'to_terminal', 'channels', 'stylesheet', 'html_words', 'bubble', 'bars',
            'marks', 'to_html', 'svg_text', 'svg_line', 'svg_small', 'svg_turns', 'svg_emotions', 'svg_response',
            'svg_legend', 'to_svg']
@@ -38,8 +38,8 @@ def spot(
     for w in QUOTES if word in QUOTES else (word,):
         if text.endswith(w, 0, end): return end - len(w), end
 
-# %% ../nbs/09a_show.ipynb #6039835c
-def tinted(word:dict) -> dict|None: return None if word['cause'] is None else word     # systems that mark no causes have words without marks
+# %% ../nbs/09a_show.ipynb #ee9bb7a2
+def with_mark(word:dict) -> dict|None: return None if word['cause'] is None else word     # systems that mark no causes have words without marks
 
 def pieces(
     turn:dict,                        # one of `Explanation.turns`
@@ -48,8 +48,8 @@ def pieces(
     text, end, res = turn['text'], len(turn['text']), []
     for word in reversed(turn['words']):
         found = spot(text, word['text'], end)
-        if not found: return [p for w in turn['words'] for p in ((w['text'], tinted(w)), (' ', None))][:-1]
-        res += [(text[found[1]:end], None), (text[found[0]:found[1]], tinted(word))]
+        if not found: return [p for w in turn['words'] for p in ((w['text'], with_mark(w)), (' ', None))][:-1]
+        res += [(text[found[1]:end], None), (text[found[0]:found[1]], with_mark(word))]
         end = found[0]
     res.append(('… ' if text[:end].strip() else text[:end], None))
     return [p for p in reversed(res) if p[0]]
@@ -163,7 +163,7 @@ def block(
     left = [label.ljust(10), *[' ' * 10] * (len(lines) - 1)]
     return '\n'.join((f'\x1b[2m{a}\x1b[0m' if color and a.strip() else a) + b for a, b in zip(left, lines))
 
-# %% ../nbs/09a_show.ipynb #a40dc1a3
+# %% ../nbs/09a_show.ipynb #2d889ca9
 def to_terminal(
     e:Explanation,        # of a dialogue
     color:bool=True,      # use escape sequences? else brackets
@@ -179,7 +179,7 @@ def to_terminal(
     others = ' and '.join(f'{k} {percent(q)}' for k, q in others)
     res += ['', block('emotion', [line.replace(first, f'\x1b[1m{first}\x1b[0m', int(color)) for line in plain(f'{first} {percent(p)}, then {others}')], color)]
     if e.response: res.append(block('response', plain(e.response), color))
-    if any(tinted(w) and w['cause'] > .5 for t in e.turns for w in t['words']):
+    if any(with_mark(w) and w['cause'] > .5 for t in e.turns for w in t['words']):
         legend = 'underlined: more likely than not a cause of the emotion' if color else '[ ]: more likely than not a cause of the emotion'
         res += ['', block('', plain(legend))]
     return '\n'.join(res)
@@ -249,7 +249,7 @@ def bars(
     rows = (f'<div><span>{html.escape(k)}</span><span class="bar"><i style="width:{p:.1%}"></i></span><b>{html.escape(percent(p))}</b></div>' for k, p in list(emotions.items())[:n])
     return f'<figure><figcaption>Emotion of the speaker</figcaption>{"".join(rows)}</figure>'
 
-# %% ../nbs/09a_show.ipynb #763e7bbc
+# %% ../nbs/09a_show.ipynb #32e239d2
 HEAD = '''<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -259,7 +259,7 @@ HEAD = '''<!doctype html>
 
 NO_CAUSES = 'This system marks no words as cause.'
 
-def marks(e:Explanation) -> bool: return any(tinted(w) for t in e.turns for w in t['words'])     # does its system mark causes?
+def marks(e:Explanation) -> bool: return any(with_mark(w) for t in e.turns for w in t['words'])     # does its system mark causes?
 
 def to_html(
     e:Explanation,    # of a dialogue

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import KeysValues
-from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, causal
+from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, causal
 from ecgen.batches import PAD, Batch, Vocab
 from ecgen.corpus import EMOTIONS
 from ecgen.model import Prediction, System
@@ -33,7 +33,7 @@ def test_each_group_has_its_own_log_variance():
     s, q = Sampler(8, 6), torch.randn(3, 8)
     for gaussians in (s.guess(q), s.know(q, [q, q])): assert not torch.allclose(gaussians[0].logvar, gaussians[1].logvar, atol=1e-2)
     s.guess(q)[0].logvar.sum().backward()
-    assert s.prior[0].both.weight.grad[6:].any() and s.prior[1].both.weight.grad is None
+    assert s.prior[0].weight.grad[6:].any() and not s.prior[0].weight.grad[:6].any() and s.prior[1].weight.grad is None
     assert [w.shape for w in s.mix(s.guess(q), False)] == [(3, 13), (3, 19)] and all(torch.allclose(w.sum(-1), torch.ones(3)) for w in s.mix(s.guess(q), True))
 
 
@@ -89,10 +89,10 @@ def test_decoder_hears_the_posterior_in_training():
     for posterior in (True, False):
         model, batch = tiny(posterior=posterior)
         model.train().losses(batch)[1]['words'][0].backward()
-        assert bool(model.sampler.posterior[0].both.weight.grad is not None) == posterior     # else nothing but the divergence reaches it
-        for f in model.sampler.prior: assert f.both.weight.grad.any()
+        assert bool(model.sampler.posterior[0].weight.grad is not None) == posterior     # else nothing but the divergence reaches it
+        for f in model.sampler.prior: assert f.weight.grad.any()
         model.losses(batch)[1]['divergence'][0].backward()
-        for f in model.sampler.posterior: assert f.both.weight.grad.any()
+        for f in model.sampler.posterior: assert f.weight.grad.any()
 
 
 def test_the_same_question_gets_the_same_response():
@@ -125,3 +125,36 @@ def test_padding_and_neighbours_are_invisible():
         n, m = int((batch.src[i] != PAD).sum()), int((batch.tgt_out[i] != PAD).sum())
         alone = Batch(**{k: None if v is None else v[i:i+1, :n] if k in ('src', 'cause') else v[i:i+1, :m] if v.dim() > 1 else v[i:i+1] for k, v in vars(batch).items()})
         assert torch.allclose(model.score(alone)[1], nll[i:i+1, :m], atol=1e-5)
+
+
+def test_mixture_of_a_dialogue_sums_to_one_in_each_group():
+    model, _ = tiny()
+    up, down, alike = mixture_of(model, ['a b c', 'd', 'e'])
+    assert {*up} == {*POSITIVE} and {*down} == {*NEGATIVE} and all(abs(sum(w.values()) - 1) < 1e-5 for w in (up, down))
+    assert alike == (model.explain(['a b c', 'd', 'e']).emotion in POSITIVE)
+
+
+def test_commands_and_resuming():
+    import contextlib, io, tempfile
+    from pathlib import Path
+    from unittest.mock import patch
+    import pytest
+    from typer.testing import CliRunner
+    from ecgen.cli import app
+    from ecgen.corpus import shipped
+    from ecgen.training import finish_epoch, fit, train
+    def run(*args): return (got := CliRunner().invoke(app, list(map(str, args)))).output * (got.exit_code == 0) or pytest.fail(got.output)
+    small = dict(dim=32, head_dim=8, latent=20, epochs=2, budget=600, lr=2e-3, warmup=30, min_count=1)
+    with tempfile.TemporaryDirectory() as tmp, contextlib.redirect_stdout(io.StringIO()):
+        run('train', '--preset', 'mime', '--data', shipped('sample'), '--out', f'{tmp}/m', *(x for k, v in small.items() for x in ('--set', f'{k}={v}')))
+        assert run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!') == run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!')
+        assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5)
+        calls = []
+        def broken(r):
+            calls.append(1)
+            if len(calls) == 2: raise MemoryError
+            return finish_epoch(r)
+        with patch.dict(fit.__globals__, finish_epoch=broken), pytest.raises(MemoryError): train('mime', shipped('sample'), f'{tmp}/p', **small)
+        assert (Path(tmp)/'p/losses.jsonl').exists()
+        whole, part = (train('mime', shipped('sample'), f'{tmp}/{k}', **small).state_dict() for k in 'mp')
+        assert all(torch.equal(v, part[k]) for k, v in whole.items())

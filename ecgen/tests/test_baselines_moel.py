@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import KeysValues, extend, key_mask
-from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem, causal, last, windows
+from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem, as_batch, causal, last, windows
 from ecgen.batches import Vocab
 from ecgen.corpus import EMOTIONS
 from ecgen.model import Prediction
@@ -121,3 +121,37 @@ def test_responses_are_reproducible_by_seed():
     model, batch = tiny()
     def say(seed): return generate(model, model.read(batch.src)[2], Decoder(longest=8), torch.Generator().manual_seed(seed))
     assert say(3) == say(3) and any(say(3) != say(s) for s in range(4, 9))
+
+
+def test_weights_of_a_dialogue_are_those_of_the_prediction():
+    model, _ = tiny()
+    w = listeners_of(model, ['a b c', 'd', 'e'])
+    p = torch.tensor([v for v in model.explain(['a b c', 'd', 'e']).emotions.values()])
+    assert abs(sum(w.values()) - 1) < 1e-5 and list(w) == list(model.explain(['a b c', 'd', 'e']).emotions)[:3]
+    assert torch.allclose(torch.tensor([*w.values()]), p[:3] / p[:3].sum(), atol=1e-5)
+
+
+def test_commands_and_resuming():
+    import contextlib, io, tempfile
+    from pathlib import Path
+    from unittest.mock import patch
+    import pytest
+    from typer.testing import CliRunner
+    from ecgen.cli import app
+    from ecgen.corpus import shipped
+    from ecgen.training import finish_epoch, fit, train
+    def run(*args): return (got := CliRunner().invoke(app, list(map(str, args)))).output * (got.exit_code == 0) or pytest.fail(got.output)
+    small = dict(dim=32, head_dim=8, epochs=2, budget=600, lr=2e-3, warmup=30, min_count=1)
+    with tempfile.TemporaryDirectory() as tmp, contextlib.redirect_stdout(io.StringIO()):
+        run('train', '--preset', 'moel', '--data', shipped('sample'), '--out', f'{tmp}/m', *(x for k, v in small.items() for x in ('--set', f'{k}={v}')))
+        assert run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!') == run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!')
+        assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5)
+        calls = []
+        def broken(r):
+            calls.append(1)
+            if len(calls) == 2: raise MemoryError
+            return finish_epoch(r)
+        with patch.dict(fit.__globals__, finish_epoch=broken), pytest.raises(MemoryError): train('moel', shipped('sample'), f'{tmp}/p', **small)
+        assert (Path(tmp)/'p/losses.jsonl').exists()
+        whole, part = (train('moel', shipped('sample'), f'{tmp}/{k}', **small).state_dict() for k in 'mp')
+        assert all(torch.equal(v, part[k]) for k, v in whole.items())

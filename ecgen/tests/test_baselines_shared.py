@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
-from ecgen.batches import CLS, PAD, Batch, Vocab, turn_of
-from ecgen.model import Output, System, SystemConfig
+from ecgen.batches import CLS, PAD, Batch, Vocab, encode_context, turn_of
+from ecgen.model import Output, System, SystemConfig, check_turns
 from ecgen.baselines.shared import *
 
 def test_window_network_equals_two_convolutions():
@@ -65,3 +65,13 @@ def test_encoder_ignores_padding_but_not_order():
     real = torch.arange(5)[None] < torch.tensor([[5], [3]])
     assert torch.allclose(e(x, real)[1, :3], e(x[1:, :3], real[1:, :3])[0], atol=1e-5)
     assert not torch.allclose(e(x.flip(1), torch.ones(2, 5, dtype=torch.bool)).flip(1), e(x, torch.ones(2, 5, dtype=torch.bool)), atol=1e-2)
+
+
+def test_weights_start_as_published():
+    from ecgen.batches import Vocab
+    torch.manual_seed(0)
+    m = SmallSystem(SmallConfig(dim=60), Vocab([f'w{i}' for i in range(94)]))
+    m.start()
+    assert m.out.weight.abs().max() <= (6 / 160) ** .5 and abs(m.out.weight.std() / (2 / 160) ** .5 - 1) < .05
+    assert not m.words.weight[0].any() and not m.roles.weight[0].any() and abs(m.words.weight[1:].std() - 60 ** -.5) < .01
+    assert SmallSystem(SmallConfig(dim=60, tied=True), m.vocab).logits(torch.randn(2, 60)).shape == m.logits(torch.randn(2, 60)).shape == (2, 100)
