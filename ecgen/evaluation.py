@@ -296,7 +296,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #35179a23
+# %% ../nbs/12_evaluation.ipynb #6d4c1272
 def evaluate(
     model:System,                      # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
@@ -322,7 +322,7 @@ def evaluate(
     references = reference_tokens(gold, examples)
     each, out = per_example(model, examples, gate), respond_all(model, examples, DECODERS[decoder], gate, seed, progress)
     res = dict(split=split, examples=len(examples)) | emotion_figures(each['rank']) | dict(perplexity=math.exp(each['nll'].sum() / each['words'].sum())) | overlap(out, references) | dict(
-               unk_share=sum(e.tgt.count(UNK) for e in examples) / sum(len(e.tgt) + 1 for e in examples))
+               unk_share=sum(i == UNK or i >= len(model.vocab) for e in examples for i in e.tgt) / sum(len(e.tgt) + 1 for e in examples))
     if encoder: res |= bertscore(out, references, encoder, device=str(model.device), progress=progress).figures
     res['confusion'] = confusion([e.emotion for e in examples], each['predicted']).tolist()
     labelled = sum(d.causes is not None for d in gold)

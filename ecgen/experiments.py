@@ -183,7 +183,7 @@ def figures(
     "All automatic metrics of a run"
     return emotion_figures(each['rank']) | dict(perplexity=math.exp(each['nll'].sum() / each['words'].sum())) | overlap(responses, references)
 
-# %% ../nbs/13_experiments.ipynb #60256a4a
+# %% ../nbs/13_experiments.ipynb #7db68892
 def measure_run(
     model:System,             # trained, in evaluation mode
     dialogues:list,           # of the validation split, labelled
@@ -196,7 +196,7 @@ def measure_run(
     references, each = reference_tokens(dialogues, examples), per_example(model, examples)
     responses = respond_all(model, examples, DECODERS['topk'], seed=seed)
     metrics, parts = figures(each, responses, references), bleu_parts(responses, references)
-    metrics['unk_share'] = sum(e.tgt.count(UNK) for e in examples) / int(each['words'].sum())
+    metrics['unk_share'] = sum(i == UNK or i >= len(model.vocab) for e in examples for i in e.tgt) / int(each['words'].sum())
     labels = data/'recec'/'valid_with_cause.json'
     if model.has_causes and causes not in ('none', 'lexicon') and labels.is_file():
         judged = make_examples([d for d in with_causes(dialogues, labels) if not for_choosing(d.id)], model.vocab, model.cfg.longest)

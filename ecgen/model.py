@@ -33,7 +33,7 @@ from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 
-# %% ../nbs/09_model.ipynb #da21c42d
+# %% ../nbs/09_model.ipynb #dd5fa0f6
 PRESETS = dict(
     paper=dict(
         reasoner=dict(layers=1, heads=1, head_dim=512, positions=0.),
@@ -59,6 +59,7 @@ PRESETS = dict(
         training=dict(pretrain_epochs=15, epochs=30, budget=600, lr=3e-3, min_count=1, patience=30, keep='last')),
     moel=dict(
         system='ecgen.baselines.moel:MoEL',
+        model=dict(schedule=.4),
         training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
     mime=dict(
         system='ecgen.baselines.mime:MIME',
@@ -386,7 +387,7 @@ def annotate(
         end -= len(kept)
     return res[::-1]
 
-# %% ../nbs/09_model.ipynb #805bdda1
+# %% ../nbs/09_model.ipynb #f272437c
 @torch.inference_mode()
 def explain(
     model:System,                   # in evaluation mode, as `from_pretrained` returns it
@@ -407,7 +408,7 @@ def explain(
     none = [None] * (len(src) - 1)
     c, g = none if out.cause is None else out.cause[0, 1:].softmax(-1)[:, 1].tolist(), none if gates is None else gates.log[0, 1:].exp().tolist()
     emotions = dict(sorted(zip(EMOTIONS, out.emotion[0].softmax(-1).tolist()), key=lambda x: -x[1]))
-    tell = on_word and (lambda _, i: on_word(v.words[i]))
+    tell = on_word and (lambda _, i: on_word(v.decode([i])[0]))
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
     ids = generate(model, ctx, decoder, torch.Generator().manual_seed(seed), tell)[0] if respond else []
     annotated = annotate(turns, words, c, g)
