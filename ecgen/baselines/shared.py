@@ -6,7 +6,7 @@
 __all__ = ['SmallConfig', 'windows', 'last', 'WindowFeedForward', 'roles', 'Encoder', 'DecoderBlock', 'causal', 'SmallSystem',
            'as_batch']
 
-# %% ../../nbs/16_baselines/00_shared.ipynb #3eaee767
+# %% ../../nbs/16_baselines/00_shared.ipynb #ccd5e2d6
 import math
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
-from ..batches import CLS, PAD, Batch, Vocab, encode_context, turn_of
+from ..batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
 from ..model import Output, System, SystemConfig, check_turns
 
 # %% ../../nbs/16_baselines/00_shared.ipynb #a180276d
@@ -126,7 +126,7 @@ def causal(
     n = 0 if past is None else past[0].shape[-2]
     return torch.ones(m, n + m, dtype=torch.bool, device=device).tril(n)
 
-# %% ../../nbs/16_baselines/00_shared.ipynb #99d8064a
+# %% ../../nbs/16_baselines/00_shared.ipynb #0b9cfcd6
 class SmallSystem(System):
     "Words, roles, encoder, scores of the next word; `read` and `decode` are the subclasses'"
     Config = SmallConfig
@@ -141,9 +141,19 @@ class SmallSystem(System):
         "Weights at the beginning; subclasses call it when all their parts are there"
         for m in self.modules():
             if isinstance(m, nn.Linear): nn.init.xavier_uniform_(m.weight)
-        for table, std in ((self.words, self.cfg.dim ** -.5), (self.roles, .01)):
-            nn.init.normal_(table.weight, std=std)
-            with torch.no_grad(): table.weight[0] = 0
+        nn.init.normal_(self.words.weight, std=self.cfg.dim ** -.5)
+        nn.init.normal_(self.roles.weight, std=.01)
+        self.whisper()
+
+    @torch.no_grad()
+    def whisper(self):
+        "Special tokens start from small vectors, padding is 0"
+        nn.init.normal_(self.words.weight[:len(SPECIALS)], std=.01)
+        self.words.weight[PAD] = self.roles.weight[0] = 0
+
+    def set_vectors(self, table:Tensor, cfg):                     # (V, dim), `TrainingConfig`
+        super().set_vectors(table, cfg)
+        self.whisper()
 
     def hear(self, src:Tensor) -> tuple[Tensor, Tensor]:          # (B, N) -> encoder states (B, N, dim), real (B, N)
         real = src != PAD

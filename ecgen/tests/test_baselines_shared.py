@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
-from ecgen.batches import CLS, PAD, Batch, Vocab, encode_context, turn_of
+from ecgen.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
 from ecgen.model import Output, System, SystemConfig, check_turns
 from ecgen.baselines.shared import *
 
@@ -68,10 +68,14 @@ def test_encoder_ignores_padding_but_not_order():
 
 
 def test_weights_start_as_published():
-    from ecgen.batches import Vocab
+    from ecgen.training import TrainingConfig
     torch.manual_seed(0)
     m = SmallSystem(SmallConfig(dim=60), Vocab([f'w{i}' for i in range(94)]))
     m.start()
     assert m.out.weight.abs().max() <= (6 / 160) ** .5 and abs(m.out.weight.std() / (2 / 160) ** .5 - 1) < .05
-    assert not m.words.weight[0].any() and not m.roles.weight[0].any() and abs(m.words.weight[1:].std() - 60 ** -.5) < .01
+    table = torch.randn(100, 60) / 3
+    for scale in (60 ** -.5, 1 / 3):
+        assert not m.words.weight[0].any() and not m.roles.weight[0].any() and abs(m.words.weight[6:].std() - scale) < .01 and m.words.weight[:6].abs().max() < .1
+        m.set_vectors(table, TrainingConfig())
+    assert torch.allclose(m.words.weight[6:], table[6:], atol=1e-6)
     assert SmallSystem(SmallConfig(dim=60, tied=True), m.vocab).logits(torch.randn(2, 60)).shape == m.logits(torch.randn(2, 60)).shape == (2, 100)
