@@ -18,14 +18,14 @@ from ..attention import KeysValues, MultiHeadAttention, extend, key_mask, positi
 from ..batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
 from ..model import Output, System, SystemConfig, check_turns
 
-# %% ../../nbs/16_baselines/00_shared.ipynb #a180276d
+# %% ../../nbs/16_baselines/00_shared.ipynb #3c7f24a2
 @dataclass
 class SmallConfig(SystemConfig):
     "Sizes that the systems share; the defaults are the published ones"
     heads: int = 2          # attention heads
     head_dim: int = 20      # width of a head; 2 x 20 = the published depth of 40
     inner: int = 50         # width inside the feed-forward networks
-    window: int = 3         # words that each of its layers sees: 3 = a convolution (released code), 1 = a word for itself (both papers)
+    window: int = 3         # words that each of its layers sees: 3 = a convolution (released code), 1 = a word for itself (the usual network)
     dropout: float = 0.     # on embeddings and on the blocks' corrections (none in the released code)
     tied: bool = False      # the word table also scores the next word; False = a table of its own (released code)
     limits = dict(window=(1, 9))
