@@ -33,7 +33,7 @@ from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 
-# %% ../nbs/09_model.ipynb #dd5fa0f6
+# %% ../nbs/09_model.ipynb #2b5d89f8
 PRESETS = dict(
     paper=dict(
         reasoner=dict(layers=1, heads=1, head_dim=512, positions=0.),
@@ -63,6 +63,9 @@ PRESETS = dict(
         training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
     mime=dict(
         system='ecgen.baselines.mime:MIME',
+        training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
+    empdg=dict(
+        system='ecgen.baselines.empdg:EmpDG',
         training=dict(epochs=10, budget=900, lr=6.5e-4, warmup=8000, decay=True)),
     mkedg=dict(
         system='ecgen.baselines.mkedg:MKEDG',

@@ -451,7 +451,7 @@ def next_stage(run:Run):
     run.progress = Progress(known[known.index(p.stage) + 1], seconds=p.seconds, lines=p.lines, history=p.history)
     run.adam, run.recent = optimiser(run.model, run.cfg, run.stage), []
 
-# %% ../nbs/10_training.ipynb #3d937984
+# %% ../nbs/10_training.ipynb #5577f655
 def fit(
     model:System,              # to be trained, in place
     train:list[Example],       # with cause labels
@@ -461,8 +461,8 @@ def fit(
     judged:list[Example]|None=None,   # of the validation split, with labels by others, to watch
 ) -> System:                   # with the best weights of the last stage
     "Train stage by stage; goes on where a run in `out` stopped; `KeyboardInterrupt` after a stop that was asked for"
-    first = stages(model, cfg)[0]
-    run = Run(model, cfg, Path(out), train, valid, judged or [], BatchSampler(train, cfg.budget, cfg.seed), Progress(first), optimiser(model, cfg, first))
+    first, (train, valid, judged) = stages(model, cfg)[0], (model.vocab.adopt(x or []) for x in (train, valid, judged))
+    run = Run(model, cfg, Path(out), train, valid, judged, BatchSampler(train, cfg.budget, cfg.seed), Progress(first), optimiser(model, cfg, first))
     if team()[0] > 0: torch.manual_seed(cfg.seed + team()[0])         # every process has dropout of its own
     run.out.mkdir(parents=True, exist_ok=True)
     load_state(run)

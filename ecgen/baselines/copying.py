@@ -38,7 +38,7 @@ class OpenVocab(Vocab):
     @property
     def width(self) -> int: return len(self.words) + len(self.more)     # numbers given so far
 
-# %% ../../nbs/16_baselines/02a_copy.ipynb #c1c2a914
+# %% ../../nbs/16_baselines/02a_copy.ipynb #74a5458f
 def open_words(
     examples:list[Example],   # with `<unk>`
     vocab:OpenVocab,          # gives the numbers
@@ -51,6 +51,8 @@ def open_words(
         numbers = iter(rare)
         return replace(e, rare=(), **{k: [next(numbers) if i == UNK else i for i in ids] for k, ids in parts.items()}) if n else e
     return [one(e) for e in examples]
+
+OpenVocab.adopt = lambda self, examples: open_words(examples, self)      # before training
 
 def known(
     ids:Tensor,     # of an open vocabulary

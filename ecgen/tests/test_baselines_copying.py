@@ -26,7 +26,7 @@ def test_opened_examples_say_what_was_said():
     one, two = open_words(closed, v)
     assert [' '.join(v.decode(ids)) for ids in (one.src, one.tgt, one.after, two.src)] == ['[CLS] x a y [SEP]', 'b x', 'a z', '[CLS] x a y [SEP] b x [SEP] a z [SEP]']
     assert [(e.src, e.tgt) for e in make_examples(ds, v)] == [(one.src, one.tgt), (two.src, two.tgt)]
-    assert known(torch.tensor(one.src), len(v)).tolist() == closed[0].src
+    assert known(torch.tensor(one.src), len(v)).tolist() == closed[0].src and v.adopt(closed) == [one, two] and Vocab([]).adopt(closed) is closed
     try: open_words([replace(closed[0], rare=())], v)
     except EcgenError as e: assert 'prepare' in str(e)
     else: raise AssertionError
