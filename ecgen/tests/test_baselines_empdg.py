@@ -141,7 +141,7 @@ def test_both_encoders_count_and_company_does_not():
 
 
 def test_turns_without_a_next_one_have_no_adversarial_term():
-    model, rows, batch = tiny(draw=False)
+    model, rows, batch = tiny(draw=False, fooling_weight=1.)
     cfg, last = TrainingConfig(smoothing=.1), [replace(e, after=[]) for e in rows]
     assert judge_losses(model, last, cfg) == {} and set(fooling_losses(model, last, cfg)) == {'emotion', 'words'}
     def term(examples, name):
