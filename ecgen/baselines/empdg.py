@@ -8,7 +8,7 @@ __all__ = ['nrc_words', 'plain_words', 'vader_file', 'emotional_words', 'pick_em
            'closed_scores', 'Scene', 'scenes', 'opinions', 'judge_losses', 'fooling_losses', 'move', 'check_finite',
            'step_by_turns', 'remember_share', 'groups_of_both', 'epochs_of_both', 'copy_map']
 
-# %% ../../nbs/16_baselines/03_empdg.ipynb #525f2e40
+# %% ../../nbs/16_baselines/03_empdg.ipynb #fdffd08b
 import json
 import math
 from dataclasses import dataclass, replace
@@ -25,8 +25,8 @@ from .copying import OpenVocab, Pointed, PointingBlock, Switch, copy_loss, copya
 from .shared import Encoder, SmallConfig, SmallSystem, causal
 from ..batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ..corpus import EMOTIONS, EcgenError, read_lines
-from ..model import Output, Prediction, System
-from ..training import Run, TrainingConfig, add_up, check_loss, in_precision, team, train_step
+from ..model import Output, Prediction
+from ..training import Run, add_up, check_loss, in_precision, team, train_step
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #a5d8435f
 def nrc_words(path:Path) -> frozenset:

@@ -16,8 +16,8 @@ from ecgen.baselines.copying import OpenVocab, Pointed, PointingBlock, Switch, c
 from ecgen.baselines.shared import Encoder, SmallConfig, SmallSystem, causal
 from ecgen.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ecgen.corpus import EMOTIONS, EcgenError, read_lines
-from ecgen.model import Output, Prediction, System
-from ecgen.training import Run, TrainingConfig, add_up, check_loss, in_precision, team, train_step
+from ecgen.model import Output, Prediction
+from ecgen.training import Run, add_up, check_loss, in_precision, team, train_step
 from ecgen.baselines.empdg import *
 
 def test_emotional_words_come_from_the_first_list_there_is():
@@ -83,6 +83,8 @@ def test_words_are_drawn_by_their_probabilities_and_have_gradients():
 
 
 from ecgen.decoding import Decoder, generate
+from ecgen.model import System
+from ecgen.training import TrainingConfig
 
 def tiny(**changes):
     "A small untrained EmpDG, four examples (the second is the last of its dialogue), a batch of them; c and d are emotional, x is not known"
