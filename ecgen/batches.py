@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'Vocab', 'build_vocab', 'open_vectors', 'scan_vectors',
-           'read_vectors', 'Example', 'encode_context', 'soft_causes', 'make_examples', 'Batch', 'turn_of', 'pad',
-           'collate', 'length_order', 'cut', 'BatchSampler', 'real_token_share']
+           'read_vectors', 'Example', 'encode_context', 'soft_causes', 'rare_words', 'make_examples', 'Batch',
+           'turn_of', 'pad', 'collate', 'length_order', 'cut', 'BatchSampler', 'real_token_share']
 
 # %% ../nbs/02_batches.ipynb #02_batches-03
 import gzip
@@ -29,7 +29,7 @@ from .corpus import EMOTIONS, Dialogue, EcgenError, load_split, shipped, tokeniz
 SPECIALS = ('<pad>', '<unk>', '<bos>', '<eos>', '[CLS]', '[SEP]')
 PAD, UNK, BOS, EOS, CLS, SEP = range(6)
 
-# %% ../nbs/02_batches.ipynb #02_batches-06
+# %% ../nbs/02_batches.ipynb #e78c32bd
 class Vocab:
     "Words and their ids; the six special tokens come first"
     def __init__(self,
@@ -43,6 +43,8 @@ class Vocab:
     def encode(self, tokens:list[str]) -> list[int]: return [self.ids.get(t, UNK) for t in tokens]
 
     def decode(self, ids:list[int]) -> list[str]: return [self.words[i] for i in ids]
+
+    def adopt(self, examples:list) -> list: return examples     # as this vocabulary would have made them; another kind may tell more words apart
 
 # %% ../nbs/02_batches.ipynb #02_batches-09
 def build_vocab(
@@ -104,7 +106,7 @@ def read_vectors(
     table[PAD] = 0
     return torch.from_numpy(table), len(found) / len(vocab)
 
-# %% ../nbs/02_batches.ipynb #84d4d30b
+# %% ../nbs/02_batches.ipynb #9530515c
 @dataclass(frozen=True)
 class Example:
     "One listener turn with all that was said before"
@@ -115,6 +117,8 @@ class Example:
     cause: list[int]     # 1 = word of a causal utterance, 0 = not, -1 = unknown; as long as `src`
     tgt: list[int]       # the listener turn, without BOS and EOS
     soft: np.ndarray|None = None    # probability of each token's utterance, where labels have them; as long as `src`
+    after: list[int] = ()    # what the speaker says next, empty if the dialogue ends here: to learn from, never known in use
+    rare: tuple[str, ...] = ()      # the words behind each `<unk>` of `src`, then of `tgt`, then of `after`
 
 # %% ../nbs/02_batches.ipynb #c21
 def encode_context(
@@ -142,7 +146,17 @@ def soft_causes(
     p[:len(probabilities)] = probabilities[:turns]
     return p[ends.cumsum() - ends + turns - ends.sum()]
 
-# %% ../nbs/02_batches.ipynb #1d9b0a44
+# %% ../nbs/02_batches.ipynb #a0996ff6
+def rare_words(
+    tokens:list[list[str]],   # utterances: the context, the response, perhaps the next one
+    i:int,                    # which is the response
+    *ids:list[int],           # `src`, `tgt`, `after`
+) -> tuple[str, ...]:
+    "The word behind each `<unk>`, in order"
+    words = [w for t in tokens[:i] for w in (*t, SPECIALS[SEP])][-(len(ids[0]) - 1):] + [w for t in tokens[i:] for w in t]
+    return tuple(w for w, k in zip(words, [*ids[0][1:], *ids[1], *ids[2]]) if k == UNK)
+
+# %% ../nbs/02_batches.ipynb #3cbac348
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
@@ -157,7 +171,8 @@ def make_examples(
             if not tokens[i]: continue                      # nothing to learn from an empty turn
             src, cause = encode_context(tokens[:i], vocab, d.causes_before(i), longest, lexicon)
             sure = lexicon is None and d.causes is not None and d.prefix_causes is None and d.cause_probabilities
-            res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, vocab.encode(tokens[i]), soft_causes(src, sure, i) if sure else None))
+            soft, (tgt, after) = soft_causes(src, sure, i) if sure else None, (vocab.encode(t) for t in (tokens[i], [*tokens[i + 1:i + 2], []][0]))
+            res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, tgt, soft, after, rare_words(tokens[:i + 2], i, src, tgt, after)))
     return res
 
 # %% ../nbs/02_batches.ipynb #593b04a5

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['CASES', 'case_dialogues', 'case_study', 'plain', 'column', 'cases_html']
 
-# %% ../nbs/13a_cases.ipynb #0c3efa17
+# %% ../nbs/13a_cases.ipynb #aed1d5bb
 import html
 import json
 from pathlib import Path
 
 from .corpus import Dialogue, EcgenError, load_split, shipped
 from .decoding import DECODERS
-from .model import EmpatheticModel, Explanation
+from .model import EmpatheticModel, Explanation, System
 from .show import HEAD, clean, html_words, percent, pieces, stylesheet
 
-# %% ../nbs/13a_cases.ipynb #c3f3668a
+# %% ../nbs/13a_cases.ipynb #966c2d63
 def case_dialogues(
     n:int=4,                 # how many
 ) -> list[Dialogue]:
@@ -23,7 +23,7 @@ def case_dialogues(
     return [d for d in load_split('valid', shipped('sample')) if len(d.utterances) > 3][:n]
 
 def case_study(
-    models:dict[str, EmpatheticModel],     # name -> model, in the order of the columns
+    models:dict[str, System],              # name -> model, in the order of the columns
     dialogues:list[Dialogue]|None=None,    # None = `case_dialogues`
     decoder:str='topk',
     seed:int=0,
@@ -33,7 +33,7 @@ def case_study(
     return [dict(emotion=d.emotion, target=d.utterances[3], systems={name: m.respond(list(d.utterances[:3]), decoder=DECODERS[decoder], seed=seed) for name, m in models.items()})
             for d in dialogues or case_dialogues()]
 
-# %% ../nbs/13a_cases.ipynb #f0ce8e86
+# %% ../nbs/13a_cases.ipynb #52238219
 CASES = """
 main { max-width: none; }
 section { border-top: 1px solid var(--line); padding: .8rem 0; }
@@ -44,7 +44,7 @@ article p { margin: .3rem 0; overflow-wrap: anywhere; }
 article .said { border-top: 1px solid var(--line); padding-top: .5rem; font-weight: 600; }
 """
 
-def plain(model:EmpatheticModel) -> bool: return model.card.get('causes') == 'none'     # was it trained without cause labels?
+def plain(model:System) -> bool: return not model.has_causes or model.card.get('causes') == 'none'     # does it know no causes, or was it trained without cause labels?
 
 def column(
     name:str,

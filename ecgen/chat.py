@@ -6,7 +6,7 @@
 __all__ = ['NOTE', 'DANGER', 'DANGEROUS', 'COMMANDS', 'danger', 'Stream', 'Typewriter', 'Chat', 'say', 'save', 'Session',
            'do_reset', 'do_gate', 'do_help', 'do_quit', 'do_save', 'shortened', 'respond', 'obey', 'run', 'next_line']
 
-# %% ../nbs/15a_chat.ipynb #c3
+# %% ../nbs/15a_chat.ipynb #e7d20db6
 import json
 import os
 import re
@@ -19,7 +19,7 @@ from pathlib import Path
 from .corpus import EcgenError, detokenize, split_words
 from .decoding import Decoder
 from .gates import UNLABELLED
-from .model import EmpatheticModel, Explanation
+from .model import EmpatheticModel, Explanation, System
 from .show import clean, columns, to_terminal
 
 # %% ../nbs/15a_chat.ipynb #15a_chat-05
@@ -86,11 +86,11 @@ class Typewriter:
             self.out(bit)
             self.column += columns(bit)
 
-# %% ../nbs/15a_chat.ipynb #c23
+# %% ../nbs/15a_chat.ipynb #2df4dc13
 @dataclass
 class Chat:
     "A dialogue that grows"
-    model: EmpatheticModel                               # in evaluation mode
+    model: System                                        # in evaluation mode
     gate: str = ''                                       # one of `UNLABELLED`; '' = the model's own
     decoder: Decoder = field(default_factory=Decoder)    # how words are chosen
     seed: int = 0                                        # of the first answer, 1 more for each that follows
@@ -106,6 +106,7 @@ class Chat:
     def reset(self): self.answers = []
 
     def choose_gate(self, name:str):
+        self.model.check_gate(name)
         if name not in UNLABELLED: raise EcgenError(f'There is no gate {name!r}; choose one of: {", ".join(UNLABELLED)}.')
         self.gate = name
 
@@ -170,7 +171,7 @@ class Session:
         self.chat.undo()
         self.tell(f'Took back "{text if len(text) <= 40 else text[:40] + "..."}" and its response.')
 
-# %% ../nbs/15a_chat.ipynb #c35
+# %% ../nbs/15a_chat.ipynb #162bab1f
 def do_reset(self, _):
     "/reset: begin a new dialogue"
     self.chat.reset()
@@ -180,7 +181,8 @@ def do_reset(self, _):
 def do_gate(self, name):
     "/gate soft|hard|open|...: how cause probabilities open words for the next response"
     if name: self.chat.choose_gate(name)
-    self.tell(f'The gate is {self.chat.gate or self.chat.model.cfg.gate}.')
+    gate = self.chat.gate or self.chat.model.cfg.gate
+    self.tell(f'The gate is {gate}.' if gate else 'This model has no gates.')
 
 def do_help(self, _):
     "/help: this list"

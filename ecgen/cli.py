@@ -14,7 +14,7 @@ __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName'
            'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras',
            'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
-# %% ../nbs/17_cli.ipynb #21d682aa
+# %% ../nbs/17_cli.ipynb #b2a255c4
 import json
 import os
 import re
@@ -22,7 +22,7 @@ import shlex
 import shutil
 import sys
 import warnings
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
@@ -144,7 +144,7 @@ def read_turns(
     if turns == ['-']: turns = [t for t in sys.stdin.buffer.read().decode('utf-8', 'replace').split('\n') if t.strip()]     # not at other marks that Python takes for line ends
     return [t.encode('utf-8', 'replace').decode('utf-8') for t in turns]     # an argument need not be valid UTF-8
 
-# %% ../nbs/17_cli.ipynb #c15
+# %% ../nbs/17_cli.ipynb #5197de16
 def understand(
     turns:list[str],      # arguments
     model:Path|None,      # folder
@@ -157,10 +157,10 @@ def understand(
     from ecgen.evaluation import DECODERS
     from ecgen.chat import NOTE, danger
     from ecgen.gates import UNLABELLED
-    from ecgen.model import EmpatheticModel
+    from ecgen.model import System
     if gate: known('gate', gate, UNLABELLED)
     decoder, turns = DECODERS[known('decoder', decoder, DECODERS)], read_turns(turns)
-    e = EmpatheticModel.from_pretrained(model).explain(turns, respond=respond, gate=gate, decoder=decoder, seed=seed)
+    e = System.from_pretrained(model).explain(turns, respond=respond, gate=gate, decoder=decoder, seed=seed)
     if respond and any(map(danger, turns[::2])): tell(NOTE)
     if e.dropped: tell(f'The dialogue is longer than the model can read, so its first {e.dropped} words were left out.')
     return e
@@ -206,7 +206,7 @@ def respond(turns:Turns, model:ModelFolder=None, gate:GateName='', decoder:Decod
     """
     present(understand(turns, model, gate, decoder, seed, respond=True), json)
 
-# %% ../nbs/17_cli.ipynb #c40
+# %% ../nbs/17_cli.ipynb #6bf86e7e
 @app.command(epilog=example('explain "Someone broke into my car last night." --html cause.html'))
 def explain(turns:Turns, model:ModelFolder=None, gate:GateName='', respond:Annotated[bool, typer.Option('--respond', help='Write a response too.')]=False,
             decoder:DecoderName='topk', seed:Seed=0, html:Annotated[Path|None, out_file('--html', 'Write a web page.')]=None,
@@ -217,14 +217,15 @@ def explain(turns:Turns, model:ModelFolder=None, gate:GateName='', respond:Annot
     one a line. The colour of a word is its probability of being part of the cause. On a page made by --html, pointing at a word
     shows its numbers.
     """
-    from ecgen.show import to_html, to_svg
+    from ecgen.show import NO_CAUSES, marks, to_html, to_svg
     fresh([html, svg], [], overwrite)
     e = understand(turns, model, gate, decoder, seed, respond)
+    if not marks(e): tell(NO_CAUSES)
     present(e, json)
     if html: write(html, to_html(e))
     if svg: write(svg, to_svg(e))
 
-# %% ../nbs/17_cli.ipynb #c46
+# %% ../nbs/17_cli.ipynb #1bce0bf9
 HELLO = 'A conversation with a small research model, which is no counsellor. /help lists the commands, Ctrl-D leaves.'
 
 @app.command(epilog=example('chat --gate hard'))
@@ -240,9 +241,9 @@ def chat(model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', s
     if hasattr(sys.stdin, 'reconfigure'): sys.stdin.reconfigure(errors='replace')
     from ecgen.chat import Chat, Session, next_line
     from ecgen.decoding import DECODERS
-    from ecgen.model import EmpatheticModel
+    from ecgen.model import System
     decoder = DECODERS[known('decoder', decoder, DECODERS)]
-    talk = Chat(EmpatheticModel.from_pretrained(model), decoder=decoder, seed=seed)
+    talk = Chat(System.from_pretrained(model), decoder=decoder, seed=seed)
     if gate: talk.choose_gate(gate)
     Session(talk, input if terminal else next_line, tell, terminal, has_color(), min(100, shutil.get_terminal_size().columns)).run()
 
@@ -380,21 +381,23 @@ def convert(
     if value.lower() not in ('true', 'false'): raise ValueError(value)
     return value.lower() == 'true'
 
-# %% ../nbs/17_cli.ipynb #c68
-def setting_classes() -> dict:
+# %% ../nbs/17_cli.ipynb #bb878815
+def setting_classes(
+    preset:str,     # name
+) -> dict:
     "Part of a preset -> the class that holds its settings"
-    from ecgen.generator import GeneratorConfig
-    from ecgen.model import ModelConfig
-    from ecgen.reasoner import ReasonerConfig
+    from ecgen.model import system_of
     from ecgen.training import TrainingConfig
-    return dict(model=ModelConfig, reasoner=ReasonerConfig, generator=GeneratorConfig, training=TrainingConfig)
+    config = system_of(preset).Config
+    return dict(model=config) | config.parts() | dict(training=TrainingConfig)
 
-# %% ../nbs/17_cli.ipynb #ea0b3002
+# %% ../nbs/17_cli.ipynb #7a7b35b2
 def settings(
     pairs:list[str],     # KEY=VALUE each
-) -> dict:               # values of `TrainingConfig` and, some with a dot in their names, of `ModelConfig`
+    preset:str='default',     # whose system has the settings
+) -> dict:               # values of `TrainingConfig` and, some with a dot in their names, of the system's settings
     "What `--set` means"
-    kinds, res = {(f'{part}.' if part in ('reasoner', 'generator') else '') + f.name: f.type for part, cls in setting_classes().items()
+    kinds, res = {('' if part in ('model', 'training') else f'{part}.') + f.name: f.type for part, cls in setting_classes(preset).items()
                   for f in fields(cls) if f.type in (bool, int, float, str) and f.name != 'preset'}, {}
     words = {bool: 'true or false', int: 'a whole number', float: 'a number'}
     for pair in pairs:
@@ -406,23 +409,23 @@ def settings(
         except ValueError: raise EcgenError(f'--set {pair}: {key} must be {words[kinds[key]]}.') from None
     return res
 
-# %% ../nbs/17_cli.ipynb #c72
+# %% ../nbs/17_cli.ipynb #8beadeb3
 FIGURES = 'emotion_accuracy', 'cause_auc', 'perplexity'     # on validation, in a model's card
 
 def report(
     out:Path,      # folder of a finished run
 ):
     "Say where the model is, how good, and how to try it"
-    from ecgen.model import EmpatheticModel
-    card = EmpatheticModel.from_pretrained(out).card
-    v = card.get('validation', {})
-    print(f'The model is in {out/("best" if (out/"best").is_dir() else "reasoner")}.')
+    from ecgen.model import System, model_folder
+    model = System.from_pretrained(out)
+    card, v = model.card, model.card.get('validation', {})
+    print(f'The model is in {model_folder(out)}.')
     labelled = v.get('cause_auc') == v.get('cause_auc')       # NaN where no validation dialogue has causes
     print('On validation: ' + ', '.join(f'{k.replace("_", " ")} {v[k]:.3g}' for k in FIGURES if k in v and v[k] == v[k])
-          + (f' (causes against "{card["causes"]}" labels)' if labelled else '; cause AUC is not defined, for its words have no cause labels, or all the same'))
+          + ('' if not model.has_causes else f' (causes against "{card["causes"]}" labels)' if labelled else '; cause AUC is not defined, for its words have no cause labels, or all the same'))
     print(f'Try it: ecgen respond --model {shlex.quote(str(out))} "I lost my keys again."')
 
-# %% ../nbs/17_cli.ipynb #e2e1e10c
+# %% ../nbs/17_cli.ipynb #80ec4204
 @app.command(epilog=example('train --preset tiny --data data/sample --out runs/tiny'))
 def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` lists the presets.')]='default', data:DataFolder=None,
           out:Annotated[Path|None, typer.Option(metavar='FOLDER', show_default='runs/NAME', help='Folder of the run; an unfinished run in it goes on.')]=None,
@@ -434,19 +437,19 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
           set:Changes=None):
     """Train a model on a corpus.
 
-    First the emotion reasoner learns alone, then reasoner and generator together. A run can be stopped with Ctrl-C at any time;
+    Of the paper's model first the emotion reasoner learns alone, then reasoner and generator together. A run can be stopped with Ctrl-C at any time;
     the same command goes on from where it was last saved. --data takes a folder made by `ecgen prepare`, too. Several GPUs:
     `accelerate launch --multi_gpu -m ecgen.cli train ...` with the same options; they share every batch.
     """
     from ecgen import training
-    out, changes = out or Path('runs')/preset, settings(set or []) | ({} if seed is None else dict(seed=seed))
+    out, changes = out or Path('runs')/preset, settings(set or [], preset) | ({} if seed is None else dict(seed=seed))
     try: training.train(preset, data, out, vectors, causes, limit, device, judge, generator, **changes)
     except KeyboardInterrupt:
         if training.team()[0] == 0: tell(f'Stopped; the same command goes on from where {out} was last saved.')
         raise typer.Exit(130)
     if training.team()[0] == 0: report(out)
 
-# %% ../nbs/17_cli.ipynb #3694cf17
+# %% ../nbs/17_cli.ipynb #ecb6cfe2
 @app.command(epilog=example('prepare --data DATA --vectors DATA/vectors/glove.6B.300d.txt --causes adapted --out prepared'))
 def prepare(data:DataFolder=None, vectors:VectorFile=None, causes:CauseSource=None, limit:Limit=None, judge:JudgeFile=None,
             preset:Annotated[str, typer.Option(metavar='NAME', help='Which words and which vectors: those of this preset.')]='default',
@@ -457,18 +460,18 @@ def prepare(data:DataFolder=None, vectors:VectorFile=None, causes:CauseSource=No
     with a GPU, with the same options of --preset and --set there. The folder holds the corpus as numbers, so its licence holds.
     """
     from ecgen import prepared, training
-    from ecgen.model import ModelConfig
     from ecgen.model import preset as values
-    own, changes = {f.name for f in fields(training.TrainingConfig)}, settings(set or [])
-    config = ModelConfig.from_preset(preset, **{k: v for k, v in changes.items() if k not in own})
+    from ecgen.model import system_of
+    own, changes = {f.name for f in fields(training.TrainingConfig)}, settings(set or [], preset)
+    config = system_of(preset).Config.from_preset(preset, **{k: v for k, v in changes.items() if k not in own})
     cfg = training.TrainingConfig(**values(preset)['training'] | {k: v for k, v in changes.items() if k in own})
     if out.exists() and any(out.iterdir()) and not (overwrite and prepared.is_prepared(out)): raise EcgenError(f'{out} is not empty: name another folder' + (', or add --overwrite.' if prepared.is_prepared(out) else '.'))
-    p = prepared.prepare(data, causes or 'rule', vectors, limit, judge, cfg.min_count, config.longest, config.reasoner.dim)
+    p = prepared.prepare(data, causes or 'rule', vectors, limit, judge, cfg.min_count, config.longest, config.dim)
     size = prepared.save_prepared(p, out)
     print(f'{len(p.train)} training examples, {len(p.valid)} for validation, {len(p.vocab)} words: {size / 1e6:.1f} MB in {out}')
     print(f'Train with: ecgen train --preset {preset} --data {shlex.quote(str(out))}')
 
-# %% ../nbs/17_cli.ipynb #6a30fb5a
+# %% ../nbs/17_cli.ipynb #4eeca174
 @app.command(epilog=example('evaluate --data DATA --split valid --causes DATA/recec/valid_with_cause.json --json valid.json'))
 def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of the corpus.')]='valid',
              causes:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Judge the causes too, by these labels.')]=None,
@@ -482,12 +485,12 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     """
     from ecgen import evaluation
     from ecgen.gates import GATES
-    from ecgen.model import EmpatheticModel
+    from ecgen.model import System
     if gate: known('gate', gate, GATES)
     known('decoder', decoder, evaluation.DECODERS)
     known('split', split, ('train', 'valid', 'test'))
     fresh([json_file, responses], [data, causes], overwrite)
-    res = evaluation.evaluate(EmpatheticModel.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder)
+    res = evaluation.evaluate(System.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder)
     print(table({k: v for k, v in res.items() if not isinstance(v, (dict, list))}))
     if responses: tell(f'wrote {responses}')
     text = json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n'     # NaN is not JSON
@@ -545,7 +548,7 @@ def planned(names, data, vectors, seeds, budget, examples) -> list:
     if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
     return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
 
-# %% ../nbs/17_cli.ipynb #209a830c
+# %% ../nbs/17_cli.ipynb #cefac06e
 @experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
 def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                    out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments'),
@@ -554,7 +557,7 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
                    again:Annotated[bool, typer.Option('--again', help='Measure finished runs once more, from the models in --out.')]=False, encoder:EncoderName=None):
     """Train and measure every row with every seed.
 
-    Each GRID_OR_ROW is main, table4, controls, labels, all, or a row such as soft (`ecgen experiment status all` lists them). What
+    Each GRID_OR_ROW is main, table4, controls, labels, systems, all, or a row such as soft (`ecgen experiment status all` lists them). What
     is finished is skipped, and what was broken off goes on. Figures are of the validation split; nothing is chosen by them.
     """
     from ecgen.experiments import add_bertscore, do_runs
@@ -603,7 +606,7 @@ def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/resul
     if each: return print('\n\n'.join(every_run(rows, chosen) for rows in load_results(results).values()))
     print(tables(results, chosen, tuple(metric or METRICS), against), end='')
 
-# %% ../nbs/17_cli.ipynb #2316bd4d
+# %% ../nbs/17_cli.ipynb #084e3197
 @app.command(epilog=example('cases --model soft=runs/soft --model hard=runs/hard --html cases.html'))
 def cases(html:Annotated[Path, out_file('--html', 'The page.')], models:Annotated[list[str]|None, typer.Option('--model', metavar='NAME=FOLDER', show_default='the shipped model', help='A system; may be repeated, a column each.')]=None,
           n:Annotated[int, typer.Option('--n', metavar='N', min=1, max=100, help='Dialogues.')]=4, decoder:DecoderName='topk', seed:Seed=0, overwrite:Overwrite=False):
@@ -614,10 +617,10 @@ def cases(html:Annotated[Path, out_file('--html', 'The page.')], models:Annotate
     from ecgen.cases import case_dialogues, case_study, cases_html, plain
     from ecgen.decoding import DECODERS
     from ecgen.human import system_names
-    from ecgen.model import EmpatheticModel
+    from ecgen.model import System
     known('decoder', decoder, DECODERS)
     fresh([html], [], overwrite)
-    named = {k: EmpatheticModel.from_pretrained(v) for k, v in system_names(models or []).items()} or {'shipped model': EmpatheticModel.from_pretrained()}
+    named = {k: System.from_pretrained(v) for k, v in system_names(models or []).items()} or {'shipped model': System.from_pretrained()}
     write(html, cases_html(case_study(named, case_dialogues(n), decoder, seed), frozenset(k for k, m in named.items() if plain(m))))
 
 # %% ../nbs/17_cli.ipynb #3caac840
@@ -675,14 +678,14 @@ def show_attention(rounds:int) -> dict:
         rows.append(r)
     return dict(torch=torch.__version__, hardware=f'{platform.machine()} CPU with {os.cpu_count()} cores', threads=torch.get_num_threads(), rounds=rounds, rows=rows)
 
-# %% ../nbs/17_cli.ipynb #d6b8bf4d
+# %% ../nbs/17_cli.ipynb #75ad4ed7
 def speed_lines(r:dict) -> str:
     "What `bench_model` measured, for people"
     sizes = lambda d: ', '.join(f'{v:,.0f} (batch {k})' for k, v in d.items())
     lines = [f'{r["preset"]}, {r["vocab"]:,} words, on {r["device"]} with {r["threads"]} threads; medians of {r["rounds"]} rounds in turns',
              f'training         {r["train_examples_per_s"]:,.1f} examples/s ({r["real_token_share"]:.1%} of the positions are real tokens)',
              f'  operations     {r["train_flops_per_s"] / 1e9:,.1f} billion/s on real tokens, {r["share_of_matmul"]:.0%} of the {r["matmul_flops_per_s"] / 1e9:,.1f} that products of large matrices reach',
-             f'reasoner alone   {r["reasoner_examples_per_s"]:,.0f} examples/s', f'generation       {sizes(r["responses_per_s"])} responses/s of 20 words',
+             *(f'{k.split("_")[0] + " alone":<17}{v:,.0f} examples/s' for k, v in r.items() if k.endswith('_examples_per_s') and k != 'train_examples_per_s'), f'generation       {sizes(r["responses_per_s"])} responses/s of 20 words',
              f'one response     {r["latency_ms"]["median"]:,.0f} ms, 95 % within {r["latency_ms"]["p95"]:,.0f} ms ({r["latency_ms"]["words"]:.0f} words, {r["latency_ms"]["weights"]} weights)', f'peak memory      {r["peak_memory_mb"]:,.0f} MB']
     if 'naive' in r: lines += [f'against the naive form: training {r["times_faster"]["training"]:.1f} times as fast ({r["naive"]["train_examples_per_s"]:,.1f} examples/s, {r["naive"]["real_token_share"]:.1%} real), '
                                'generation ' + ', '.join(f'{v:.1f} (batch {k})' for k, v in r['times_faster']['responses'].items())]
@@ -759,13 +762,13 @@ def extra_facts() -> dict:
         res[f'extra {extra}'] = f'missing {what}; add it with: pip install "ecgen[{extra}]"' if missing else f'found ({", ".join(names[:5])}{", ..." * (len(names) > 5)})'
     return res or dict(extras='unknown, for ecgen runs from a folder and is not installed; in that folder: pip install -c constraints.txt -e .')
 
-# %% ../nbs/17_cli.ipynb #17_cli-89
+# %% ../nbs/17_cli.ipynb #956f91b8
 def model_facts(
     model:Path|None,     # folder, None = the one that is shipped
 ) -> dict:               # what its card says
     "A model in a few lines; without any, what is wrong"
-    from ecgen.model import EmpatheticModel
-    try: m = EmpatheticModel.from_pretrained(model)
+    from ecgen.model import System
+    try: m = System.from_pretrained(model)
     except EcgenError as e:
         if model: raise
         return dict(model=f'none ({e})')
@@ -773,7 +776,7 @@ def model_facts(
     card = {k: v for k, v in m.card.items() if isinstance(v, (str, int, float)) and k != 'name'}
     names = dict(cause_auc=f'cause auc against "{m.card.get("causes")}" labels')
     figures = {f'validation {names.get(k, k)}': v for k, v in (m.card.get('validation') or {}).items() if k in FIGURES}
-    return dict(model=f'{m.card.get("name", "unnamed")} ({model or "shipped"})', size=size, gate=m.cfg.gate) | card | figures
+    return dict(model=f'{m.card.get("name", "unnamed")} ({model or "shipped"})', size=size, gate=m.cfg.gate or None) | card | figures
 
 # %% ../nbs/17_cli.ipynb #c100
 def split_facts(
@@ -819,7 +822,7 @@ def next_step(
     if named: return f'`ecgen train --data {shlex.quote(named)}{own} --out runs/mine` trains on it, `ecgen evaluate --data {shlex.quote(named)} --limit 200` measures the model on it'
     return '`ecgen chat` talks with the model; for real data see "Train it on real data" in the README'
 
-# %% ../nbs/17_cli.ipynb #411dd758
+# %% ../nbs/17_cli.ipynb #d9936c05
 def preset_text(
     name:str,     # of a preset
 ) -> str:         # a line for each setting
@@ -827,10 +830,11 @@ def preset_text(
     import inspect
     from ecgen.model import preset
     lines = []
-    for part, cls in setting_classes().items():
-        meaning = dict(re.findall(r'(?m)^    (\w+): \w+ = .*?# (.+)$', inspect.getsource(cls)))
+    for part, cls in setting_classes(name).items():
+        source = ''.join(inspect.getsource(c) for c in reversed(cls.__mro__) if is_dataclass(c))       # with what it inherits
+        meaning = dict(re.findall(r'(?m)^    (\w+): \w+ = .*?# (.+)$', source))
         rows = {f.name: preset(name).get(part, {}).get(f.name, f.default) for f in fields(cls) if f.type in (bool, int, float, str) and f.name != 'preset'}
-        dot = f'{part}.' if part in ('reasoner', 'generator') else ''
+        dot = '' if part in ('model', 'training') else f'{part}.'
         lines += ['', f'{part}'] + [f'  {dot + k:<28} {v!s:<13} {meaning.get(k, "")}' for k, v in rows.items()]
     return '\n'.join([f'preset {name}; change one value with `ecgen train --preset {name} --set KEY=VALUE`', *lines])
 

@@ -8,7 +8,7 @@ __all__ = ['dist', 'bleu4', 'bleu', 'overlap', 'bleu_parts', 'bleu_sums', 'bleu_
            'respond_all', 'judge_position', 'judge_causes', 'load_gold', 'record', 'reference_tokens', 'evaluate',
            'read_responses', 'score', 'nearest', 'turns_of', 'reference_points']
 
-# %% ../nbs/12_evaluation.ipynb #4ba2fb1a
+# %% ../nbs/12_evaluation.ipynb #3482a4a6
 import hashlib
 import json
 import math
@@ -19,14 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
 from .causes import agreement, auc, for_choosing, with_causes
 from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, read_lines, shipped, tokenize
 from .decoding import DECODERS, GREEDY, Decoder, generate
-from .gates import GATES
-from .model import EmpatheticModel
+
+from .model import EmpatheticModel, System
 from .prepared import content_hash, fingerprint
 from .training import cause_scores, in_batches, place_prior, validate
 
@@ -97,10 +96,10 @@ def bleu_from(
         short = np.minimum(1 - sums[..., 9] / sums[..., 8], 0)
         return 100 * np.exp(precision + short)
 
-# %% ../nbs/12_evaluation.ipynb #224207d0
+# %% ../nbs/12_evaluation.ipynb #424a8308
 @torch.inference_mode()
 def per_example(
-    model:EmpatheticModel,    # in evaluation mode
+    model:System,             # in evaluation mode
     examples:list,            # from `make_examples`
     gate:str='',              # '' = the model's own
 ) -> dict:                    # arrays: 'rank' of the right emotion (0 = first), 'predicted' index, 'nll' in nats, 'words'
@@ -108,10 +107,8 @@ def per_example(
     res = dict(rank=np.zeros(len(examples), int), predicted=np.zeros(len(examples), int), nll=np.zeros(len(examples)), words=np.zeros(len(examples), int))
     for rows in in_batches(examples, budget=8192):
         batch = collate([examples[i] for i in rows]).to(model.device)
-        out, real = model(batch, gate), batch.tgt_out != PAD
-        emotion, right = out.reasoning.emotion, out.reasoning.emotion.gather(1, batch.emotion[:, None])
-        nll = torch.zeros(real.shape, dtype=torch.float32, device=model.device)
-        nll[real] = F.cross_entropy(model.generator.logits(out.states[real]), batch.tgt_out[real], reduction='none')
+        out, nll = model.score(batch, gate)
+        emotion, right, real = out.emotion, out.emotion.gather(1, batch.emotion[:, None]), batch.tgt_out != PAD
         if not (emotion.isfinite().all() and nll.isfinite().all()): raise EcgenError('The model gives numbers that are not finite (NaN or infinite), so nothing can be measured: train it again with a lower rate.')
         for k, v in dict(rank=(emotion > right).sum(1), predicted=emotion.argmax(1), nll=nll.sum(1), words=real.sum(1)).items(): res[k][rows] = v.cpu().numpy()
     return res
@@ -132,9 +129,9 @@ def confusion(
     np.add.at(res, (np.asarray(gold), np.asarray(predicted)), 1)
     return res
 
-# %% ../nbs/12_evaluation.ipynb #3de73e78
+# %% ../nbs/12_evaluation.ipynb #b8ed17bc
 def weights_hash(
-    model:EmpatheticModel,
+    model:System,
 ) -> str:         # 16 hexadecimal digits
     "A short hash of all weights by name, in whatever file they lie"
     sha = hashlib.sha256()
@@ -230,10 +227,10 @@ def bertscore(
         res[said] = scores
     return BertScores(res, utils.get_hash(e.name, layer, False, rescale, False, False) + f'_sha256={e.sha256[:8]}')
 
-# %% ../nbs/12_evaluation.ipynb #c13
+# %% ../nbs/12_evaluation.ipynb #4406c101
 @torch.inference_mode()
 def respond_all(
-    model:EmpatheticModel,          # in evaluation mode
+    model:System,                   # in evaluation mode
     examples:list,                  # from `make_examples`
     decoder:Decoder=Decoder(),      # how words are chosen
     gate:str='',                    # '' = the model's own
@@ -249,7 +246,7 @@ def respond_all(
         for rows in in_batches(examples, budget=8192):
             batch = collate([examples[i] for i in rows]).to(model.device)
             _, _, ctx = model.read(batch.src, gate, batch.cause)
-            for i, ids in zip(rows, generate(model.generator, ctx, decoder, rng)): res[i] = model.vocab.decode(ids)
+            for i, ids in zip(rows, generate(model, ctx, decoder, rng)): res[i] = model.vocab.decode(ids)
             bar.update(len(rows))
     return res
 
@@ -262,16 +259,16 @@ def judge_position(
     scores, gold = (np.array(x) for x in zip(*pairs))
     return dict(cause_auc_position=auc(scores, gold), cause_f1_position=float(agreement(scores >= .5, gold)['f1']))
 
-# %% ../nbs/12_evaluation.ipynb #c16
+# %% ../nbs/12_evaluation.ipynb #b918487b
 @torch.inference_mode()
 def judge_causes(
-    model:EmpatheticModel,    # in evaluation mode
+    model:System,             # in evaluation mode, one that marks causes
     examples:list,            # with cause labels
 ) -> dict:                    # cause_auc, and at p > .5: cause_precision, cause_recall, cause_f1; all_ones and position beside them
     "Word-level cause detection against labels"
     if not any(c >= 0 and t not in (PAD, CLS, SEP) for e in examples for t, c in zip(e.src, e.cause)): raise EcgenError('No word of these dialogues has a cause label, so causes cannot be judged: give labels of this split, or a larger --limit.')
     batches = (collate([examples[i] for i in rows]).to(model.device) for rows in in_batches(examples))
-    scores, gold = (torch.cat(x).cpu().numpy() for x in zip(*[cause_scores(model.reasoner(b.src), b) for b in batches]))
+    scores, gold = (torch.cat(x).cpu().numpy() for x in zip(*[cause_scores(model.predict(b.src), b) for b in batches]))
     at_half, ones = agreement(scores > .5, gold), agreement(np.ones_like(gold), gold)
     return judge_position(examples) | dict(cause_auc=auc(scores, gold), cause_f1_all_ones=float(ones['f1']), cause_words=len(gold),
                 **{f'cause_{k}': float(at_half[k]) for k in ('precision', 'recall', 'f1')})
@@ -299,9 +296,9 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #d2159e85
+# %% ../nbs/12_evaluation.ipynb #6d4c1272
 def evaluate(
-    model:EmpatheticModel,             # in evaluation mode
+    model:System,                      # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
     split:str='valid',                 # which split
     causes:str|Path|None=None,         # a label file to judge causes by
@@ -314,8 +311,9 @@ def evaluate(
     encoder:str|None=None,             # for `bertscore`; None = without
 ) -> dict:
     "Measure a model on a split; raises `EcgenError` for a decoder, data folder or label file that does not exist"
-    for what, name, known in (('decoder', decoder, DECODERS), ('gate', gate or model.cfg.gate, GATES)):
-        if name not in known: raise EcgenError(f'There is no {what} {name!r}; choose one of: {", ".join(known)}.')
+    if decoder not in DECODERS: raise EcgenError(f'There is no decoder {decoder!r}; choose one of: {", ".join(DECODERS)}.')
+    model.check_gate(gate)
+    if causes and not model.has_causes: raise EcgenError(f'{type(model).__name__} marks no causes, so there are none to be judged: leave --causes out.')
     if (gate or model.cfg.gate) == 'oracle' and not causes: raise EcgenError('The oracle gate opens words that are labelled as cause: name a file of labels (--causes).')
     gold = load_gold(data, split, causes, half := model.card.get('causes') == 'adapted')    # these labels learnt from the other half
     if limit is None: keep_words(gold)
@@ -324,13 +322,13 @@ def evaluate(
     references = reference_tokens(gold, examples)
     each, out = per_example(model, examples, gate), respond_all(model, examples, DECODERS[decoder], gate, seed, progress)
     res = dict(split=split, examples=len(examples)) | emotion_figures(each['rank']) | dict(perplexity=math.exp(each['nll'].sum() / each['words'].sum())) | overlap(out, references) | dict(
-               unk_share=sum(e.tgt.count(UNK) for e in examples) / sum(len(e.tgt) + 1 for e in examples))
+               unk_share=sum(i == UNK or i >= len(model.vocab) for e in examples for i in e.tgt) / sum(len(e.tgt) + 1 for e in examples))
     if encoder: res |= bertscore(out, references, encoder, device=str(model.device), progress=progress).figures
     res['confusion'] = confusion([e.emotion for e in examples], each['predicted']).tolist()
     labelled = sum(d.causes is not None for d in gold)
     if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name, cause_dialogues='odd half' if half else 'all' if labelled == len(gold) else f'{labelled} of {len(gold)}')
     if responses: Path(responses).write_text(''.join(json.dumps(record(e, r)) + '\n' for e, r in zip(examples, out)), encoding='utf-8')
-    return res | dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate, model=model.card.get('name', 'unnamed'),
+    return res | dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate or None, model=model.card.get('name', 'unnamed'),
                       preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__, device=str(model.device),
                       hardware=hardware(), weights=weights_hash(model), data=fingerprint([gold]), versions=versions(),
                       decoding=asdict(DECODERS[decoder]) | dict(temperature=DECODERS[decoder].temperature or model.cfg.temperature), config=asdict(model.cfg))

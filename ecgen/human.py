@@ -100,7 +100,7 @@ def file_responses(
     if missing: raise EcgenError(f'{path} has no response to {len(missing)} of {len(turns)} turns, among them turn {missing[0][1]} of {missing[0][0]}: write the whole split.')
     return [found[t] for t in turns]
 
-# %% ../nbs/14_human.ipynb #d864d9fd
+# %% ../nbs/14_human.ipynb #f59659c3
 def model_responses(
     folder:Path,     # of a model
     dialogues:dict,  # id -> dialogue
@@ -110,8 +110,8 @@ def model_responses(
     "What a model says to each turn"
     from ecgen.batches import make_examples
     from ecgen.evaluation import respond_all
-    from ecgen.model import EmpatheticModel
-    model = EmpatheticModel.from_pretrained(folder)
+    from ecgen.model import System
+    model = System.from_pretrained(folder)
     examples = {(e.id, e.turn): e for d in {t[0] for t in turns} for e in make_examples([dialogues[d]], model.vocab, model.cfg.longest)}
     return [detokenize(r) for r in respond_all(model, [examples[t] for t in turns], seed=seed)]
 

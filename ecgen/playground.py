@@ -6,7 +6,7 @@
 __all__ = ['SAMPLES', 'ASKED', 'COMMAND', 'answer', 'subsets', 'record', 'reply', 'Playground', 'free_port', 'voila_command',
            'wait_for', 'prepare', 'stop', 'end', 'serve']
 
-# %% ../nbs/15b_playground.ipynb #26a8b607
+# %% ../nbs/15b_playground.ipynb #31646232
 import json
 import os
 import secrets
@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from .chat import NOTE, danger
 from .corpus import EcgenError, shipped
 from .decoding import GREEDY, Decoder
-from .gates import GATES
+from .gates import UNLABELLED
 from .model import EmpatheticModel, check_turns, explain
 from .seen import watch
 from .widgets import Widget, text_pieces
@@ -91,7 +91,7 @@ def reply(
 # %% ../nbs/15b_playground.ipynb #d01a3eb2
 COMMAND = 'ecgen demo --page FILE'      # what makes a page with a recording
 
-# %% ../nbs/15b_playground.ipynb #3d72bf42
+# %% ../nbs/15b_playground.ipynb #e9b64494
 class Playground(Widget):
     "Type or pick a dialogue, close gates, see the response change"
     title, height = 'Playground', 860
@@ -102,7 +102,8 @@ class Playground(Widget):
         decoder:Decoder=GREEDY,             # how words are chosen
         command:str=COMMAND,                # named beside a recording
     ):
-        gates, gate = [g for g in GATES if g != 'oracle'], gate or model.cfg.gate
+        gates, gate = [g for g in model.gate_names if g in UNLABELLED], gate or model.cfg.gate
+        if not gates: raise EcgenError(f"{type(model).__name__} has no gates to be closed by hand: the playground is for the paper's model.")
         if gate not in gates: raise EcgenError(f'There is no gate {gate!r}; choose one of: {", ".join(gates)}.')
         self.model, self.decoder, self.recorded, self.command = model, decoder, None, command
         super().__init__(live=True, name=model.card.get('name', 'unnamed'), samples=samples, gates=gates, gate=gate, patience=60, first=answer(model, samples[0], (), gate, decoder))     # patience: seconds that a page waits for the kernel

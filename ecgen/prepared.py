@@ -7,18 +7,19 @@ __all__ = ['PREPARED', 'label_source', 'labelled_splits', 'content_hash', 'finge
            'read_table', 'prepare', 'to_arrays', 'from_arrays', 'save_prepared', 'is_prepared', 'read_prepared',
            'load_prepared']
 
-# %% ../nbs/09d_prepared.ipynb #909b0fed
+# %% ../nbs/09d_prepared.ipynb #fc625a14
 import hashlib
 import json
 import warnings
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import SPECIALS, Example, Vocab, build_vocab, make_examples, read_vectors
+from .batches import SPECIALS, UNK, Example, Vocab, build_vocab, make_examples, read_vectors
 from .causes import for_choosing, read_lexicon, with_causes
 from .checkpoints import seal
 from .corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
@@ -64,7 +65,7 @@ def fingerprint(splits:list) -> str:
     "A short hash of all texts and labels"
     return hashlib.sha256(repr([(d.id, d.emotion, d.utterances, d.prefix_causes or d.causes) for s in splits for d in s]).encode()).hexdigest()[:16]
 
-# %% ../nbs/09d_prepared.ipynb #46e225a7
+# %% ../nbs/09d_prepared.ipynb #627b74bc
 @dataclass
 class Prepared:
     "Examples, vocabulary and vectors, and what they were made from"
@@ -74,6 +75,7 @@ class Prepared:
     judged: list[Example] = field(default_factory=list)   # of the validation split, with labels by others
     vectors: Tensor|None = None                           # (vocabulary, dim) float16
     facts: dict = field(default_factory=dict)             # causes, vectors, dialogues, data, limit, min_count, longest
+    folder: Path|None = None                              # data folder, for a system that looks something up there; None = `data_dir()`
 
 # %% ../nbs/09d_prepared.ipynb #52f7e7d4
 def judged_examples(
@@ -100,7 +102,7 @@ def read_table(
     print(f'{Path(vectors).name}: vectors for {share:.1%} of {len(vocab)} words')
     return table.half()
 
-# %% ../nbs/09d_prepared.ipynb #a08e3d06
+# %% ../nbs/09d_prepared.ipynb #dcdb157e
 def prepare(
     data:str|Path|None=None,      # data folder, see `data_dir`
     causes:str='rule',            # see `label_source`
@@ -120,9 +122,9 @@ def prepare(
     if not all(examples): raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')
     facts = dict(causes=str(causes), limit=limit, vectors=Path(vectors).name if vectors else None, vectors_sha=content_hash(vectors),
                  dialogues=[len(s) for s in splits], data=fingerprint(splits), min_count=min_count, longest=longest, dim=dim)
-    return Prepared(vocab, *examples, judged_examples(splits[1], judge, vocab, longest), read_table(vectors, vocab, dim), facts)
+    return Prepared(vocab, *examples, judged_examples(splits[1], judge, vocab, longest), read_table(vectors, vocab, dim), facts, data)
 
-# %% ../nbs/09d_prepared.ipynb #9ef455f0
+# %% ../nbs/09d_prepared.ipynb #d9e9503b
 def to_arrays(
     examples:list[Example],
     words:int,                   # size of the vocabulary
@@ -131,16 +133,17 @@ def to_arrays(
     small, sure = torch.int16 if words <= 2**15 else torch.int32, [e.soft for e in examples if e.soft is not None]
     flat = lambda rows, kind: torch.from_numpy(np.concatenate([np.asarray(r, dtype=np.int32) for r in rows] or [np.zeros(0, np.int32)])).to(kind)
     lengths = lambda rows: torch.tensor([len(r) for r in rows], dtype=torch.int32)
-    src, tgt = [e.src for e in examples], [e.tgt for e in examples]
+    src, tgt, after = ([getattr(e, k) for e in examples] for k in ('src', 'tgt', 'after'))
     soft = dict(soft=torch.from_numpy(np.concatenate(sure)).half()) if sure and len(sure) == len(examples) else {}
-    return soft | dict(src=flat(src, small), cause=flat([e.cause for e in examples], torch.int8), tgt=flat(tgt, small), src_length=lengths(src), tgt_length=lengths(tgt),
+    return soft | dict(src=flat(src, small), cause=flat([e.cause for e in examples], torch.int8), tgt=flat(tgt, small), after=flat(after, small), src_length=lengths(src), tgt_length=lengths(tgt), after_length=lengths(after),
                 turn=torch.tensor([e.turn for e in examples], dtype=torch.int16), emotion=torch.tensor([e.emotion for e in examples], dtype=torch.int8))
 
-# %% ../nbs/09d_prepared.ipynb #029a76ff
+# %% ../nbs/09d_prepared.ipynb #37276947
 def from_arrays(
     arrays:dict[str, Tensor],    # what `to_arrays` made
     ids:list[str],               # of the conversation of each example
     words:int,                   # size of the vocabulary
+    rare:list[str]=(),           # what stands behind the `<unk>` of all examples, one after the other
 ) -> list[Example]:
     "The inverse; `ValueError` if the arrays do not fit together"
     a = {k: t.numpy() for k, t in arrays.items()}
@@ -150,11 +153,14 @@ def from_arrays(
     if len(ids) and not (min(a['src'].min(), a['tgt'].min()) >= 0 and max(a['src'].max(), a['tgt'].max()) < words): raise ValueError('word ids')
     if len(ids) and not (0 <= a['emotion'].min() and a['emotion'].max() < len(EMOTIONS) and (np.abs(a['cause']) <= 1).all()): raise ValueError('labels')
     if 'soft' in a and (len(a['soft']) != len(a['src']) or not (a['soft'] >= 0).all() or not (a['soft'] <= 1).all()): raise ValueError('probabilities')
+    a = dict(after=a['tgt'][:0], after_length=np.zeros(len(ids), np.int32)) | a      # folders made before there was `after`
+    if a['after_length'].sum() != len(a['after']) or len(a['after']) and not 0 <= a['after'].min() <= a['after'].max() < words: raise ValueError('next turns')
     soft = cut('soft', a['src_length']) if 'soft' in a else [None] * len(ids)
-    rows = zip(ids, a['turn'].tolist(), a['emotion'].tolist(), cut('src', a['src_length']), cut('cause', a['src_length']), cut('tgt', a['tgt_length']), soft)
-    return [Example(*r) for r in rows]
+    rows = zip(ids, a['turn'].tolist(), a['emotion'].tolist(), cut('src', a['src_length']), cut('cause', a['src_length']), cut('tgt', a['tgt_length']), soft, cut('after', a['after_length']))
+    unknown = iter(rare)
+    return [Example(*r, tuple(islice(unknown, int(sum((r[i] == UNK).sum() for i in (3, 5, 7)))))) for r in rows]
 
-# %% ../nbs/09d_prepared.ipynb #a502d711
+# %% ../nbs/09d_prepared.ipynb #5f934c28
 PREPARED = 'ecgen-prepared-1'
 
 def save_prepared(
@@ -166,14 +172,14 @@ def save_prepared(
     folder.mkdir(parents=True, exist_ok=True)
     files = {f'{s}.safetensors': write_tensors(folder/f'{s}.safetensors', to_arrays(getattr(p, s), len(p.vocab))) for s in ('train', 'valid', 'judged')}
     if p.vectors is not None: files['vectors.safetensors'] = write_tensors(folder/'vectors.safetensors', dict(vectors=p.vectors))
-    ids = {s: [e.id for e in getattr(p, s)] for s in ('train', 'valid', 'judged')}
-    text = json.dumps(dict(words=p.vocab.words[len(SPECIALS):], ids=ids), ensure_ascii=False).encode()
+    ids, rare = ({s: f(getattr(p, s)) for s in ('train', 'valid', 'judged')} for f in (lambda es: [e.id for e in es], lambda es: [w for e in es for w in e.rare]))
+    text = json.dumps(dict(words=p.vocab.words[len(SPECIALS):], ids=ids, rare=rare), ensure_ascii=False).encode()
     replace_file(folder/'words.json', text)
     files['words.json'] = hashlib.sha256(text).hexdigest()
     write_json(folder/'prepared.json', dict(format=PREPARED, facts=p.facts, files=files, seal=seal(dict(facts=p.facts, files=files))))
     return sum((folder/f).stat().st_size for f in [*files, 'prepared.json'])
 
-# %% ../nbs/09d_prepared.ipynb #a9ae1523
+# %% ../nbs/09d_prepared.ipynb #4cfa37b6
 def is_prepared(path:str|Path|None) -> bool: return path is not None and (Path(path)/'prepared.json').is_file()
 
 def read_prepared(folder:Path, about:dict) -> Prepared:
@@ -185,7 +191,7 @@ def read_prepared(folder:Path, about:dict) -> Prepared:
         if hashlib.sha256(data[name]).hexdigest() != sha: raise ValueError(f'{name} is not what it was')
     rest = json.loads(data['words.json'])
     vocab = Vocab(rest['words'])
-    splits = [from_arrays(load(data[f'{s}.safetensors']), rest['ids'][s], len(vocab)) for s in ('train', 'valid', 'judged')]
+    splits = [from_arrays(load(data[f'{s}.safetensors']), rest['ids'][s], len(vocab), rest.get('rare', {}).get(s, ())) for s in ('train', 'valid', 'judged')]
     return Prepared(vocab, *splits, load(data['vectors.safetensors'])['vectors'] if 'vectors.safetensors' in data else None, about['facts'])
 
 # %% ../nbs/09d_prepared.ipynb #d4f45e5e

@@ -42,7 +42,7 @@ def shut(
     closed[0] = False
     return Gates(gates.log.masked_fill(closed[None], -torch.inf))
 
-# %% ../nbs/09b_seen.ipynb #c7
+# %% ../nbs/09b_seen.ipynb #a00b4ee5
 @torch.inference_mode()
 def watch(
     model:EmpatheticModel,          # in evaluation mode
@@ -54,6 +54,7 @@ def watch(
     response:list[str]|None=None,   # words to be read instead of written
 ) -> Watched:
     "A response, and what its words attended to"
+    if not isinstance(model, EmpatheticModel): raise EcgenError(f"{type(model).__name__} has no gated attention to look at: this works with the paper's model.")
     v, words = model.vocab, [[w.lower() for w in t] for t in check_turns(turns)]
     if any(not 0 <= t < len(turns) for t in close): raise EcgenError(f'There are only the turns 0 to {len(turns) - 1} to be closed.')
     src = torch.tensor([encode_context(words, v, None, model.cfg.longest)[0]], device=model.device)

@@ -54,7 +54,7 @@ def gate_noise(
         noise = gumbel_noise(torch.empty(draws, n, 2))
     return [[round(x, 4) for x in row] for row in (noise[..., 1] - noise[..., 0]).tolist()]
 
-# %% ../nbs/15_widgets.ipynb #b36b64be
+# %% ../nbs/15_widgets.ipynb #40917f40
 @torch.inference_mode()
 def scene(
     model:EmpatheticModel,       # in evaluation mode
@@ -64,6 +64,7 @@ def scene(
     seed:int=0,                  # of the sampling, and of the recorded Gumbel noise
 ) -> dict:                       # see above; `before` is (layers, heads, M words of the response, N words of X) in base64
     "A dialogue, its response, and what was attended to, as plain data"
+    if not isinstance(model, EmpatheticModel): raise EcgenError(f"{type(model).__name__} has no gated attention to look at: this works with the paper's model.")
     if model.cfg.generator.gate_at != 'eq5': raise EcgenError(f'The widgets recompute Eq. 5, and the gates of this model are elsewhere (gate_at is {model.cfg.generator.gate_at!r}): use `watch` and figures.')
     w, words = watch(model, turns, gate=gate, decoder=decoder, seed=seed), check_turns(turns)
     src = torch.tensor([encode_context([[x.lower() for x in t] for t in words], model.vocab, None, model.cfg.longest)[0]], device=model.device)

@@ -1,14 +1,15 @@
 """Write the tables of data/results/README.md from the files beside it; `--check` only says whether they agree.
 
 Tables of experiments, of reference points and of the shipped model come from JSON files that commands of `ecgen` wrote; no figure
-is typed by hand. `--check` also looks whether the outputs that 13_experiments was saved with are those of today's files.
+is typed by hand. `--check` also looks whether the outputs that 13_experiments and 05_comparison were saved with are those of today's files.
 """
 import argparse, json, sys
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-PAGE, NOTEBOOK = ROOT/'data/results/README.md', ROOT/'nbs/13_experiments.ipynb'
+PAGE, NOTEBOOKS = ROOT/'data/results/README.md', {'13_experiments': 'ecgen.experiments', '16_baselines/05_comparison': 'ecgen.baselines.comparison'}     # and the module whose functions write their tables
 
 
 def shipped_table():
@@ -21,26 +22,27 @@ def shipped_table():
 
 def page():
     "All tables, as text"
+    from ecgen.baselines.comparison import comparison
     from ecgen.experiments import ROWS, TABLE2, answer, every_run, load_results, reference_table, tables
     return '\n\n'.join(['# Measured figures', '<!-- Written by tools/tables.py from the files in this folder: run it, do not edit. -->',
         'Each file here was written by a command: `ecgen evaluate`, `ecgen experiment run`, `ecgen reference-points`, `ecgen train`, `ecgen detector`, `ecgen bench` or a script in tools/. '
         'All figures are of the validation split; nothing was chosen on a test split.',
-        '## Does knowing the cause help?', answer(), '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', every_run(next(iter(load_results().values()), {})), '## Reference points', reference_table(), '## The shipped model', shipped_table()]) + '\n'
+        '## Does knowing the cause help?', answer(), '## All systems', comparison(), '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', every_run(next(iter(load_results().values()), {})), '## Reference points', reference_table(), '## The shipped model', shipped_table()]) + '\n'
 
 
-def saved():
-    "Markdown outputs of the cells of 13_experiments that begin with `#| tables`"
-    cells = [c for c in json.loads(NOTEBOOK.read_text(encoding='utf-8'))['cells'] if ''.join(c['source']).startswith('#| tables')]
+def saved(notebook):
+    "Markdown outputs of a notebook's cells that begin with `#| tables`"
+    cells = [c for c in json.loads((ROOT/f'nbs/{notebook}.ipynb').read_text(encoding='utf-8'))['cells'] if ''.join(c['source']).startswith('#| tables')]
     return [(''.join(c['source']), ''.join(c['outputs'][-1]['data']['text/markdown']) if c['outputs'] else '') for c in cells]
 
 
 def stale():
     "What does not agree with the files"
-    from ecgen import experiments
     res = [] if PAGE.exists() and PAGE.read_text(encoding='utf-8') == page() else [f'{PAGE.relative_to(ROOT)}: run `python tools/tables.py`']
-    for source, text in saved():
-        call = source.strip().splitlines()[-1].removeprefix('Markdown(').removesuffix(')')
-        if eval(call, vars(experiments)).strip() != text.strip(): res.append(f'nbs/13_experiments.ipynb, {call}: run `python tools/run.py nbs/13_experiments.ipynb`')
+    for notebook, module in NOTEBOOKS.items():
+        for source, text in saved(notebook):
+            call = source.strip().splitlines()[-1].removeprefix('Markdown(').removesuffix(')')
+            if eval(call, vars(import_module(module))).strip() != text.strip(): res.append(f'nbs/{notebook}.ipynb, {call}: run `python tools/run.py nbs/{notebook}.ipynb`')
     return res
 
 

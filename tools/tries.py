@@ -30,7 +30,7 @@ def drop_words(batch, share):
 
 def measure(model, data):
     "Accuracy and loss of emotions, AUC of causes"
-    v = validate(model, data.valid, joint=False)
+    v = validate(model, data.valid, 'reasoner')
     return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=judge_scores(model_scores(model, data.judged), data.judged, 0)['auc'])
 
 

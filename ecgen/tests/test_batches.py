@@ -60,6 +60,13 @@ def test_an_example_is_the_whole_prefix_of_a_listener_turn():
     assert two.src == [CLS, A, B, SEP, C, SEP, B, SEP] and two.cause == [1, 0, 0, 0, 0, 0, 1, 1] and two.turn == 3
 
 
+def test_an_example_knows_its_rare_words_and_what_comes_next():
+    v = Vocab(['a', 'b'])
+    one, two = make_examples([Dialogue('x', 'sad', '', ('x a y', 'b x', 'a z', 'y b'))], v, longest=7)
+    assert (one.rare, v.decode(one.after)) == (('x', 'y', 'x', 'z'), ['a', '<unk>']) and (two.rare, two.after) == (('x', 'z', 'y'), [])
+    assert v.decode(two.src) == ['[CLS]', 'b', '<unk>', '[SEP]', 'a', '<unk>', '[SEP]']                # the first turn was dropped, with its words
+
+
 def test_long_contexts_lose_their_beginning():
     v = Vocab(['a', 'b'])
     src, cause = encode_context([['a'] * 50, ['b'] * 3], v, (1,), longest=6)

@@ -15,13 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from ecgen.batches import BOS, PAD, Batch, BatchSampler, Example, Vocab, collate, real_token_share
-from ecgen.corpus import shipped
+from ecgen.corpus import EcgenError, shipped
 from ecgen.decoding import Decoder, choose
 from ecgen.generator import Context
-from ecgen.model import EmpatheticModel, ModelConfig, preset
+from ecgen.model import EmpatheticModel, System, preset, system_of
 from ecgen.prepared import Prepared, is_prepared, load_prepared, prepare
 from ecgen.reasoner import reasoner_loss
-from ecgen.training import Progress, Run, TrainingConfig, find_device, in_precision, mark_last, optimiser, prepare_model, train_step
+from ecgen.training import Progress, Run, TrainingConfig, find_device, in_precision, optimiser, prepare_model, train_step
 from ecgen.bench import *
 
 def test_operations_are_counted_as_by_hand():
@@ -39,7 +39,7 @@ def test_the_naive_form_is_the_same_model():
     run.model.eval()
     batch = collate(run.train[:9])
     with torch.no_grad():
-        words = run.model.losses(batch, True, .1)[1]['words'][0]
+        words = run.model.losses(batch, 'joint', run.cfg)[1]['words'][0]
         assert torch.allclose(words, dense_loss(run.model.generator.logits(run.model(batch).states), batch.tgt_out, .1), atol=1e-5)
     assert sorted(i for b in naive_batches(run.train, 900, 0) for i in b) == list(range(len(run.train)))
     before = [p.clone() for p in run.model.parameters()]

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from ecgen.corpus import Dialogue, EcgenError, load_split, shipped
 from ecgen.decoding import DECODERS
-from ecgen.model import EmpatheticModel, Explanation
+from ecgen.model import EmpatheticModel, Explanation, System
 from ecgen.show import HEAD, clean, html_words, percent, pieces, stylesheet
 from ecgen.cases import *
 

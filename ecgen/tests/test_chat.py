@@ -13,7 +13,7 @@ from pathlib import Path
 from ecgen.corpus import EcgenError, detokenize, split_words
 from ecgen.decoding import Decoder
 from ecgen.gates import UNLABELLED
-from ecgen.model import EmpatheticModel, Explanation
+from ecgen.model import EmpatheticModel, Explanation, System
 from ecgen.show import clean, columns, to_terminal
 from ecgen.chat import *
 

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import warnings
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated

@@ -41,7 +41,7 @@ def test_greedy_with_cache_and_dropped_rows_equals_the_plain_way():
     gen, ctx = little()
     got = generate(gen, ctx, Decoder(k=1, longest=12))
     for b in range(3):
-        one, ids = select(ctx, torch.arange(3) == b), [BOS]
+        one, ids = ctx.select(torch.arange(3) == b), [BOS]
         for step in range(12):
             nxt = choose(gen.logits(gen.decode(torch.tensor([ids]), one)[0][:, -1]), GREEDY, step == 0).item()
             if nxt == EOS: break

@@ -9,6 +9,7 @@ import re
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +30,7 @@ def test_registry_is_complete():
             assert all(h is None or re.fullmatch('sha256:[0-9a-f]{64}|git:[0-9a-f]{40}', h) for h in f.hashes) and f.hashes
             assert any(f.hashes) or f.begins, 'a file without checksum must be known by its beginning'
             assert all(u.startswith('http') for u in f.urls) and not f.path.startswith(('/', '.')) and '..' not in f.path
-    assert len({f.path for s in SOURCES.values() for f in s.files}) == 15
+    assert len({f.path for s in SOURCES.values() for f in s.files}) == 16
 
 
 def test_lexicons_come_from_their_author_only():
@@ -274,6 +275,24 @@ def test_a_second_call_fetches_nothing_and_checks_again():
         first[0].write_bytes(damaged := TEXT[:-1] + b'?')
         with pytest.raises(EcgenError, match='toy.csv is not the file that toy needs .another checksum.: move it away'): download(source, tmp)
         assert tree(tmp) == {'toy/toy.csv': damaged} and len(server.seen) == 1
+
+
+def test_conceptnet_is_sifted_on_its_way():
+    import gzip
+    RAW = [('Causes', '/c/en/flood', '/c/en/fear', 2.), ('Antonym', '/c/en/flood', '/c/en/drought', 2.), ('RelatedTo', '/c/fr/crue', '/c/en/flood', 1.)]
+    RAW = gzip.compress(''.join(f'/a/[/r/{r}/,{a}/,{b}/]\t/r/{r}\t{a}\t{b}\t{{"dataset": "/d/x", "weight": {w}}}\n' for r, a, b, w in RAW).encode())
+    for content, why in ((RAW, ''), (RAW[:-20], 'damaged'), (gzip.compress(b'<html>'), 'holds no assertions')):
+        with Server({'toy.tar.gz': content}) as server, tempfile.TemporaryDirectory() as tmp:
+            source = replace(CONCEPTNET, archive=replace(CONCEPTNET.archive, hashes=(sha(content),), size=len(content), urls=archive_at(server, 'plain')))
+            if why:
+                with pytest.raises(EcgenError, match=why): download(source, tmp, quiet)
+                assert tree(tmp) == {}
+                continue
+            path, = download(source, tmp, quiet)
+            assert path.read_text() == 'flood\tCauses\tfear\t2.0\n' and download(source, tmp, pytest.fail) == [path]
+            assert set(tree(tmp)) == {'conceptnet/assertions-en.tsv', 'SHA256SUMS'}
+            path.write_text('flood\tCauses\tjoy\t2.0\n')
+            with pytest.raises(EcgenError, match='another checksum'): download(source, tmp, quiet)
 
 
 def test_nothing_is_fetched_without_consent_or_name():

@@ -11,13 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
-import torch.nn.functional as F
 from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
 from ecgen.causes import agreement, auc, for_choosing, with_causes
 from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, read_lines, shipped, tokenize
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
-from ecgen.gates import GATES
-from ecgen.model import EmpatheticModel
+from ecgen.model import EmpatheticModel, System
 from ecgen.prepared import content_hash, fingerprint
 from ecgen.training import cause_scores, in_batches, place_prior, validate
 from ecgen.evaluation import *

@@ -6,27 +6,32 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib import import_module
 from pathlib import Path
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import BLOCKS
-from ecgen.batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context
+from ecgen.batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
 from ecgen.corpus import EMOTIONS, EcgenError, detokenize, role, shipped, split_words
 from ecgen.decoding import Decoder, generate
-from ecgen.gates import GATES, Gates, make_gates
+from ecgen.gates import GATES, Gates, make_gates, temperature
 from ecgen.generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
-from ecgen.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss
+from ecgen.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 from ecgen.model import *
 
 def test_configs_survive_json():
     import pytest
     for name in PRESETS:
-        cfg = ModelConfig.from_preset(name)
-        assert ModelConfig.from_dict(json.loads(json.dumps(asdict(cfg)))) == cfg
+        cls = system_of(name).Config
+        cfg = cls.from_preset(name)
+        assert cls.from_dict(json.loads(json.dumps(asdict(cfg)))) == cfg
     with pytest.raises(EcgenError, match='choose one of: paper'): ModelConfig.from_preset('huge')
     cfg = ModelConfig.from_preset('default', gate='hard', **{'reasoner.positions': 1., 'generator.gate_at': 'mask'})
     assert cfg.gate == 'hard' and cfg.reasoner.positions == 1 and cfg.generator.gate_at == 'mask' and ModelConfig.from_preset('default').reasoner.positions == .2
+    for unknown in ('colour', 'reasoner.colour', 'listeners.dim'):
+        with pytest.raises(EcgenError, match=f'no setting {unknown} in the preset tiny'): ModelConfig.from_preset('tiny', **{unknown: 1})
 
 
 def test_losses_of_parts_make_the_loss_of_the_whole():
@@ -37,7 +42,15 @@ def test_losses_of_parts_make_the_loss_of_the_whole():
     whole, parts = losses(m, collate(ex))[1], [losses(m, collate(e))[1] for e in (ex[:2], ex[2:])]
     for k, (mean, n) in whole.items():
         assert n == sum(p[k][1] for p in parts) and torch.isclose(mean, sum(p[k][0] * p[k][1] for p in parts) / n, atol=1e-5)
-    assert set(losses(m, collate(ex), joint=False)[1]) == {'emotion', 'cause'}
+    assert set(losses(m, collate(ex), 'reasoner')[1]) == set(m.items(collate(ex), 'reasoner')) == {'emotion', 'cause'}
+    nll = m.score(collate(ex))[1]
+    assert torch.isclose(nll.sum() / whole['words'][1], whole['words'][0], atol=1e-5) and (nll == 0).sum() == (collate(ex).tgt_out == PAD).sum()
+
+
+def test_the_last_turn_is_marked_on_demand():
+    from ecgen.batches import CLS, SEP, Example, collate
+    batch = collate([Example('a', 3, 0, [CLS, 7, SEP, 8, SEP, 9, 9, SEP], [1, 0, 0, 0, 0, 0, 0, 0], [9]), Example('b', 1, 0, [CLS, 7, SEP], [1, -1, -1], [9])])
+    assert mark_last(batch).cause.tolist() == [[1, 0, 0, 0, 0, 1, 1, 1], [1, 1, 1, -1, -1, -1, -1, -1]]
 
 
 def test_probabilities_meet_their_words():
@@ -65,7 +78,7 @@ def little(seed=0):
 def logits(model):
     src = torch.tensor([[4, 6, 7, 8, 9, 5]])
     out = model(Batch(src, src, src[:, 0], src, src))
-    return torch.cat([out.reasoning.cause.flatten(), out.reasoning.emotion.flatten(), model.generator.logits(out.states).flatten()])
+    return torch.cat([out.prediction.cause.flatten(), out.prediction.emotion.flatten(), model.generator.logits(out.states).flatten()])
 
 
 def test_a_saved_and_loaded_model_gives_the_same_logits():
@@ -116,6 +129,33 @@ def test_values_and_weights_that_cannot_be_are_refused():
         vocab.write_text(words)
         for change in (dict(x=torch.zeros(1)), {'reasoner.norm.bias': torch.full((64,), torch.nan)}, {'reasoner.norm.bias': torch.zeros(64).long()}, {'reasoner.norm.bias': torch.zeros(65)}):
             save_file(tensors | change, weights); refused()
+
+
+def test_folders_name_a_system_and_never_code():
+    with tempfile.TemporaryDirectory() as tmp:
+        little().save_pretrained(tmp)
+        config = Path(tmp)/'config.json'
+        good = json.loads(config.read_text())
+        assert good['system'] == 'EmpatheticModel'
+        config.write_text(json.dumps({k: v for k, v in good.items() if k != 'system'}))          # as it was while there was one system
+        assert type(EmpatheticModel.from_pretrained(tmp)).__name__ == type(System.from_pretrained(tmp)).__name__ == 'EmpatheticModel'
+        for name in ('os:system', 'builtins:eval', 'Other', ['EmpatheticModel'], None):
+            config.write_text(json.dumps(good | dict(system=name)))
+            with pytest.raises(EcgenError, match='There is no system'): System.from_pretrained(tmp)
+
+
+def test_presets_are_registered_once():
+    from unittest.mock import patch
+    class Other(EmpatheticModel): pass
+    with patch.dict(PRESETS):
+        with pytest.raises(EcgenError, match="preset 'tiny' already"): register('tiny', Other)
+        for _ in range(2): register('other', Other, **{k: v for k, v in preset('tiny').items()})     # a cell may be run again
+        assert system_of('other') is Other and system_of('tiny').__name__ == 'EmpatheticModel' and Other.Config.from_preset('other').dim == 64
+        with tempfile.TemporaryDirectory() as tmp:
+            Other(Other.Config.from_preset('other'), Vocab(['sad'])).save_pretrained(tmp)
+            assert type(Other.from_pretrained(tmp)) is Other
+            little().save_pretrained(tmp)
+            with pytest.raises(EcgenError, match='holds a EmpatheticModel, and this works with Other only'): Other.from_pretrained(tmp)
 
 
 def test_generator_gets_the_most_probable_emotion_and_the_gates():

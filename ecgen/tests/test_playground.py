@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from ecgen.chat import NOTE, danger
 from ecgen.corpus import EcgenError, shipped
 from ecgen.decoding import GREEDY, Decoder
-from ecgen.gates import GATES
+from ecgen.gates import UNLABELLED
 from ecgen.model import EmpatheticModel, check_turns, explain
 from ecgen.seen import watch
 from ecgen.widgets import Widget, text_pieces

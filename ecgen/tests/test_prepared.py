@@ -6,11 +6,12 @@ import hashlib
 import json
 import warnings
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.batches import SPECIALS, Example, Vocab, build_vocab, make_examples, read_vectors
+from ecgen.batches import SPECIALS, UNK, Example, Vocab, build_vocab, make_examples, read_vectors
 from ecgen.causes import for_choosing, read_lexicon, with_causes
 from ecgen.checkpoints import seal
 from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
@@ -36,7 +37,9 @@ def test_prepared_folders_keep_everything():
         assert save_prepared(p, tmp + '/p') < 1e6 and is_prepared(tmp + '/p') and not is_prepared(tmp) and not is_prepared(None)
         q = load_prepared(tmp + '/p')
         assert q.vocab.words == p.vocab.words and q.facts == p.facts and torch.equal(q.vectors, p.vectors) and q.vectors.dtype == torch.float16
-        for a, b in zip((*p.train, *p.valid, *p.judged), (*q.train, *q.valid, *q.judged)): assert a.id == b.id and list(a.src) == b.src.tolist() and list(a.tgt) == b.tgt.tolist()
+        for a, b in zip((*p.train, *p.valid, *p.judged), (*q.train, *q.valid, *q.judged)):
+            assert a.id == b.id and list(a.src) == b.src.tolist() and list(a.tgt) == b.tgt.tolist() and list(a.after) == b.after.tolist() and a.rare == b.rare
+        assert any(e.rare for e in q.valid) and any(len(e.after) for e in q.valid)
         assert len(q.judged) == len(p.judged) > 0
 
 

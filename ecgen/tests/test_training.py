@@ -23,12 +23,10 @@ from torch import distributed as dist
 from ecgen.batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from ecgen.causes import auc
 from ecgen.checkpoints import load_checkpoint, save_checkpoint
-from ecgen.corpus import EcgenError, EcgenWarning, shipped
+from ecgen.corpus import EcgenError, EcgenWarning, data_dir, shipped
 from ecgen.detector import bootstrap
-from ecgen.gates import temperature
-from ecgen.model import EmpatheticModel, ModelConfig, check_config, items, preset, read_json, save_pretrained, write_json
+from ecgen.model import EmpatheticModel, Settings, System, check_config, preset, read_json, save_pretrained, system_of, write_json
 from ecgen.prepared import Prepared, content_hash, is_prepared, load_prepared, prepare
-from ecgen.reasoner import set_vectors
 from ecgen.training import *
 
 def test_unknown_settings_are_refused():
@@ -50,12 +48,12 @@ def little():
     "A tiny model and the examples of the sample"
     p = prepare(shipped('sample'), min_count=1)
     torch.manual_seed(0)
-    return EmpatheticModel(ModelConfig.from_preset('tiny'), p.vocab), p.train
+    return EmpatheticModel(EmpatheticModel.Config.from_preset('tiny'), p.vocab), p.train
 
 
 def test_joint_loss_is_the_sum_and_teaches_the_reasoner():
     model, ex = little()
-    parts = multitask_loss(model, collate(ex[:4]), joint=True)
+    parts = multitask_loss(model, collate(ex[:4]))
     assert torch.allclose(parts['loss'], parts['emotion'] + parts['cause'] + parts['words'])
     parts['words'].backward()
     assert model.reasoner.cause.weight.grad.abs().sum() > 0       # the generator's loss reaches the reasoner through the gates
@@ -65,21 +63,16 @@ def test_hard_gates_teach_the_reasoner_too():
     model, ex = little()
     model.cfg.gate, batch = 'hard', collate(ex[:8])
     torch.manual_seed(0)
-    parts = multitask_loss(model.train(), batch, joint=True)
+    parts = multitask_loss(model.train(), batch)
     parts['words'].backward()
     assert (model.reasoner.cause.weight.grad.abs() > 0).all() and all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
-
-
-def test_the_last_turn_is_marked_on_demand():
-    batch = collate([Example('a', 3, 0, [CLS, 7, SEP, 8, SEP, 9, 9, SEP], [1, 0, 0, 0, 0, 0, 0, 0], [9]), Example('b', 1, 0, [CLS, 7, SEP], [1, -1, -1], [9])])
-    assert mark_last(batch).cause.tolist() == [[1, 0, 0, 0, 0, 1, 1, 1], [1, 1, 1, -1, -1, -1, -1, -1]]
 
 
 def test_one_batch_can_be_learnt_by_heart():
     model, ex = little()
     batch, adam = collate(ex[:4]), torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(70):
-        loss = multitask_loss(model, batch, joint=True)
+        loss = multitask_loss(model, batch)
         adam.zero_grad(); loss['loss'].backward(); adam.step()
     assert loss['words'] < .5 and loss['emotion'] < .1
 
@@ -92,7 +85,7 @@ def test_gradients_of_parts_add_up():
         model.zero_grad()
         for i in range(n):
             p = part(batch, i, n)
-            if len(p.src): multitask_loss(model, p, joint=True, smoothing=.1, whole=items(batch))['loss'].backward()
+            if len(p.src): multitask_loss(model, p, 'joint', TrainingConfig(smoothing=.1), model.items(batch, 'joint'))['loss'].backward()
         return [p.grad.clone() for p in model.parameters()]
     for n in (2, 3, 9):                                                      # with nine, two parts are empty
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients(1), gradients(n)))
@@ -119,9 +112,9 @@ def test_readers_who_do_not_read():
 
 def test_every_parameter_is_trained_jointly():
     model, _ = little()
-    held = lambda **kw: {id(p) for g in optimiser(model, TrainingConfig(**kw), joint=True).param_groups for p in g['params']}
+    held = lambda **kw: {id(p) for g in optimiser(model, TrainingConfig(**kw), 'joint').param_groups for p in g['params']}
     assert held() == {id(p) for p in model.parameters()} and held(freeze_reasoner=True) == {id(p) for p in model.generator.parameters()}
-    assert optimiser(model, TrainingConfig(pretrain_lr=1e-5), joint=False).param_groups[0]['base'] == 1e-5
+    assert optimiser(model, TrainingConfig(pretrain_lr=1e-5), 'reasoner').param_groups[0]['base'] == 1e-5
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one():
@@ -356,7 +349,7 @@ def test_lost_lines_do_not_stop_a_run():
         whole = train(out=tmp + '/a', **settings)
         log, out = (Path(tmp)/'a/losses.jsonl').read_bytes(), Path(tmp)/'b'
         def interrupted(run):
-            if run.joint: raise MemoryError
+            if run.stage == 'joint': raise MemoryError
             return real(run)
         real = finish_epoch
         from unittest.mock import patch
