@@ -8,7 +8,7 @@ __all__ = ['terms', 'fake_batch', 'count_flops', 'bench_run', 'enough', 'naive_b
            'naive_sizes', 'respond_jobs', 'train_jobs', 'latency', 'bench_model', 'summary', 'memory_now',
            'bench_memory']
 
-# %% ../nbs/10a_bench.ipynb #957aba70
+# %% ../nbs/10a_bench.ipynb #93f2ea8c
 import math
 import random
 import sys
@@ -24,13 +24,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .batches import BOS, PAD, Batch, BatchSampler, Example, Vocab, collate, real_token_share
-from .corpus import shipped
+from .corpus import EcgenError, shipped
 from .decoding import Decoder, choose
 from .generator import Context
-from .model import EmpatheticModel, ModelConfig, preset
+from .model import EmpatheticModel, System, preset, system_of
 from .prepared import Prepared, is_prepared, load_prepared, prepare
 from .reasoner import reasoner_loss
-from .training import Progress, Run, TrainingConfig, find_device, in_precision, mark_last, optimiser, prepare_model, train_step
+from .training import Progress, Run, TrainingConfig, find_device, in_precision, optimiser, prepare_model, train_step
 
 # %% ../nbs/10a_bench.ipynb #21eca3e5
 def terms(n, m) -> np.ndarray: return np.array([1., n, m, n * n, m * m, n * m])     # of the polynomial
@@ -57,13 +57,13 @@ def count_flops(
         counts.append(counter.get_total_flops())
     return np.linalg.lstsq(np.array([terms(*s) for s in shapes]), np.array(counts, dtype=float), rcond=None)[0]
 
-# %% ../nbs/10a_bench.ipynb #7806da8e
+# %% ../nbs/10a_bench.ipynb #cded6935
 def bench_run(
     data:Prepared,          # examples
     name:str,               # preset
     vocab:int|None=None,    # words in the vocabulary; None = those of the data
     device:str='cpu',
-    joint:bool=True,        # both parts, or the reasoner alone
+    stage:str='',           # of training; '' = the last one
     **changes,              # of `TrainingConfig`
 ) -> Run:                   # whose `train_step` can be timed
     "A model with fresh weights, ready for training"
@@ -71,7 +71,8 @@ def bench_run(
     fill = max((vocab or 0) - len(data.vocab), 0)
     words = Vocab(data.vocab.words[6:] + [f'(word {i})' for i in range(fill)])
     model = prepare_model(Prepared(words, [], []), name, cfg).to(find_device(device)).train()
-    return Run(model, cfg, Path(), data.train, data.valid, [], BatchSampler(data.train, cfg.budget, cfg.seed), Progress('joint' if joint else 'reasoner'), optimiser(model, cfg, joint))
+    stage = stage or model.stages[-1]
+    return Run(model, cfg, Path(), data.train, data.valid, [], BatchSampler(data.train, cfg.budget, cfg.seed), Progress(stage), optimiser(model, cfg, stage))
 
 def enough(
     examples:list[Example],
@@ -94,7 +95,7 @@ def naive_batches(
         rows, longest = [*rows, i], max(longest, n)
     return [*batches, rows]
 
-# %% ../nbs/10a_bench.ipynb #17a0be3e
+# %% ../nbs/10a_bench.ipynb #e1b62562
 def dense_loss(
     logits:Tensor,     # (B, M, V)
     target:Tensor,     # (B, M), PAD where there is none
@@ -109,33 +110,33 @@ def dense_loss(
 def naive_step(run:Run, rows:list[int]):
     "One update in the naive form"
     batch, model, cfg = collate([run.train[i] for i in rows]).to(run.model.device), run.model, run.cfg
-    if cfg.last_is_cause: batch = mark_last(batch)
+    batch = model.learn_from(batch, run.stage, cfg)
     run.adam.zero_grad()
     with in_precision(cfg, model.device):
         out = model(batch)
-        r = reasoner_loss(out.reasoning, batch, cfg.smoothing, cfg.cause_loss)
+        r = reasoner_loss(out.prediction, batch, cfg.smoothing, cfg.cause_loss)
         loss = r.emotion + r.cause + dense_loss(model.generator.logits(out.states), batch.tgt_out, cfg.smoothing)
     loss.backward()
     torch.nn.utils.clip_grad_norm_([p for g in run.adam.param_groups for p in g['params']], cfg.clip)
     run.adam.step()
 
-# %% ../nbs/10a_bench.ipynb #4467a0e6
+# %% ../nbs/10a_bench.ipynb #80c47190
 @torch.inference_mode()
 def write_words(
-    model:EmpatheticModel,         # in evaluation mode
+    model:System,                  # in evaluation mode
     examples:list[Example],        # one batch
     words:int=20,                  # in each response
     naive:bool=False,              # compute keys and values of the dialogue anew for each word
 ) -> list[list[int]]:              # word ids
     "Responses of a given length, with the paper's decoder"
-    gen, rng = model.generator, torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     src = collate(examples).src.to(model.device)
     reasoning, gates, ctx = model.read(src)
     ids, past, out = torch.full((len(examples), 1), BOS, device=src.device), None, []
     for _ in range(words):
         if naive: ctx = recompute(model, ctx, ctx_memory(model, src, reasoning))
-        states, past = gen.decode(ids, ctx, past)
-        ids = choose(gen.logits(states[:, -1]), Decoder(), True, rng)[:, None]       # "first word": the end is not allowed
+        states, past = model.decode(ids, ctx, past)
+        ids = choose(model.logits(states[:, -1]), Decoder(), True, rng)[:, None]     # "first word": the end is not allowed
         out.append(ids)
     return torch.cat(out, 1).tolist()
 
@@ -201,18 +202,18 @@ def respond_jobs(model:EmpatheticModel, data:Prepared, naive:bool, sizes:tuple[i
         picks[n] = [few[i:i + n] for i in range(0, len(few), n)]
     return {f'{"naive " if naive else ""}respond {n}': (lambda batches=batches: [write_words(model.eval(), b, naive=naive) for b in batches]) for n, batches in picks.items()}
 
-# %% ../nbs/10a_bench.ipynb #e403c5e9
-def train_jobs(run:Run, reasoner:Run, steps:int, naive:bool) -> tuple[dict[str, Callable], dict[str, list]]:
-    "Training steps, and on which rows"
+# %% ../nbs/10a_bench.ipynb #9dc24bad
+def train_jobs(run:Run, before:dict[str, Run], steps:int, naive:bool) -> tuple[dict[str, Callable], dict[str, list]]:
+    "Training steps of the last stage and of those before it, and on which rows"
     rng, jobs = random.Random(0), {}
-    rows = {'train': rng.sample(run.sampler.batches(), min(steps, len(run.sampler.batches()))), 'reasoner': rng.sample(reasoner.sampler.batches(), min(steps, len(reasoner.sampler.batches())))}
+    rows = {k: rng.sample(r.sampler.batches(), min(steps, len(r.sampler.batches()))) for k, r in dict(train=run, **before).items()}
     if naive: rows['naive train'] = rng.sample(b := naive_batches(run.train, run.cfg.budget, 0), min(steps, len(b)))
     def job(r, step, batches): return lambda: (r.model.train(), [step(r, b) for b in batches])
-    for name, batches in rows.items(): jobs[name] = job(reasoner if name == 'reasoner' else run, naive_step if name.startswith('naive') else train_step, batches)
+    for name, batches in rows.items(): jobs[name] = job(before.get(name, run), naive_step if name.startswith('naive') else train_step, batches)
     return jobs, rows
 
-# %% ../nbs/10a_bench.ipynb #8502f721
-def latency(model:EmpatheticModel, data:Prepared, times:int) -> dict:
+# %% ../nbs/10a_bench.ipynb #84e3c851
+def latency(model:System, data:Prepared, times:int) -> dict:
     "Milliseconds from a dialogue to its response"
     trained, took, words = bool(model.card.get('validation')), [], []
     turns = [data.vocab.decode(list(e.src[1:-1])) for e in islice(cycle(sorted(data.valid, key=lambda e: len(e.src))[::7]), times + 1)]
@@ -223,7 +224,7 @@ def latency(model:EmpatheticModel, data:Prepared, times:int) -> dict:
         took.append(1000 * (perf_counter() - begin))
     return dict(median=median(took[1:]), p95=quantiles(took[1:], n=20)[-1], words=sum(words) / len(words), weights='shipped' if trained else 'fresh')
 
-# %% ../nbs/10a_bench.ipynb #bb168fe6
+# %% ../nbs/10a_bench.ipynb #fd915dcd
 def bench_model(
     name:str='default',            # preset
     data:str|Path|None=None,       # data folder, also a prepared one; None = the sample
@@ -236,28 +237,29 @@ def bench_model(
     progress:bool=False,
 ) -> dict:                         # see `ecgen bench --help`
     "Measure training and generation"
-    config = ModelConfig.from_preset(name)
+    config, naive = system_of(name).Config.from_preset(name), against == 'naive'
+    if naive and not issubclass(system_of(name), EmpatheticModel): raise EcgenError("The naive form is one of the paper's model: leave --against out.")
     p = load_prepared(data) if is_prepared(data) else prepare(data or shipped('sample'), min_count=preset(name)['training'].get('min_count', 2), longest=config.longest)
     p.train = enough(p.train, 4000)
-    run, reasoner = bench_run(p, name, vocab, device), bench_run(p, name, vocab, device, joint=False)
-    where, naive = run.model.device, against == 'naive'
-    jobs, rows = train_jobs(run, reasoner, steps, naive)
+    run = bench_run(p, name, vocab, device)
+    where, before = run.model.device, {s: bench_run(p, name, vocab, device, s) for s in run.model.stages[:-1]}
+    jobs, rows = train_jobs(run, before, steps, naive)
     jobs |= respond_jobs(run.model, p, False, sizes) | (respond_jobs(run.model, p, True, naive_sizes(sizes)) if naive else {})
     size = 2048
     times = {k: median(t) for k, t in in_turns(jobs | {'matrix': matrix_job(size, run)}, rounds, progress).items()}
     return summary(run, times, rows, sizes, naive, size) | dict(latency_ms=latency(EmpatheticModel.from_pretrained() if name == 'default' and not vocab else run.model, p, 20),
         peak_memory_mb=peak_memory(where), preset=name, vocab=len(run.model.vocab), device=str(where), threads=torch.get_num_threads(), torch=torch.__version__, rounds=rounds, steps=steps)
 
-# %% ../nbs/10a_bench.ipynb #9eb72689
+# %% ../nbs/10a_bench.ipynb #b3d2cd68
 def summary(run:Run, times:dict[str, float], rows:dict[str, list], sizes:tuple[int, ...], naive:bool, size:int) -> dict:
     "Rates, from the seconds of a round"
     def one(batch):
         run.model.train().zero_grad()
-        sum(v for v, _ in run.model.losses(batch.to(run.model.device), True, run.cfg.smoothing, run.cfg.cause_loss)[1].values()).backward()
+        sum(v for v, _ in run.model.losses(batch.to(run.model.device), run.stage, run.cfg)[1].values()).backward()
     examples, coefficients = (lambda k: sum(map(len, rows[k]))), count_flops(one)
     operations = lambda k: sum(terms(len(run.train[i].src), len(run.train[i].tgt) + 1) @ coefficients for b in rows[k] for i in b)
     respond = lambda k, sizes: {str(n): n * batches_of(n) / times[f'{k}respond {n}'] for n in sizes}
-    res = dict(train_examples_per_s=examples('train') / times['train'], reasoner_examples_per_s=examples('reasoner') / times['reasoner'],
+    res = {f'{k}_examples_per_s': examples(k) / times[k] for k in ('train', *run.model.stages[:-1])} | dict(
                real_token_share=real_token_share(run.train, rows['train']), responses_per_s=respond('', sizes),
                train_flops_per_s=operations('train') / times['train'], matmul_flops_per_s=2 * size ** 3 / times['matrix'])
     res['share_of_matmul'] = res['train_flops_per_s'] / res['matmul_flops_per_s']

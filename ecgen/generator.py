@@ -57,7 +57,7 @@ class DecoderBlock(nn.Module):
         if self.gated: x = x + self.drop(self.gated(self.norm3(x), gated, gates, real))
         return x + self.drop(self.ffn(self.norm4(x))), past
 
-# %% ../nbs/07_generator.ipynb #aa7cd2a5
+# %% ../nbs/07_generator.ipynb #f61ad635
 @dataclass
 class Context:
     "A dialogue, ready for the decoder"
@@ -66,6 +66,10 @@ class Context:
     real: Tensor              # (B, N) bool
     gates: Gates              # (B, N)
     emotion: Tensor           # (B,) index of the emotion
+
+    def select(self, keep:Tensor):    # (B,) bool -> the context of those rows
+        cross, gated = ([tuple(t[keep] for t in kv) for kv in side] for side in (self.cross, self.gated))
+        return Context(cross, gated, self.real[keep], self.gates[keep], self.emotion[keep])
 
 # %% ../nbs/07_generator.ipynb #c11
 @dataclass
