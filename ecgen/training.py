@@ -34,7 +34,7 @@ from torch import distributed as dist
 from .batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from .causes import auc
 from .checkpoints import load_checkpoint, save_checkpoint
-from .corpus import EcgenError, EcgenWarning, shipped
+from .corpus import EcgenError, EcgenWarning, how_to_add, shipped
 from .detector import bootstrap
 from .gates import temperature
 from .model import EmpatheticModel, ModelConfig, check_config, items, preset, read_json, save_pretrained, write_json
@@ -518,7 +518,7 @@ def find_device(
     "The device to train on, or an `EcgenError`; joins the other processes if a launcher started several"
     if int(os.environ.get('WORLD_SIZE', 1)) > 1:
         try: from accelerate import PartialState
-        except ImportError: raise EcgenError("Several processes need the package accelerate: pip install 'ecgen[train]'.") from None
+        except ImportError: raise EcgenError(f'Several processes need the package accelerate: {how_to_add("train")}.') from None
         return PartialState(cpu=name == 'cpu').device
     if name == 'auto': name = 'cuda' if torch.cuda.is_available() else 'cpu'
     try: return torch.empty(0, device=name).device

@@ -83,3 +83,14 @@ def test_landing_figures_come_from_results():
 def test_built_site():
     if not (ROOT/'_docs'/'index.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
     assert list(links.problems(ROOT/'_docs')) == []
+
+
+def test_messages_name_extras_that_exist():
+    import re
+    from configparser import ConfigParser
+    ini = ConfigParser(delimiters=['='])
+    ini.read(ROOT/'settings.ini', encoding='utf-8')
+    source = {p: p.read_text(encoding='utf-8') for p in (ROOT/'ecgen').glob('*.py')}
+    named = {e for s in source.values() for e in re.findall(r'how_to_add\(["\'](\w+)', s)}
+    assert len(named) > 4 and all(f'{e}_requirements' in ini['DEFAULT'] for e in named)
+    assert [p.name for p, s in source.items() if re.search(r'pip install.*ecgen\[', s)] == ['corpus.py']     # all others let `how_to_add` say it

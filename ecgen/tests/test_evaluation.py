@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
 from ecgen.causes import agreement, auc, for_choosing, with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, read_lines, shipped, tokenize
+from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
 from ecgen.gates import GATES
 from ecgen.model import EmpatheticModel

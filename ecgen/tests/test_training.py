@@ -23,7 +23,7 @@ from torch import distributed as dist
 from ecgen.batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from ecgen.causes import auc
 from ecgen.checkpoints import load_checkpoint, save_checkpoint
-from ecgen.corpus import EcgenError, EcgenWarning, shipped
+from ecgen.corpus import EcgenError, EcgenWarning, how_to_add, shipped
 from ecgen.detector import bootstrap
 from ecgen.gates import temperature
 from ecgen.model import EmpatheticModel, ModelConfig, check_config, items, preset, read_json, save_pretrained, write_json
