@@ -94,3 +94,10 @@ def test_messages_name_extras_that_exist():
     named = {e for s in source.values() for e in re.findall(r'how_to_add\(["\'](\w+)', s)}
     assert len(named) > 4 and all(f'{e}_requirements' in ini['DEFAULT'] for e in named)
     assert [p.name for p, s in source.items() if re.search(r'pip install.*ecgen\[', s)] == ['corpus.py']     # all others let `how_to_add` say it
+
+
+def test_no_notebook_wants_what_the_wheel_leaves_out():
+    import json
+    for path in [*(ROOT/'nbs').glob('*.ipynb'), ROOT/'index.ipynb']:
+        code = '\n'.join(''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code')
+        assert 'ecgen.tests' not in code, f'{path.name} alone, with the library from a wheel, has no tests to import from'
