@@ -25,7 +25,6 @@ def patch_execnb():
     execnb.nbio.nb2dict = lambda d, k=None: d if k == 'source' and not isinstance(d, str) else whole(d, k)
 
 
-
 def patch_nbdev():
     "To describe the library nbdev needs the exported cells only; it would also run every cell with an import, tests and plots included"
     whole, needed = procs._do_eval, {'export', 'exports', 'exporti', 'exec_doc'}
@@ -127,19 +126,37 @@ AFTER = """```{{raw}} html
 PICTURE = r'This is what the model that ships with the package makes of a dialogue:.*?underlined\.\s*'     # README.md's sentence about its picture
 
 
+SHOT = r'!\[[^\]]*\]\(/?README_files/shot-(\w+)\.png\)'     # README.md shows pictures of widgets; the site has the widgets themselves
+LIVE = dict(explorer='AttentionExplorer', playground='Playground')
+
+
+def touchable(nbs):
+    "Name of a picture -> the widget that it shows, as a notebook displays it"
+    frames = [o.data['text/html'] for nb in nbs.values() for c in nb.cells for o in c.get('outputs', []) if 'ecgen-widget' in o.get('data', {}).get('text/html', '')]
+    found = {name: next((f for f in frames if f'&quot;kind&quot;: &quot;{kind}&quot;' in f), None) for name, kind in LIVE.items()}
+    if lost := [LIVE[n] for n, f in found.items() if not f]: sys.exit(f'No notebook displays {", ".join(lost)}, which the first page of the site wants: run 15_widgets and 15b_playground.')
+    return {name: f.replace('<iframe ', '<iframe loading="lazy" ', 1) for name, f in found.items()}
+
+
+def with_widgets(text, widgets):
+    "Text of a page, its pictures of widgets replaced by the widgets"
+    return re.sub(SHOT, lambda m: f'```{{raw}} html\n{widgets[m[1]]}\n```', text)
+
+
 def hero():
     "The commands are for a checkout; where that comes from can be said once the address is public"
     clone = f'<b>$ </b>git clone {html.escape(get_config().git_url)} ecgen && cd ecgen\n' if public() else ''
     return HERO.format(where='' if clone else ', in a checkout of the repository', clone=clone)
 
 
-def landing(nb):
-    "What the site's first page has and README.md has not: a sentence, the two commands, the main figures; the widget comes before all else"
+def landing(nb, widgets):
+    "What the site's first page has and README.md has not: a sentence, the two commands, the main figures, widgets to be touched; one comes before all else"
     shown = next(i for i, c in enumerate(nb.cells) if any('ecgen-widget' in o.get('data', {}).get('text/html', '') for o in c.get('outputs', [])))
     widget = nb.cells.pop(shown)
     told = [c for c in nb.cells if c.cell_type == 'markdown' and re.search(PICTURE, c.source)]
     if len(told) != 1: sys.exit('index.ipynb: the sentence about the picture is another one than tools/pages.py (PICTURE) replaces on the site by one about the widget.')
     told[0].source = re.sub(PICTURE, '', told[0].source)
+    for cell in (c for c in nb.cells if c.cell_type == 'markdown'): cell.source = with_widgets(cell.source, widgets)
     nb.cells[1:1] = [nbformat.v4.new_markdown_cell(hero()), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
 
 
@@ -157,17 +174,18 @@ def docs():
     nbs = {p.relative_to(src).as_posix(): nbformat.read(p, as_version=4) for p in paths}
     metas = {p: presentable(nb, p if p == cfg.readme_nb else f'{cfg.nbs_path.name}/{p}') for p, nb in nbs.items()}
     names = {p: posixpath.join(posixpath.dirname(p), metas[p].get('output-file', p).replace('.html', '.ipynb')) for p in nbs}
+    widgets = touchable(nbs)
     for page, nb in nbs.items():
         nb.cells = [signature(c) if c.pop('has_sd', None) else c for c in nb.cells]
         for cell in (c for c in nb.cells if c.cell_type == 'markdown'):
             cell.source = local_links(cell.source, page, names).replace(f'{COLAB}/assets/colab-badge.svg', '/colab.svg')  # a page fetches nothing from elsewhere
         if page == cfg.readme_nb:
-            landing(nb)
+            landing(nb, widgets)
             rest = '\n'.join(n.removesuffix('.ipynb') for p, n in names.items() if p != page)
             nb.cells.append(nbformat.v4.new_markdown_cell(TOC.format(rest)))
         (src/page).unlink()
         nbformat.write(nb, src/names[page])
-    shutil.copytree(ROOT/'README_files', src/'README_files', dirs_exist_ok=True)
+    shutil.copytree(ROOT/'README_files', src/'README_files', dirs_exist_ok=True, ignore=shutil.ignore_patterns('shot-*'))
     shutil.copy(ROOT/'tools'/'site'/'colab.svg', src)
     shutil.rmtree(ROOT/cfg.doc_path, ignore_errors=True)  # pages of notebooks that are gone
     subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-b', 'html', '-c', ROOT/'tools', '-d', src/'.doctrees', src, ROOT/cfg.doc_path],

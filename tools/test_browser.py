@@ -587,6 +587,20 @@ def test_site_has_widgets_that_can_be_touched(site, open_page):
         assert abs(tall - frame.locator('.ecgen').bounding_box()['height']) < 12                           # the page around follows its height
 
 
+def test_first_page_has_widgets_and_no_pictures_of_them(site, open_page):
+    from ecgen.playground import SAMPLES, answer
+    page = open_page(f'{site}/index.html')
+    assert page.locator('iframe.ecgen-widget').count() == 3 and page.locator('img[src*="shot-"]').count() == 0
+    for i in (1, 2):
+        page.locator('iframe.ecgen-widget').nth(i).scroll_into_view_if_needed()                          # loaded when somebody comes near
+        page.frame_locator('iframe.ecgen-widget').nth(i).locator('.ecgen[data-draws]').wait_for()
+    game = page.frame_locator('iframe.ecgen-widget').nth(1)
+    game.locator('[data-turn="0"]').press('Enter')
+    game.locator('.ecgen-was').wait_for()
+    assert game.locator('.ecgen-response p').inner_text() == answer(model(), SAMPLES[0], [0])['response']
+    page.frame_locator('iframe.ecgen-widget').nth(2).locator('.ecgen-small button').nth(5).press('Enter')
+
+
 def test_site_pages_work_without_network(site, open_page):
     page = open_page(f'{site}/gated_attention.html')
     page.wait_for_selector('mjx-container')                                                               # maths, from this site's own files
