@@ -118,7 +118,7 @@ if missing:
     subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', what, *keep], check=True)
     importlib.invalidate_caches()
 if missing or 'ECGEN_INSTALL' in os.environ or 'google.colab' in sys.modules:
-    get_ipython().input_transformers_cleanup.append(lambda lines: ["print('left out')"] if any(l.startswith(marks) for l in lines) else lines)"""
+    get_ipython().input_transformers_cleanup.append(lambda lines, marks=marks: ["print('left out')"] if any(l.startswith(marks) for l in lines) else lines)"""
 
 
 def install_cell():
