@@ -1,7 +1,7 @@
 """README.md and the site, made from the notebooks' saved outputs. `nb.py` calls this; Quarto is not needed."""
 import html, json, posixpath, re, shutil, subprocess, sys
 
-import execnb.nbio, nbformat, yaml
+import execnb.nbio, nbdev.quarto, nbformat, yaml
 from nbconvert import MarkdownExporter
 from nbdev import processors as procs
 from nbdev.config import get_config
@@ -192,3 +192,14 @@ def docs():
                    check=True)
     shutil.rmtree(ROOT/'jupyter_execute', ignore_errors=True)  # MyST-NB leaves it beside the site
     print(f'docs: open {cfg.doc_path.name}/index.html')
+
+
+def quarto():
+    """Build nbdev's own site with Quarto. Plain `nbdev_docs` stops at the first lesson cell that has an import, since it runs such cells without those
+    before them; and it would write README.md anew in its own way"""
+    if not shutil.which('quarto'): sys.exit('Quarto is missing: get it from quarto.org, or build the site without it by `python tools/nb.py docs`.')
+    src, cfg, _ = nbdev.quarto._pre_docs(n_workers=0)
+    subprocess.run(['quarto', 'render', '--no-cache'], cwd=src, check=True)
+    shutil.rmtree(cfg.doc_path, ignore_errors=True)
+    shutil.move(src/cfg.doc_path.name, cfg.config_path)
+    print(f'quarto: open {cfg.doc_path.name}/index.html')

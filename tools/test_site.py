@@ -49,8 +49,9 @@ def test_landing_says_where_the_commands_work_and_what_the_widget_shows():
         with patch.object(pages, 'get_config', lambda: cfg): made = pages.hero()
         assert ('git clone https://github.com/someone/ecgen' in made) == clone and ('in a checkout of the repository' in made) != clone and '{' not in made.replace('{raw}', '')
     nb = nbformat.read(ROOT/'index.ipynb', as_version=4)
-    pages.landing(nb)
+    pages.landing(nb, dict(explorer='<i>explorer</i>', playground='<i>playground</i>'))
     page = ''.join(c.source for c in nb.cells if c.cell_type == 'markdown')
+    assert '<i>explorer</i>' in page and '<i>playground</i>' in page and 'shot-' not in page
     assert 'the darker a word' not in page and 'the thicker its underline' in page and page.index('the thicker its underline') < page.index('architecture.svg')
 
 
@@ -72,6 +73,8 @@ def test_install_cell_takes_nothing_that_only_has_our_name():
             env['ECGEN_INSTALL'] = 'here.whl'
             exec(code, space)
             assert 'here.whl[notebooks]' in ran[-1]
+            space['marks'] = dict(a=1)                                                       # a notebook may use the name for itself
+            assert space['kept'][-1](['#| slow\n', 'x = 1\n']) == ["print('left out')"] and space['kept'][-1](['x = 1\n']) == ['x = 1\n']
 
 
 def test_landing_figures_come_from_results():
@@ -101,3 +104,8 @@ def test_no_notebook_wants_what_the_wheel_leaves_out():
     for path in [*(ROOT/'nbs').glob('*.ipynb'), ROOT/'index.ipynb']:
         code = '\n'.join(''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code')
         assert 'ecgen.tests' not in code, f'{path.name} alone, with the library from a wheel, has no tests to import from'
+
+
+def test_without_quarto_the_other_site_is_named():
+    import pages
+    with patch('shutil.which', lambda name: None), pytest.raises(SystemExit, match='tools/nb.py docs'): pages.quarto()
