@@ -4,8 +4,8 @@ A wheel is built; an environment is made with nothing but torch (--torch: anothe
 runs notebooks. Then each notebook is copied into an empty folder and run top to bottom, all cells. Its first cell installs the wheel
 (ECGEN_INSTALL), and leaves cells out that want more. Torch must be the same version afterwards. The library is uninstalled before each
 notebook, so that each must install it; the first one finds none of the packages that it needs either. This is as near to Colab as a script
-gets. On Linux the default torch is the CUDA build that Colab has, too: an environment of about 5 GB. data/results/alone.json came from
-`python tools/alone.py --out data/results/alone.json`.
+gets. On Linux the default torch is the CUDA build that Colab has, too: an environment of about 5 GB. data/results/alone.json was written by
+--out; a run that stopped goes on where it was.
 """
 import argparse, hashlib, json, os, platform, shutil, subprocess, sys, tempfile, time, venv
 from pathlib import Path
@@ -54,6 +54,13 @@ def run(path, python, what):
     return row | dict(cells_left_out=int(res.stdout.split()[-1]))
 
 
+def write(path, rows, built, torch):
+    "Save what came of the notebooks so far"
+    about = dict(command=f'python tools/alone.py --torch {torch}', wheel=built.name, python=platform.python_version(), machine=f'{platform.system()} {platform.machine()}, {os.cpu_count()} cores',
+                 note='seconds include installing the wheel and whatever was missing, and were measured beside other work; cells_left_out want data or time that such a place has not')
+    path.write_text(json.dumps(about | dict(notebooks=[rows[k] for k in sorted(rows)]), indent=1) + '\n', encoding='utf-8')
+
+
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('notebook', nargs='*', type=Path, help='paths as seen from the top of the checkout')
@@ -72,7 +79,7 @@ if __name__ == '__main__':
             row = rows[path.as_posix()] = run(path, python, built) | dict(code=code)
             print(f'{path}: ' + (f'runs alone, {row["seconds"]} s' if row['ok'] else f'fails when it is alone\n{row.get("why", "torch was " + row["torch_before"] + " and is " + row["torch_after"])}'), flush=True)
             if not row['ok']: failed.append(str(path))
-            if args.out: args.out.write_text(json.dumps(dict(command=f'python tools/alone.py --out {args.out.as_posix()}', wheel=built.name, python=platform.python_version(), machine=f'{platform.system()} {platform.machine()}, {os.cpu_count()} cores',
-                                                             note='seconds include installing the wheel and what it lacks, and were measured beside other work', notebooks=[rows[k] for k in sorted(rows)]), indent=1) + '\n', encoding='utf-8')
+            if args.out: write(args.out, rows, built, args.torch)
+    if args.out: write(args.out, rows, built, args.torch)
     if failed: sys.exit(f'alone: {len(failed)} fail: {", ".join(failed)}')
     print(f'alone: torch {torch} was left as it was')

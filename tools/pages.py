@@ -10,7 +10,7 @@ from nbdev.process import NBProcessor
 from nbdev.serve import proc_nbs
 from traitlets.config import Config
 
-from nb import ROOT, write
+from nb import ROOT, directives, write
 
 # cell options in Quarto's words, and the tags by which MyST-NB and nbconvert know them
 TAGS = {'echo: false': 'remove-input', 'output: false': 'remove-output', 'include: false': 'remove-cell', 'code-fold: true': 'hide-input'}
@@ -58,11 +58,17 @@ def presentable(nb, path):
         options = '\n'.join(re.sub(r'\s*:\s*', ': ', o, count=1) for o in re.findall(r'(?m)^#\|\s*(.*)', cell.source)) + '\n'
         cell.metadata.setdefault('tags', []).extend(tag for option, tag in TAGS.items() if option in options)
         if (alt := re.search(r'(?m)^fig-alt: "?(.*?)"?$', options)): cell.metadata['mystnb'] = {'image': {'alt': alt[1]}}
-        if (test := re.search(r'(?m)^#\|\s*test\b\s*(.*)', cell.source)):     # tests are folded; their names say what holds
-            cell.metadata['tags'].append('hide-input')
-            cell.metadata.setdefault('mystnb', {})['code_prompt_show'] = 'Test: ' + test[1].replace('_', ' ') if test[1] else 'What the tests need'
         cell.source = re.sub(r'(?m)^#\|.*\n?', '', cell.source)
     return meta
+
+
+def fold_tests(nb, path):
+    "Fold the tests of a page; their names say what holds. nbdev took their directive away, so they are found by their ids in the notebook"
+    names = {c.id: ' '.join(d['test']) for c, d in directives(path) if 'test' in d}
+    for cell in (c for c in nb.cells if c.get('id') in names):
+        cell.metadata.setdefault('tags', []).append('hide-input')
+        name = names[cell.id].replace('_', ' ')
+        cell.metadata.setdefault('mystnb', {})['code_prompt_show'] = f'Test: {name}' if name else 'What the tests need'
 
 
 def readme():
@@ -160,9 +166,12 @@ def landing(nb, widgets):
     nb.cells[1:1] = [nbformat.v4.new_markdown_cell(hero()), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
 
 
-def signature(cell):
-    "What show_doc printed as text of the page, so that its heading can be linked to; it begins with a rule and a link to the source"
+def signature(cell, after=None):
+    """What show_doc printed as text of the page, so that its heading can be linked to; it begins with a rule and a link to the source.
+    Of a symbol whose source stands below (`#| exports`) the heading is enough: the source begins with the same signature"""
     text = re.sub(r'^\s*---\s*', '', cell.outputs[0].data['text/markdown'] if cell.outputs else '')
+    name = re.search(r'(?m)^#+ (\w+)\s*$', text)
+    if name and after is not None and after.cell_type == 'code' and re.search(rf'(?m)^(?:def|class) {name[1]}\b', after.source): text = text.split('```')[0]
     return nbformat.v4.new_markdown_cell(re.sub(r'^\[source\]\((.*?)\)\{.*?\}', r'[source](\1)' if public() else '', text))
 
 
@@ -176,7 +185,8 @@ def docs():
     names = {p: posixpath.join(posixpath.dirname(p), metas[p].get('output-file', p).replace('.html', '.ipynb')) for p in nbs}
     widgets = touchable(nbs)
     for page, nb in nbs.items():
-        nb.cells = [signature(c) if c.pop('has_sd', None) else c for c in nb.cells]
+        fold_tests(nb, page if page == cfg.readme_nb else f'{cfg.nbs_path.name}/{page}')
+        nb.cells = [signature(c, next(iter(nb.cells[i + 1:]), None)) if c.pop('has_sd', None) else c for i, c in enumerate(nb.cells)]
         for cell in (c for c in nb.cells if c.cell_type == 'markdown'):
             cell.source = local_links(cell.source, page, names).replace(f'{COLAB}/assets/colab-badge.svg', '/colab.svg')  # a page fetches nothing from elsewhere
         if page == cfg.readme_nb:

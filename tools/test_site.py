@@ -88,6 +88,14 @@ def test_built_site():
     assert list(links.problems(ROOT/'_docs')) == []
 
 
+def test_tests_are_folded_and_signatures_stand_once():
+    import re
+    if not (ROOT/'_docs'/'gates.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
+    page, notebook = (ROOT/'_docs'/'gates.html').read_text(encoding='utf-8'), (ROOT/'nbs'/'05_gates.ipynb').read_text(encoding='utf-8')
+    assert page.count('Test: ') == len(re.findall(r'"#\| test \w', notebook)) > 5 and 'id="soft-gates"' in page
+    assert page.count('>soft_gates</span><span class="p">(</span>\n') == 1                                  # the definition, with the shapes of its arguments
+
+
 def test_messages_name_extras_that_exist():
     import re
     from configparser import ConfigParser
