@@ -14,7 +14,7 @@ __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName'
            'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras',
            'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
-# %% ../nbs/17_cli.ipynb #b2a255c4
+# %% ../nbs/17_cli.ipynb #a3c6610c
 import json
 import os
 import re
@@ -30,7 +30,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, listener_turns, load_split
+from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 
 # %% ../nbs/17_cli.ipynb #17_cli-05
 def tell(
@@ -759,7 +759,7 @@ def extra_facts() -> dict:
     for extra, names in extras().items():
         missing = [n for n in names if not installed(n)]
         what = ', '.join(missing if len(missing) < 5 else [*missing[:3], f'{len(missing) - 3} more'])
-        res[f'extra {extra}'] = f'missing {what}; add it with: pip install "ecgen[{extra}]"' if missing else f'found ({", ".join(names[:5])}{", ..." * (len(names) > 5)})'
+        res[f'extra {extra}'] = f'missing {what}; to add it: {how_to_add(extra)}' if missing else f'found ({", ".join(names[:5])}{", ..." * (len(names) > 5)})'
     return res or dict(extras='unknown, for ecgen runs from a folder and is not installed; in that folder: pip install -c constraints.txt -e .')
 
 # %% ../nbs/17_cli.ipynb #956f91b8

@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .causes import auc, put_aside
-from .corpus import Dialogue, EcgenError, data_dir, role
+from .corpus import Dialogue, EcgenError, data_dir, how_to_add, role
 from .encoders import first_line, load_encoder
 from .readers import Annotated, read_reccon
 
@@ -401,7 +401,7 @@ def put(folder:Path, name:str, data:dict[str, Tensor] | dict):
 def need_extra(extra:str, *modules:str):
     "Refuse to begin without the packages of an extra"
     lost = [m for m in modules if find_spec(m) is None]
-    if lost: raise EcgenError(f"The detector needs {' and '.join(lost)}: pip install 'ecgen[{extra}]', or in a checkout pip install -c constraints.txt -e '.[{extra}]'.")
+    if lost: raise EcgenError(f"The detector needs {' and '.join(lost)}: {how_to_add(extra)}.")
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-62
 def new_network(

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpus import EcgenError
+from .corpus import EcgenError, how_to_add
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-05
 @dataclass
@@ -162,7 +162,7 @@ def load_encoder(
 ) -> Encoder:                 # ready for `encode_words`
     "Load an encoder with transformers"
     try: from transformers import AutoModel, AutoTokenizer
-    except ImportError: raise EcgenError("Sentence encoders need transformers: pip install 'ecgen[vectors]', or in a checkout pip install -c constraints.txt -e '.[vectors]'.") from None
+    except ImportError: raise EcgenError(f'Sentence encoders need transformers: {how_to_add("vectors")}.') from None
     folder, revision = find_encoder(name, revision)
     safe = dict(local_files_only=True, trust_remote_code=False)
     try:

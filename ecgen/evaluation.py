@@ -8,7 +8,7 @@ __all__ = ['dist', 'bleu4', 'bleu', 'overlap', 'bleu_parts', 'bleu_sums', 'bleu_
            'respond_all', 'judge_position', 'judge_causes', 'load_gold', 'record', 'reference_tokens', 'evaluate',
            'read_responses', 'score', 'nearest', 'turns_of', 'reference_points']
 
-# %% ../nbs/12_evaluation.ipynb #3482a4a6
+# %% ../nbs/12_evaluation.ipynb #52c76852
 import hashlib
 import json
 import math
@@ -22,7 +22,7 @@ import torch
 
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
 from .causes import agreement, auc, for_choosing, with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, read_lines, shipped, tokenize
+from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
 from .decoding import DECODERS, GREEDY, Decoder, generate
 
 from .model import EmpatheticModel, System
@@ -205,7 +205,7 @@ def bertscore(
     try:
         from bert_score import utils
         from transformers import logging
-    except ImportError: raise EcgenError('BERTScore needs bert-score: pip install "ecgen[metrics]".') from None
+    except ImportError: raise EcgenError(f'BERTScore needs bert-score: {how_to_add("metrics")}.') from None
     from ecgen.encoders import load_encoder
     logging.set_verbosity_error()
     e = load_encoder(encoder, device=device)
@@ -373,7 +373,7 @@ def nearest(
 ) -> np.ndarray:           # for each query the position of the nearest in `known`
     "Nearest by the cosine of TF-IDF vectors (scikit-learn's own weights, every token a word)"
     try: from sklearn.feature_extraction.text import TfidfVectorizer
-    except ImportError: raise EcgenError('Retrieval needs scikit-learn: pip install "ecgen[metrics]".') from None
+    except ImportError: raise EcgenError(f'Retrieval needs scikit-learn: {how_to_add("metrics")}.') from None
     vectors = TfidfVectorizer(token_pattern=r'\S+', sublinear_tf=True).fit(known)
     table = vectors.transform(known).T.tocsr()
     return np.concatenate([np.asarray((vectors.transform(queries[i:i + chunk]) @ table).argmax(1)).ravel() for i in range(0, len(queries), chunk)])

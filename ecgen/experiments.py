@@ -11,7 +11,7 @@ __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'SYSTEMS', 'GRIDS', 'TABLE2', '
            'published', 'load_results', 'caption', 'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables',
            'every_run', 'effects', 'in_words', 'answer', 'plot_effects', 'reference_table']
 
-# %% ../nbs/13_experiments.ipynb #4014a384
+# %% ../nbs/13_experiments.ipynb #31f1c801
 import json
 import math
 import os
@@ -30,7 +30,7 @@ import torch
 
 from .batches import UNK, build_vocab, make_examples
 from .causes import for_choosing, read_lexicon, with_causes
-from .corpus import EcgenError, data_dir, keep_words, shipped
+from .corpus import EcgenError, data_dir, how_to_add, keep_words, shipped
 from .decoding import DECODERS
 from .evaluation import (bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap,
                               bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash)
@@ -448,7 +448,7 @@ def seed_test(
 ) -> dict:            # p, low, high (95 % interval of the difference); nan with fewer than two seeds each
     "Welch's t-test over seeds"
     try: from scipy.stats import ttest_ind
-    except ImportError: raise EcgenError('Tests over seeds need scipy: pip install "ecgen[metrics]".') from None
+    except ImportError: raise EcgenError(f'Tests over seeds need scipy: {how_to_add("metrics")}.') from None
     if min(len(a), len(b)) < 2 or np.ptp(a) == np.ptp(b) == 0: return dict(p=math.nan, low=math.nan, high=math.nan)
     res = ttest_ind(a, b, equal_var=False)
     return dict(p=float(res.pvalue), low=float(res.confidence_interval().low), high=float(res.confidence_interval().high))

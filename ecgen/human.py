@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from .causes import with_causes
-from .corpus import EMOTIONS, EcgenError, data_dir, detokenize, load_split, role, shipped, tokenize
+from .corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, role, shipped, tokenize
 from .model import read_json, write_json
 from .prepared import label_source
 
@@ -254,7 +254,7 @@ def kappa(
 ) -> float:                # nan if there is nothing to agree on (one rater, or one answer only)
     "Fleiss' kappa, by statsmodels"
     try: from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
-    except ImportError: raise EcgenError('Kappa needs statsmodels: pip install "ecgen[metrics]".') from None
+    except ImportError: raise EcgenError(f'Kappa needs statsmodels: {how_to_add("metrics")}.') from None
     if given.shape[1] < 2 or len(np.unique(given)) < 2: return float('nan')
     return float(fleiss_kappa(aggregate_raters(given)[0]))
 
@@ -396,7 +396,7 @@ class RatingForm:
     def widget(self):
         "The form itself, made of ipywidgets"
         try: import ipywidgets as w
-        except ImportError: raise EcgenError('The form needs ipywidgets: pip install "ecgen[widgets]".') from None
+        except ImportError: raise EcgenError(f'The form needs ipywidgets: {how_to_add("widgets")}.') from None
         shown = w.HTML()
         buttons = {c: w.ToggleButtons(options=self.about['allowed'], value=None, description=c, tooltips=[f'{a} {SCALE.get(int(a), "") if a.isdigit() else ""}' for a in self.about['allowed']], style=dict(button_width='4em')) for c in self.about['asked']}
         back, on = w.Button(description='Back'), w.Button(description='Next', button_style='primary')

@@ -6,7 +6,7 @@
 __all__ = ['SAMPLES', 'ASKED', 'COMMAND', 'answer', 'subsets', 'record', 'reply', 'Playground', 'free_port', 'voila_command',
            'wait_for', 'prepare', 'stop', 'end', 'serve']
 
-# %% ../nbs/15b_playground.ipynb #31646232
+# %% ../nbs/15b_playground.ipynb #706abc48
 import json
 import os
 import secrets
@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .chat import NOTE, danger
-from .corpus import EcgenError, shipped
+from .corpus import EcgenError, how_to_add, shipped
 from .decoding import GREEDY, Decoder
 from .gates import UNLABELLED
 from .model import EmpatheticModel, check_turns, explain
@@ -193,7 +193,7 @@ def serve(
 ):
     "Show the playground until Ctrl-C"
     try: import voila, anywidget
-    except ImportError: raise EcgenError("The playground needs Voila and anywidget: pip install 'ecgen[demo]', or in a checkout pip install -c constraints.txt -e '.[demo]'.") from None
+    except ImportError: raise EcgenError(f'The playground needs Voila and anywidget: {how_to_add("demo")}.') from None
     settings = dict(ECGEN_DEMO_MODEL=str(Path(model).resolve()) if model else '', ECGEN_DEMO_GATE=gate, JUPYTER_PATH=os.pathsep.join(filter(None, [str(shipped('demo')), os.environ.get('JUPYTER_PATH')])))
     Playground(EmpatheticModel.from_pretrained(model), SAMPLES[:1], gate)      # what is wrong with model or gate is said here and not in the browser
     port, token = free_port(port), secrets.token_urlsafe(24)

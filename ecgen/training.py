@@ -9,7 +9,7 @@ __all__ = ['RANGES', 'TrainingConfig', 'rate', 'multitask_loss', 'team', 'gather
            'check_loss', 'stoppable', 'in_precision', 'train_step', 'train_epoch', 'finish_epoch', 'next_stage', 'fit',
            'prepare_model', 'find_device', 'check_run', 'priors', 'data_for', 'describe_run', 'begin', 'train']
 
-# %% ../nbs/10_training.ipynb #b02485e2
+# %% ../nbs/10_training.ipynb #d01d3aa4
 import json
 import math
 import os
@@ -33,7 +33,7 @@ from torch import distributed as dist
 from .batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from .causes import auc
 from .checkpoints import load_checkpoint, save_checkpoint
-from .corpus import EcgenError, EcgenWarning, data_dir, shipped
+from .corpus import EcgenError, EcgenWarning, data_dir, how_to_add, shipped
 from .detector import bootstrap
 from .model import EmpatheticModel, Settings, System, check_config, preset, read_json, save_pretrained, system_of, write_json
 from .prepared import Prepared, content_hash, is_prepared, load_prepared, prepare
@@ -495,14 +495,14 @@ def prepare_model(
     if data.vectors is not None: model.set_vectors(data.vectors.float(), cfg)
     return model
 
-# %% ../nbs/10_training.ipynb #c63
+# %% ../nbs/10_training.ipynb #de816501
 def find_device(
     name:str='auto',    # 'auto', 'cpu', 'cuda', 'cuda:1', 'mps', ...
 ) -> torch.device:      # 'auto' is a GPU if there is one
     "The device to train on, or an `EcgenError`; joins the other processes if a launcher started several"
     if int(os.environ.get('WORLD_SIZE', 1)) > 1:
         try: from accelerate import PartialState
-        except ImportError: raise EcgenError("Several processes need the package accelerate: pip install 'ecgen[train]'.") from None
+        except ImportError: raise EcgenError(f'Several processes need the package accelerate: {how_to_add("train")}.') from None
         return PartialState(cpu=name == 'cpu').device
     if name == 'auto': name = 'cuda' if torch.cuda.is_available() else 'cpu'
     try: return torch.empty(0, device=name).device

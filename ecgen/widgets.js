@@ -443,10 +443,10 @@ class HeatMap {
   /** Names of the columns, turned, where there is room for them. */
   name(colors) {
     const width = this.field.clientWidth, step = width / this.cols, ratio = window.devicePixelRatio || 1;
-    const high = step >= 11 ? 72 : 0;
-    this.names.width = width * ratio;
+    const high = step >= 11 ? 72 : 0, left = 28; // a turned name begins to the left of its column
+    this.names.width = (width + left) * ratio;
     this.names.height = high * ratio;
-    this.names.style.cssText = `width:${width}px;height:${high}px`;
+    this.names.style.cssText = `width:${width + left}px;height:${high}px;margin-left:-${left}px`;
     if (!high) return;
     const pen = this.names.getContext('2d');
     pen.scale(ratio, ratio);
@@ -455,7 +455,7 @@ class HeatMap {
     this.scene.context.forEach((w, i) => {
       pen.save();
       pen.fillStyle = i === this.cell[1] ? colors.ink : colors.soft;
-      pen.translate((i + 0.75) * step, 6);
+      pen.translate(left + (i + 0.75) * step, 6);
       pen.rotate(-1.05);
       pen.fillText(w.length > 11 ? `${w.slice(0, 10)}…` : w, 0, 4);
       pen.restore();

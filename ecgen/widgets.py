@@ -19,7 +19,7 @@ from torch import Tensor
 
 import ecgen
 from .batches import encode_context
-from .corpus import EcgenError
+from .corpus import EcgenError, how_to_add
 from .decoding import GREEDY, Decoder
 from .gates import gumbel_noise, make_gates
 from .model import EmpatheticModel, annotate, check_turns
@@ -162,7 +162,7 @@ def live_class(
 ) -> type:
     "A class of anywidget with these values"
     try: import anywidget, traitlets
-    except ImportError: raise EcgenError("Live widgets need anywidget: pip install 'ecgen[widgets]', or in a checkout pip install -c constraints.txt -e '.[widgets]'. Pages (`to_html`) need nothing.") from None
+    except ImportError: raise EcgenError(f'Live widgets need anywidget: {how_to_add("widgets")}. Pages (`to_html`) need nothing.') from None
     return type('LiveWidget', (anywidget.AnyWidget,), dict(_esm=source('widgets.js'), _css=source('widgets.css'), **{n: traitlets.Any().tag(sync=True) for n in names}))
 
 # %% ../nbs/15_widgets.ipynb #f000f14d

@@ -8,6 +8,7 @@ never edited by hand. After editing a notebook: run it, then `python tools/nb.py
   export   write the library (nbdev) and, from the `#| test NAME` cells, its tests
   readme   write README.md, with its pictures in README_files/, from index.ipynb
   docs     build the site into _docs/ (Sphinx, MyST-NB, furo)
+  quarto   build nbdev's own site into _docs/ instead, for people who have Quarto: `nbdev_docs` without two of its habits (see pages.py)
   check    clean, export and readme, then name the files that this changed; fails if there are any
 """
 import argparse, ast, os, re, sys, textwrap
@@ -118,7 +119,7 @@ if missing:
     subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', what, *keep], check=True)
     importlib.invalidate_caches()
 if missing or 'ECGEN_INSTALL' in os.environ or 'google.colab' in sys.modules:
-    get_ipython().input_transformers_cleanup.append(lambda lines: ["print('left out')"] if any(l.startswith(marks) for l in lines) else lines)"""
+    get_ipython().input_transformers_cleanup.append(lambda lines, marks=marks: ["print('left out')"] if any(l.startswith(marks) for l in lines) else lines)"""
 
 
 def install_cell():
@@ -158,6 +159,11 @@ def docs():
     pages.docs()
 
 
+def quarto():
+    import pages
+    pages.quarto()
+
+
 def generated():
     "The content of each file that `export`, `clean` and `readme` may write"
     files = {p.resolve() for p in notebooks()} | set(get_config().lib_path.rglob('*.py')) | {ROOT/'README.md'}
@@ -174,7 +180,7 @@ def check():
 
 
 if __name__ == '__main__':
-    commands = {f.__name__: f for f in (clean, export, readme, docs, check)}
+    commands = {f.__name__: f for f in (clean, export, readme, docs, quarto, check)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('command', nargs='+', choices=commands, help='one or more, run in the order given')
     for name in parser.parse_args().command: commands[name]()

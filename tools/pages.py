@@ -1,7 +1,7 @@
 """README.md and the site, made from the notebooks' saved outputs. `nb.py` calls this; Quarto is not needed."""
 import html, json, posixpath, re, shutil, subprocess, sys
 
-import execnb.nbio, nbformat, yaml
+import execnb.nbio, nbdev.quarto, nbformat, yaml
 from nbconvert import MarkdownExporter
 from nbdev import processors as procs
 from nbdev.config import get_config
@@ -10,7 +10,7 @@ from nbdev.process import NBProcessor
 from nbdev.serve import proc_nbs
 from traitlets.config import Config
 
-from nb import ROOT, write
+from nb import ROOT, directives, write
 
 # cell options in Quarto's words, and the tags by which MyST-NB and nbconvert know them
 TAGS = {'echo: false': 'remove-input', 'output: false': 'remove-output', 'include: false': 'remove-cell', 'code-fold: true': 'hide-input'}
@@ -23,7 +23,6 @@ def patch_execnb():
     "execnb takes every key `source` for a cell's text; in the saved state of linked widgets it is a list"
     whole = execnb.nbio.nb2dict
     execnb.nbio.nb2dict = lambda d, k=None: d if k == 'source' and not isinstance(d, str) else whole(d, k)
-
 
 
 def patch_nbdev():
@@ -59,11 +58,17 @@ def presentable(nb, path):
         options = '\n'.join(re.sub(r'\s*:\s*', ': ', o, count=1) for o in re.findall(r'(?m)^#\|\s*(.*)', cell.source)) + '\n'
         cell.metadata.setdefault('tags', []).extend(tag for option, tag in TAGS.items() if option in options)
         if (alt := re.search(r'(?m)^fig-alt: "?(.*?)"?$', options)): cell.metadata['mystnb'] = {'image': {'alt': alt[1]}}
-        if (test := re.search(r'(?m)^#\|\s*test\b\s*(.*)', cell.source)):     # tests are folded; their names say what holds
-            cell.metadata['tags'].append('hide-input')
-            cell.metadata.setdefault('mystnb', {})['code_prompt_show'] = 'Test: ' + test[1].replace('_', ' ') if test[1] else 'What the tests need'
         cell.source = re.sub(r'(?m)^#\|.*\n?', '', cell.source)
     return meta
+
+
+def fold_tests(nb, path):
+    "Fold the tests of a page; their names say what holds. nbdev took their directive away, so they are found by their ids in the notebook"
+    names = {c.id: ' '.join(d['test']) for c, d in directives(path) if 'test' in d}
+    for cell in (c for c in nb.cells if c.get('id') in names):
+        cell.metadata.setdefault('tags', []).append('hide-input')
+        name = names[cell.id].replace('_', ' ')
+        cell.metadata.setdefault('mystnb', {})['code_prompt_show'] = f'Test: {name}' if name else 'What the tests need'
 
 
 def readme():
@@ -127,25 +132,46 @@ AFTER = """```{{raw}} html
 PICTURE = r'This is what the model that ships with the package makes of a dialogue:.*?underlined\.\s*'     # README.md's sentence about its picture
 
 
+SHOT = r'!\[[^\]]*\]\(/?README_files/shot-(\w+)\.png\)'     # README.md shows pictures of widgets; the site has the widgets themselves
+LIVE = dict(explorer='AttentionExplorer', playground='Playground')
+
+
+def touchable(nbs):
+    "Name of a picture -> the widget that it shows, as a notebook displays it"
+    frames = [o.data['text/html'] for nb in nbs.values() for c in nb.cells for o in c.get('outputs', []) if 'ecgen-widget' in o.get('data', {}).get('text/html', '')]
+    found = {name: next((f for f in frames if f'&quot;kind&quot;: &quot;{kind}&quot;' in f), None) for name, kind in LIVE.items()}
+    if lost := [LIVE[n] for n, f in found.items() if not f]: sys.exit(f'No notebook displays {", ".join(lost)}, which the first page of the site wants: run 15_widgets and 15b_playground.')
+    return {name: f.replace('<iframe ', '<iframe loading="lazy" ', 1) for name, f in found.items()}
+
+
+def with_widgets(text, widgets):
+    "Text of a page, its pictures of widgets replaced by the widgets"
+    return re.sub(SHOT, lambda m: f'```{{raw}} html\n{widgets[m[1]]}\n```', text)
+
+
 def hero():
     "The commands are for a checkout; where that comes from can be said once the address is public"
     clone = f'<b>$ </b>git clone {html.escape(get_config().git_url)} ecgen && cd ecgen\n' if public() else ''
     return HERO.format(where='' if clone else ', in a checkout of the repository', clone=clone)
 
 
-def landing(nb):
-    "What the site's first page has and README.md has not: a sentence, the two commands, the main figures; the widget comes before all else"
+def landing(nb, widgets):
+    "What the site's first page has and README.md has not: a sentence, the two commands, the main figures, widgets to be touched; one comes before all else"
     shown = next(i for i, c in enumerate(nb.cells) if any('ecgen-widget' in o.get('data', {}).get('text/html', '') for o in c.get('outputs', [])))
     widget = nb.cells.pop(shown)
     told = [c for c in nb.cells if c.cell_type == 'markdown' and re.search(PICTURE, c.source)]
     if len(told) != 1: sys.exit('index.ipynb: the sentence about the picture is another one than tools/pages.py (PICTURE) replaces on the site by one about the widget.')
     told[0].source = re.sub(PICTURE, '', told[0].source)
+    for cell in (c for c in nb.cells if c.cell_type == 'markdown'): cell.source = with_widgets(cell.source, widgets)
     nb.cells[1:1] = [nbformat.v4.new_markdown_cell(hero()), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
 
 
-def signature(cell):
-    "What show_doc printed as text of the page, so that its heading can be linked to; it begins with a rule and a link to the source"
+def signature(cell, after=None):
+    """What show_doc printed as text of the page, so that its heading can be linked to; it begins with a rule and a link to the source.
+    Of a symbol whose source stands below (`#| exports`) the heading is enough: the source begins with the same signature"""
     text = re.sub(r'^\s*---\s*', '', cell.outputs[0].data['text/markdown'] if cell.outputs else '')
+    name = re.search(r'(?m)^#+ (\w+)\s*$', text)
+    if name and after is not None and after.cell_type == 'code' and re.search(rf'(?m)^(?:def|class) {name[1]}\b', after.source): text = text.split('```')[0]
     return nbformat.v4.new_markdown_cell(re.sub(r'^\[source\]\((.*?)\)\{.*?\}', r'[source](\1)' if public() else '', text))
 
 
@@ -157,20 +183,33 @@ def docs():
     nbs = {p.relative_to(src).as_posix(): nbformat.read(p, as_version=4) for p in paths}
     metas = {p: presentable(nb, p if p == cfg.readme_nb else f'{cfg.nbs_path.name}/{p}') for p, nb in nbs.items()}
     names = {p: posixpath.join(posixpath.dirname(p), metas[p].get('output-file', p).replace('.html', '.ipynb')) for p in nbs}
+    widgets = touchable(nbs)
     for page, nb in nbs.items():
-        nb.cells = [signature(c) if c.pop('has_sd', None) else c for c in nb.cells]
+        fold_tests(nb, page if page == cfg.readme_nb else f'{cfg.nbs_path.name}/{page}')
+        nb.cells = [signature(c, next(iter(nb.cells[i + 1:]), None)) if c.pop('has_sd', None) else c for i, c in enumerate(nb.cells)]
         for cell in (c for c in nb.cells if c.cell_type == 'markdown'):
             cell.source = local_links(cell.source, page, names).replace(f'{COLAB}/assets/colab-badge.svg', '/colab.svg')  # a page fetches nothing from elsewhere
         if page == cfg.readme_nb:
-            landing(nb)
+            landing(nb, widgets)
             rest = '\n'.join(n.removesuffix('.ipynb') for p, n in names.items() if p != page)
             nb.cells.append(nbformat.v4.new_markdown_cell(TOC.format(rest)))
         (src/page).unlink()
         nbformat.write(nb, src/names[page])
-    shutil.copytree(ROOT/'README_files', src/'README_files', dirs_exist_ok=True)
+    shutil.copytree(ROOT/'README_files', src/'README_files', dirs_exist_ok=True, ignore=shutil.ignore_patterns('shot-*'))
     shutil.copy(ROOT/'tools'/'site'/'colab.svg', src)
     shutil.rmtree(ROOT/cfg.doc_path, ignore_errors=True)  # pages of notebooks that are gone
     subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-b', 'html', '-c', ROOT/'tools', '-d', src/'.doctrees', src, ROOT/cfg.doc_path],
                    check=True)
     shutil.rmtree(ROOT/'jupyter_execute', ignore_errors=True)  # MyST-NB leaves it beside the site
     print(f'docs: open {cfg.doc_path.name}/index.html')
+
+
+def quarto():
+    """Build nbdev's own site with Quarto. Plain `nbdev_docs` stops at the first lesson cell that has an import, since it runs such cells without those
+    before them; and it would write README.md anew in its own way"""
+    if not shutil.which('quarto'): sys.exit('Quarto is missing: get it from quarto.org, or build the site without it by `python tools/nb.py docs`.')
+    src, cfg, _ = nbdev.quarto._pre_docs(n_workers=0)
+    subprocess.run(['quarto', 'render', '--no-cache'], cwd=src, check=True)
+    shutil.rmtree(cfg.doc_path, ignore_errors=True)
+    shutil.move(src/cfg.doc_path.name, cfg.config_path)
+    print(f'quarto: open {cfg.doc_path.name}/index.html')

@@ -44,6 +44,7 @@ if __name__ == '__main__':
     parser.add_argument('folder', type=Path, help='where pictures go')
     parser.add_argument('--readme', action='store_true', help='renew the two pictures of README.md')
     args = parser.parse_args()
+    args.folder = args.folder.resolve()
     args.folder.mkdir(parents=True, exist_ok=True)
     alone = widgets(args.folder)
     site = {f'site-{name}': ((ROOT/'_docs'/f'{name}.html').as_uri(), None) for name in ('index', 'gated_attention', 'widgets')} if (ROOT/'_docs').is_dir() else {}

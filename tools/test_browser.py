@@ -100,6 +100,12 @@ def press(page, control, *keys):
         wait_drawn(page, n)
 
 
+def tint_of(gate, p, g):
+    "How strongly a word is tinted that the model takes for a cause with probability p"
+    if gate == 'gumbel': return g
+    return 0 if g == 0 else p if gate in ('soft', 'open') else max(p, .25)
+
+
 def same_as_python(page, scene, gate, word=-1, root='.ecgen', step=0, layer=0, head=-1, **options):
     "Tints, underlines and weights of a page against what Python computes"
     from ecgen.widgets import attention, gate_values
@@ -110,7 +116,7 @@ def same_as_python(page, scene, gate, word=-1, root='.ecgen', step=0, layer=0, h
         i = int(i)
         assert under == f'{int(3 * g[i] + .5)}px' and f'gate {g[i]:.2f}' in name, (i, seen[str(i)], g[i])
         p = 1 / (1 + math.exp(-scene['logit'][i]))
-        assert tint == pytest.approx(dict(soft=p, gumbel=g[i].item(), hard=max(p, .25) * g[i].item())[gate], abs=6e-4), (i, tint, p)
+        assert tint == pytest.approx(tint_of(gate, p, g[i].item()), abs=6e-4), (i, tint, p)
     if word >= 0:
         said = [float(x) for x in re.findall(r'[ ](\d+\.\d+)', page.inner_text('.ecgen-say'))]
         assert said[1:] == pytest.approx([g[word].item(), a[step, word].item(), b[step, word].item()], abs=6e-4), (said, word)
@@ -145,6 +151,56 @@ def test_cause_highlight_by_keyboard(show):
     assert page.locator('.ecgen-response p').evaluate('e => [...e.childNodes].slice(0, -1).map((n) => n.textContent).join("")') == s['response'] and page.locator('.ecgen-response [data-word]').count() == len(s['words'])
     page.check('[data-control=tokens]')
     assert page.locator('.ecgen-token:visible').all_inner_texts() == ['[CLS]', '[SEP]', '[SEP]', '[SEP]', '<end>'] and 'greedy, gate soft' in page.inner_text('footer')
+
+
+@pytest.mark.parametrize('gate', ['open', 'rule', 'random'])
+def test_gates_of_controls(show, gate):
+    "Recomputed in the page, at an open and a closed word, and as the model itself weighs where it reads and writes with this gate"
+    from ecgen.seen import watch
+    from ecgen.widgets import AttentionExplorer, CauseHighlight, attention, gate_values
+    made, real = CauseHighlight(model(), TURNS, gate=gate), watch(model(), TURNS, gate=gate)
+    page, s, g = show(made), made.state['scene'], real.gate.tolist()
+    words = [i for i, _ in enumerate(g) if s['context'][i] not in ('[CLS]', '[SEP]')]
+    shown = [max((i for i in words if g[i] == wanted), key=lambda i: real.seen.before[:, :, 0, i].mean(1).min()) for wanted in ((1,) if gate == 'open' else (1, 0))]
+    for layer in range(s['shape'][0]):
+        if layer: press(page, 'layer', 'ArrowDown')
+        for i in shown:
+            page.hover(f'[data-word="{i}"]')
+            page.wait_for_function('t => document.querySelector(".ecgen-say").textContent.startsWith(t)', arg=f'{s["context"][i]}: ')
+            same_as_python(page, s, gate, word=i, layer=layer)
+            said = [float(x) for x in re.findall(r' (\d+\.\d+)', page.inner_text('.ecgen-say'))]
+            assert said == pytest.approx([x[i].item() for x in (real.cause, real.gate, real.seen.before[layer].mean(0)[0], real.seen.after[layer].mean(0)[0])], abs=6e-4)
+            assert said[2] > 0 and (said[1], said[3] > 0) == ((1, True) if g[i] else (0, False))
+    page, s = show(CauseHighlight(model(), TURNS)), CauseHighlight(model(), TURNS).state['scene']         # and chosen in a page that was written with another
+    n = draws(page)
+    page.select_option('[data-control=gate]', gate)
+    wait_drawn(page, n)
+    same_as_python(page, s, gate)
+    assert page.inner_text('.ecgen-state').startswith(f'{sum(gate_values(s, gate)[1:] > .5)} of {len(g) - 1} gates')
+    w = AttentionExplorer(model(), TURNS, gate=gate, word=shown[-1], layer=1, head=2, step=3)
+    page, s = show(w), w.state['scene']
+    a, b = (attention(s, x)[1, 2, 3, shown[-1]].item() for x in (None, gate_values(s, gate)))
+    assert list(map(float, re.findall(r'\d+\.\d+', page.inner_text('.ecgen-say'))))[:2] == pytest.approx((a, b), abs=6e-5)
+
+
+BARS = '''(root) => [...document.querySelectorAll(`${root} .ecgen-emotions li`)].map((li) => [li.querySelector('.ecgen-name').textContent, li.querySelector('b').textContent,
+  li.querySelector('.ecgen-bar i').getBoundingClientRect().width / li.querySelector('.ecgen-bar').getBoundingClientRect().width])'''
+
+
+@pytest.mark.parametrize('kind', ['CauseHighlight', 'Playground'])
+def test_emotion_bars(show, kind):
+    "Names, percentages and drawn lengths of all 32 bars against the model's own answer"
+    from ecgen.playground import Playground
+    from ecgen.widgets import CauseHighlight
+    said = model().explain(TURNS).emotions
+    page = show(CauseHighlight(model(), TURNS) if kind == 'CauseHighlight' else Playground(model(), [TURNS]))
+    page.click('.ecgen-emotions summary')
+    bars = page.evaluate(BARS, '.ecgen')
+    assert len(bars) == 32 and [b[0] for b in bars] == sorted(said, key=lambda e: -said[e]) and sum(said.values()) == pytest.approx(1, abs=1e-3)
+    for name, percent, length in bars:
+        assert length == pytest.approx(said[name], abs=2e-3), name                                        # a browser draws whole 64ths of a pixel
+        assert percent == ('<1%' if said[name] < .005 else f'{int(100 * said[name] + .5)}%'), name
+    assert max(b[2] for b in bars) > 3 * min(b[2] for b in bars) and len({round(b[2], 3) for b in bars}) > 8      # drawn, and not all alike
 
 
 def test_every_word_closed_is_said(show):
@@ -529,6 +585,20 @@ def test_site_has_widgets_that_can_be_touched(site, open_page):
         frame.locator('.ecgen[data-closed=true]').wait_for()
         tall = page.locator('iframe.ecgen-widget').first.bounding_box()['height']
         assert abs(tall - frame.locator('.ecgen').bounding_box()['height']) < 12                           # the page around follows its height
+
+
+def test_first_page_has_widgets_and_no_pictures_of_them(site, open_page):
+    from ecgen.playground import SAMPLES, answer
+    page = open_page(f'{site}/index.html')
+    assert page.locator('iframe.ecgen-widget').count() == 3 and page.locator('img[src*="shot-"]').count() == 0
+    for i in (1, 2):
+        page.locator('iframe.ecgen-widget').nth(i).scroll_into_view_if_needed()                          # loaded when somebody comes near
+        page.frame_locator('iframe.ecgen-widget').nth(i).locator('.ecgen[data-draws]').wait_for()
+    game = page.frame_locator('iframe.ecgen-widget').nth(1)
+    game.locator('[data-turn="0"]').press('Enter')
+    game.locator('.ecgen-was').wait_for()
+    assert game.locator('.ecgen-response p').inner_text() == answer(model(), SAMPLES[0], [0])['response']
+    page.frame_locator('iframe.ecgen-widget').nth(2).locator('.ecgen-small button').nth(5).press('Enter')
 
 
 def test_site_pages_work_without_network(site, open_page):

@@ -49,8 +49,9 @@ def test_landing_says_where_the_commands_work_and_what_the_widget_shows():
         with patch.object(pages, 'get_config', lambda: cfg): made = pages.hero()
         assert ('git clone https://github.com/someone/ecgen' in made) == clone and ('in a checkout of the repository' in made) != clone and '{' not in made.replace('{raw}', '')
     nb = nbformat.read(ROOT/'index.ipynb', as_version=4)
-    pages.landing(nb)
+    pages.landing(nb, dict(explorer='<i>explorer</i>', playground='<i>playground</i>'))
     page = ''.join(c.source for c in nb.cells if c.cell_type == 'markdown')
+    assert '<i>explorer</i>' in page and '<i>playground</i>' in page and 'shot-' not in page
     assert 'the darker a word' not in page and 'the thicker its underline' in page and page.index('the thicker its underline') < page.index('architecture.svg')
 
 
@@ -72,6 +73,8 @@ def test_install_cell_takes_nothing_that_only_has_our_name():
             env['ECGEN_INSTALL'] = 'here.whl'
             exec(code, space)
             assert 'here.whl[notebooks]' in ran[-1]
+            space['marks'] = dict(a=1)                                                       # a notebook may use the name for itself
+            assert space['kept'][-1](['#| slow\n', 'x = 1\n']) == ["print('left out')"] and space['kept'][-1](['x = 1\n']) == ['x = 1\n']
 
 
 def test_landing_figures_come_from_results():
@@ -83,3 +86,34 @@ def test_landing_figures_come_from_results():
 def test_built_site():
     if not (ROOT/'_docs'/'index.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
     assert list(links.problems(ROOT/'_docs')) == []
+
+
+def test_tests_are_folded_and_signatures_stand_once():
+    import re
+    if not (ROOT/'_docs'/'gates.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
+    page, notebook = (ROOT/'_docs'/'gates.html').read_text(encoding='utf-8'), (ROOT/'nbs'/'05_gates.ipynb').read_text(encoding='utf-8')
+    assert page.count('Test: ') == len(re.findall(r'"#\| test \w', notebook)) > 5 and 'id="soft-gates"' in page
+    assert page.count('>soft_gates</span><span class="p">(</span>\n') == 1                                  # the definition, with the shapes of its arguments
+
+
+def test_messages_name_extras_that_exist():
+    import re
+    from configparser import ConfigParser
+    ini = ConfigParser(delimiters=['='])
+    ini.read(ROOT/'settings.ini', encoding='utf-8')
+    source = {p: p.read_text(encoding='utf-8') for p in (ROOT/'ecgen').glob('*.py')}
+    named = {e for s in source.values() for e in re.findall(r'how_to_add\(["\'](\w+)', s)}
+    assert len(named) > 4 and all(f'{e}_requirements' in ini['DEFAULT'] for e in named)
+    assert [p.name for p, s in source.items() if re.search(r'pip install.*ecgen\[', s)] == ['corpus.py']     # all others let `how_to_add` say it
+
+
+def test_no_notebook_wants_what_the_wheel_leaves_out():
+    import json
+    for path in [*(ROOT/'nbs').glob('*.ipynb'), ROOT/'index.ipynb']:
+        code = '\n'.join(''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code')
+        assert 'ecgen.tests' not in code, f'{path.name} alone, with the library from a wheel, has no tests to import from'
+
+
+def test_without_quarto_the_other_site_is_named():
+    import pages
+    with patch('shutil.which', lambda name: None), pytest.raises(SystemExit, match='tools/nb.py docs'): pages.quarto()

@@ -45,9 +45,22 @@ def test_a_place_table_learns_places_and_nothing_else():
     assert place_marks(ts, place_table(ts)).tolist() == [1, 0, 1] * 3 + [0] * 3
 
 
+import torch
 from ecgen.detector import reccon_targets
 from ecgen.readers import read_reccon
-from ecgen.tests.test_detector import toy_folder
+
+def toy_folder(tmp):
+    "Two layers of width 32 with random weights, as a folder; a word of the sample is a piece"
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    names = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]', mask_token='[MASK]')
+    known = sorted({w for x in ('train', 'valid') for a in read_reccon(shipped('sample')/'reccon'/f'dailydialog_{x}.json') for u in a.utterances for w in u.lower().split()})
+    tok = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*names.values(), *known])}, unk_token='[UNK]'))
+    tok.normalizer, tok.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.WhitespaceSplit()
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(known) + 5, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)).save_pretrained(tmp)
+    PreTrainedTokenizerFast(tokenizer_object=tok, **names).save_pretrained(tmp)
+    return str(tmp)
 
 def toy_detector(tmp):
     "A detector with hardly any training, in TMP/detector"

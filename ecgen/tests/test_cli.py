@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated
 import typer
 from typer.core import TyperGroup
-from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, listener_turns, load_split
+from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 from ecgen.cli import *
 
 import functools, json, pytest, subprocess, sys, tempfile
@@ -351,8 +351,8 @@ def test_extras_found_and_missing_are_told():
     with mock.patch('importlib.metadata.requires', return_value=lines):
         assert extras() == dict(one=['pytest'], two=['no-such-thing', 'pytest'], all=[f'none{i}' for i in range(7)])
         facts = extra_facts()
-        assert facts['extra one'] == 'found (pytest)' and facts['extra two'] == 'missing no-such-thing; add it with: pip install "ecgen[two]"'
-        assert facts['extra all'].startswith('missing none0, none1, none2, 4 more; add')
+        assert facts['extra one'] == 'found (pytest)' and facts['extra two'] == 'missing no-such-thing; to add it: ' + how_to_add('two')
+        assert facts['extra all'].startswith('missing none0, none1, none2, 4 more; to add')
     from importlib.metadata import PackageNotFoundError
     with mock.patch('importlib.metadata.requires', side_effect=PackageNotFoundError): assert 'pip install -c' in extra_facts()['extras']
 

@@ -21,6 +21,10 @@ from pathlib import Path
 import ecgen
 from ecgen.corpus import *
 
+def test_the_way_to_add_an_extra_holds_in_a_checkout_too():
+    assert how_to_add('demo') == "in a checkout pip install -c constraints.txt -e '.[demo]', elsewhere pip install 'ecgen[demo]'"
+
+
 def test_there_are_32_emotions_in_the_authors_order():
     assert len(set(EMOTIONS)) == 32
     assert EMOTIONS[0] == 'sentimental' and EMOTIONS[9] == 'grateful' and EMOTIONS[-1] == 'devastated'

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.corpus import EcgenError
+from ecgen.corpus import EcgenError, how_to_add
 from ecgen.encoders import *
 
 import sys

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
 from ecgen.causes import agreement, auc, for_choosing, with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, keep_words, load_split, read_lines, shipped, tokenize
+from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
 from ecgen.model import EmpatheticModel, System
 from ecgen.prepared import content_hash, fingerprint

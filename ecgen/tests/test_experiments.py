@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from ecgen.batches import UNK, build_vocab, make_examples
 from ecgen.causes import for_choosing, read_lexicon, with_causes
-from ecgen.corpus import EcgenError, data_dir, keep_words, shipped
+from ecgen.corpus import EcgenError, data_dir, how_to_add, keep_words, shipped
 from ecgen.decoding import DECODERS
 from ecgen.evaluation import bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash
 from ecgen.model import PRESETS, System, preset, read_json, system_of, write_json

@@ -16,7 +16,7 @@ from itertools import combinations
 from pathlib import Path
 import numpy as np
 from ecgen.causes import with_causes
-from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, load_split, role, shipped, tokenize
+from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, role, shipped, tokenize
 from ecgen.model import read_json, write_json
 from ecgen.prepared import label_source
 from ecgen.human import *

@@ -17,7 +17,7 @@ from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from ecgen.chat import NOTE, danger
-from ecgen.corpus import EcgenError, shipped
+from ecgen.corpus import EcgenError, how_to_add, shipped
 from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import UNLABELLED
 from ecgen.model import EmpatheticModel, check_turns, explain

@@ -23,7 +23,7 @@ from torch import distributed as dist
 from ecgen.batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from ecgen.causes import auc
 from ecgen.checkpoints import load_checkpoint, save_checkpoint
-from ecgen.corpus import EcgenError, EcgenWarning, data_dir, shipped
+from ecgen.corpus import EcgenError, EcgenWarning, data_dir, how_to_add, shipped
 from ecgen.detector import bootstrap
 from ecgen.model import EmpatheticModel, Settings, System, check_config, preset, read_json, save_pretrained, system_of, write_json
 from ecgen.prepared import Prepared, content_hash, is_prepared, load_prepared, prepare

@@ -33,7 +33,27 @@ from types import SimpleNamespace
 from unittest.mock import patch
 import pytest
 from ecgen.batches import Vocab, read_vectors
-from ecgen.tests.test_encoders import toy_encoder
+
+
+class ToyTokenizer:
+    "A piece for each letter, with a begin (1) and an end (2); 0 is padding"
+    def __call__(self, texts, padding, truncation, max_length, return_tensors):
+        ids = [[1, *(3 + ord(c) % 97 for c in t)][:max_length - 1] + [2] for t in texts]
+        ids = torch.tensor([r + [0] * (max(map(len, ids)) - len(r)) for r in ids])
+        return dict(input_ids=ids, attention_mask=(ids > 0).long())
+
+class ToyModel(torch.nn.Module):
+    "A random vector for each piece, moved a little by the piece before it"
+    def __init__(self, width=24):
+        super().__init__()
+        self.pieces = torch.nn.Embedding.from_pretrained(torch.randn(100, width, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, input_ids, attention_mask):
+        x = self.pieces(input_ids)
+        x[:, 1:] += .5 * x[:, :-1].clone()
+        return SimpleNamespace(last_hidden_state=x)
+
+def toy_encoder(width=24): return Encoder(ToyTokenizer(), ToyModel(width), 'toy', '1', 'none')
 
 
 def test_components_are_exact_ordered_and_have_one_sign():

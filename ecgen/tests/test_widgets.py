@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 import ecgen
 from ecgen.batches import encode_context
-from ecgen.corpus import EcgenError
+from ecgen.corpus import EcgenError, how_to_add
 from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import gumbel_noise, make_gates
 from ecgen.model import EmpatheticModel, annotate, check_turns
