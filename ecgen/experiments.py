@@ -604,7 +604,7 @@ def tables(
            'Neither is corrected for the number of rows and metrics. Of perplexity, lower is better.')
     return '\n\n'.join([*parts, how, *(f'<sup>{i}</sup> {text}' for i, text in enumerate(notes, 1))]) + '\n'
 
-# %% ../nbs/13_experiments.ipynb #4cb7672b
+# %% ../nbs/13_experiments.ipynb #58cbee5f
 def every_run(
     rows:dict,                       # row -> results, from `load_results`
     names:tuple=TABLE2,
@@ -615,8 +615,8 @@ def every_run(
     for name in names:
         ours, theirs = {r['plan']['seed']: r['metrics'] for r in rows.get(name, [])}, dict(zip(SEEDS, TABLE7.get(name, [])))
         for seed in sorted({*ours, *theirs}):
-            show = lambda found, m, scale: f'{scale * found[seed][m]:.{METRICS[m].digits}f}' if m in found.get(seed, {}) else ''
-            cells.append([name, str(seed), *(x for m in metrics for x in (show(ours, m, METRICS[m].scale), show(theirs, m, 1)))])
+            show = lambda found, m, scale, digits: f'{scale * found[seed][m]:.{digits}f}' if m in found.get(seed, {}) else ''
+            cells.append([name, str(seed), *(x for m in metrics for x in (show(ours, m, METRICS[m].scale, METRICS[m].digits), show(theirs, m, 1, min(METRICS[m].digits, 3))))])     # the paper prints no more
     return markdown(['row', 'seed', *(f'{METRICS[m].title}{end}' for m in metrics for end in (', ours', ', paper'))], cells)
 
 def all_runs(
@@ -624,7 +624,7 @@ def all_runs(
     names:tuple=TABLE2,
 ) -> str:                            # Markdown
     "Table 7 for each group of results"
-    return '\n\n'.join(x for key, rows in load_results(folder).items() for x in (caption(key, rows), every_run(rows, names))) or 'No experiment has been run yet.'
+    return '\n\n'.join(x for key, rows in load_results(folder).items() for x in (caption(key, rows).replace('Mean ± standard deviation over seeds. ', ''), every_run(rows, names))) or 'No experiment has been run yet.'
 
 # %% ../nbs/13_experiments.ipynb #d6facf67
 HELP = ('soft', 'hard', 'soft-lexicon', 'same-size', 'open', 'oracle')     # rows to be held against `without-cause`

@@ -211,7 +211,7 @@ def test_tables_show_what_files_hold_and_nothing_for_what_was_not_run():
         assert c['low'] < c['difference'] < c['high'] and c['p_seeds'] < .05 and 20 < c['difference'] < 40
         assert compare(rows['soft'], rows['without-cause'], 'perplexity')['p_examples'] > .01
         seven = every_run(rows)
-        assert seven.count('\n') == 2 + 30 - 1 and '| soft   | 2048' in seven and f'{values[1]:.1f}' in seven and '42.7' in seven and every_run(rows, ('without-cause',)).count('\n') == 4
+        assert seven.count('\n') == 2 + 30 - 1 and '| soft   | 2048' in seven and f'{values[1]:.1f}' in seven and '42.7' in seven and ' 0.013 ' in seven and '0.0130' not in seven and every_run(rows, ('without-cause',)).count('\n') == 4
         text = tables(tmp)
         assert re.findall('<sup>(.)</sup>', text) == ['1', '2', '2', '1', '2']         # numbered as they come; what is said twice has one number
         assert 'smoke run' in text and 'ours, validation' in text and 'paper, test' in text and text.count('not run') == 7 * 5 and 'Welch' in text
