@@ -665,7 +665,7 @@ def answer(
         parts.append(markdown(['minus without-cause', *(METRICS[m].title for m in ('emotion_accuracy', 'perplexity', 'bleu4'))], cells))
     return '\n\n'.join(parts) or 'No experiment has been run yet.'
 
-# %% ../nbs/13_experiments.ipynb #9ee5f1bb
+# %% ../nbs/13_experiments.ipynb #f0af833c
 def plot_effects(
     rows:dict,                      # from `load_results`
     names:tuple=HELP,
@@ -675,7 +675,8 @@ def plot_effects(
     found = {k: c for k, c in effects(rows, names).items() if c}
     metrics, names = list(dict.fromkeys(m for _, m in found)), list(dict.fromkeys(n for n, _ in found))[::-1]
     if not found: return None
-    fig, axes = plt.subplots(1, len(metrics), figsize=(9, .5 * len(names) + 1.2), sharey=True, squeeze=False)
+    some = next(iter(rows.values()))[0]
+    fig, axes = plt.subplots(1, len(metrics), figsize=(9, .5 * len(names) + 1.5), sharey=True, squeeze=False)
     for ax, m in zip(axes[0], metrics):
         for y, n in enumerate(names):
             c, sign = found[n, m], METRICS[m].better
@@ -687,10 +688,11 @@ def plot_effects(
         ax.set(title=METRICS[m].title + (' (turned round)' if METRICS[m].better < 0 else ''), yticks=range(len(names)), yticklabels=names, ylim=(-.6, len(names) - .4))
         ax.spines[['top', 'right', 'left']].set_visible(False)
     axes[0][0].set_xlabel('minus without-cause; right is better')
+    fig.suptitle(f'preset {some["plan"]["preset"]}, word vectors {some["plan"]["vectors"]}' + (': a smoke run, no result' if some['smoke'] else ''), fontsize='medium')
     fig.tight_layout()
     return fig
 
-# %% ../nbs/13_experiments.ipynb #dedd7e64
+# %% ../nbs/13_experiments.ipynb #3e52ffe2
 def reference_table(
     path:str|Path|None=None,     # what `ecgen reference-points` wrote; None = the file that is shipped
 ) -> str:                        # Markdown
@@ -700,4 +702,5 @@ def reference_table(
     shown = {k: m for k, m in shown.items() if any(k in s for s in res['systems'].values())}
     cells = [[name, *(f'{m.scale * s[k]:.{m.digits}f}' if k in s else '' for k, m in shown.items())] for name, s in res['systems'].items()]
     hashes = sorted({s['bert_hash'] for s in res['systems'].values() if 'bert_hash' in s})
-    return markdown([f'{res["split"]}, {res["examples"]:,} turns', *(m.title for m in shown.values())], cells) + (f'\n\nBERTScore: `{"`, `".join(hashes)}`, not comparable with another encoder\'s.' if hashes else '')
+    said = '\n\nThe most frequent response comes with the most frequent emotion, the one to the nearest context with the emotion of its dialogue; the others name none.'
+    return markdown([f'{res["split"]}, {res["examples"]:,} turns', *(m.title for m in shown.values())], cells) + said + (f'\n\nBERTScore: `{"`, `".join(hashes)}`, not comparable with another encoder\'s.' if hashes else '')

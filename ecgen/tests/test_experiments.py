@@ -252,7 +252,7 @@ def test_the_answer_says_what_is_sure_and_what_was_not_run():
         assert 'smoke run' in text and 'one seed' in text and text.count('not run') == 3 * 5 and plot_effects({}) is None
         import matplotlib.pyplot as plt
         figure = plot_effects(rows)
-        assert len(figure.axes) == 3
+        assert len(figure.axes) == 3 and figure.get_suptitle() == 'preset tiny, word vectors none: a smoke run, no result'
         plt.close(figure)          # else a notebook shows it, and a smoke run is no result
 
 
