@@ -525,8 +525,8 @@ def reference_points(data:DataFolder=None, split:Annotated[str, typer.Option(met
     for name, figures in res['systems'].items(): print(f'{name}\n' + re.sub(r'(?m)^', '  ', table(figures)))
     if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
 
-# %% ../nbs/17_cli.ipynb #e61ce0a6
-experiment = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Run the rows of a grid with several seeds, and print tables of them.', epilog=example('experiment run main --data DATA --vectors md.300d --seeds 1024,2048,3170'))
+# %% ../nbs/17_cli.ipynb #5e30218e
+experiment = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Run the rows of a grid with several seeds, and print tables of them.', epilog=example('experiment run main --data DATA --vectors minilm.300d --seeds 1024,2048,3170'))
 app.add_typer(experiment, name='experiment')
 
 RowNames = Annotated[list[str], typer.Argument(metavar='GRID_OR_ROW', hidden=True)]
@@ -570,8 +570,8 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, as said above. The same command tries them again.')
     print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
 
-# %% ../nbs/17_cli.ipynb #e2d344f5
-@experiment.command(name='status', epilog=example('experiment status all --vectors minilm.300d'))
+# %% ../nbs/17_cli.ipynb #07cc3e47
+@experiment.command(name='status', epilog=example('experiment status all --data DATA --vectors minilm.300d'))
 def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                       out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments')):
     """Say which runs are done, begun or not run.
