@@ -57,13 +57,18 @@ def column(
     return (f'<article><h3>{html.escape(clean(name))}</h3>{turns}<p><small>emotion</small> {html.escape(e.emotion)} <small>{html.escape(percent(e.emotions[e.emotion]))}</small></p>'
             f'<p class="said" dir="auto"><small>response</small> {html.escape(clean(e.response))}</p></article>')
 
-# %% ../nbs/13a_cases.ipynb #a7de613f
+# %% ../nbs/13a_cases.ipynb #35ba2bfd
 def cases_html(
     cases:list[dict],            # from `case_study`
     untinted:frozenset=frozenset(),   # names of systems without causes
+    decoder:str='topk',          # how words were chosen, as in `case_study`
+    seed:int=0,
 ) -> str:                        # a page
     "All systems' responses side by side as a self-contained web page"
     parts = [f'<section><p><small>right emotion</small> <b>{html.escape(c["emotion"])}</b>. <small>A person said:</small> {html.escape(clean(c["target"]))}</p>'
              f'<div class="columns">{"".join(column(n, e, n not in untinted) for n, e in c["systems"].items())}</div></section>' for c in cases]
-    legend = '<footer>Probability of being a cause: 0<span class="ramp"></span>1. <u>Underlined</u>: above .5. Words were drawn among the 3 most probable ones unless said otherwise.</footer>'
+    k = DECODERS[decoder].k
+    words = f'Words were drawn among the {k} most probable ones, seed {seed}.' if k > 1 else 'Each word is the most probable one.'
+    without = f' Trained without cause labels, so nothing is tinted: {html.escape(", ".join(map(clean, sorted(untinted))))}.' if untinted else ''
+    legend = f'<footer>Probability of being a cause: 0<span class="ramp"></span>1. <u>Underlined</u>: above .5.{without} {words}</footer>'
     return f'{HEAD}<title>Cases - ecgen</title>\n<style>{stylesheet()}{CASES}</style>\n<main>\n<h1>Cases</h1>\n' + '\n'.join([*parts, legend]) + '\n</main>\n</html>\n'

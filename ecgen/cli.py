@@ -528,14 +528,14 @@ def reference_points(data:DataFolder=None, split:Annotated[str, typer.Option(met
     for name, figures in res['systems'].items(): print(f'{name}\n' + re.sub(r'(?m)^', '  ', table(figures)))
     if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
 
-# %% ../nbs/17_cli.ipynb #70e150ae
-experiment = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Run the rows of a grid with several seeds, and print tables of them.', epilog=example('experiment run main --data DATA --vectors md.300d --seeds 1024,2048,3170'))
+# %% ../nbs/17_cli.ipynb #63103616
+experiment = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Run the rows of a grid with several seeds, and print tables of them.', epilog=example('experiment run main --data DATA --vectors minilm.300d --seeds 1024,2048,3170'))
 app.add_typer(experiment, name='experiment')
 
 RowNames = Annotated[list[str], typer.Argument(metavar='GRID_OR_ROW', hidden=True)]
 VectorNames = Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='none', help="Word vectors: a file in GloVe's format, or the name of one in DATA/vectors; may be repeated. Every row is run with each.")]
 Seeds = Annotated[str, typer.Option(metavar='N,N,...', help="The paper's are 1024,2048,3170,4096,5120.")]
-Budget = Annotated[str, typer.Option(metavar='laptop|full|smoke', help='laptop: sizes of the preset default, 10,000 examples; full: the preset paper and all examples; smoke: to see that it works.')]
+Budget = Annotated[str, typer.Option(metavar='laptop|full|smoke', help='laptop: sizes of the preset small, 10,000 examples; full: the preset paper and all examples; smoke: to see that it works.')]
 Examples = Annotated[int|None, typer.Option(metavar='N', callback=positive, show_default=False, help="Training examples, instead of the budget's.")]
 RunsFolder = Annotated[Path, typer.Option('--out', metavar='FOLDER', help='Models and states of the runs.')]
 ResultsFolder = Annotated[Path, typer.Option('--results', metavar='FOLDER', help='One JSON file for each finished run.')]
@@ -548,7 +548,7 @@ def planned(names, data, vectors, seeds, budget, examples) -> list:
     if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
     return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
 
-# %% ../nbs/17_cli.ipynb #cefac06e
+# %% ../nbs/17_cli.ipynb #430516fd
 @experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
 def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                    out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments'),
@@ -558,7 +558,8 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     """Train and measure every row with every seed.
 
     Each GRID_OR_ROW is main, table4, controls, labels, systems, all, or a row such as soft (`ecgen experiment status all` lists them). What
-    is finished is skipped, and what was broken off goes on. Figures are of the validation split; nothing is chosen by them.
+    is finished is skipped, and what was broken off goes on. Figures are of the validation split; of each run, the epoch of lowest
+    loss there is kept.
     """
     from ecgen.experiments import add_bertscore, do_runs
     runs = planned(names, data, vectors, seeds, budget, examples)
@@ -572,8 +573,8 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, as said above. The same command tries them again.')
     print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
 
-# %% ../nbs/17_cli.ipynb #e2d344f5
-@experiment.command(name='status', epilog=example('experiment status all --vectors minilm.300d'))
+# %% ../nbs/17_cli.ipynb #a965f16a
+@experiment.command(name='status', epilog=example('experiment status all --data DATA --vectors minilm.300d'))
 def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                       out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments')):
     """Say which runs are done, begun or not run.
@@ -584,7 +585,7 @@ def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorN
     runs = planned(names, data, vectors, seeds, budget, examples)
     for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {ROWS[r.row]["what"]}')
 
-# %% ../nbs/17_cli.ipynb #86eb34d7
+# %% ../nbs/17_cli.ipynb #e2326a04
 @experiment.command(name='table', epilog=example('experiment table main --metric emotion_accuracy'))
 def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/results/experiments'),
                      metric:Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='all', help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]=None,
@@ -597,16 +598,16 @@ def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/resul
     Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test over dialogues and Welch's
     t-test over seeds. Rows that were not run stay empty. Needs the extra "metrics".
     """
-    from ecgen.experiments import GRIDS, METRICS, ROWS, TABLE2, every_run, load_results, tables
+    from ecgen.experiments import GRIDS, METRICS, ROWS, TABLE2, all_runs, tables
     grids = GRIDS | dict(table2=TABLE2)
     chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in grids.get(known('row or grid', n, [*grids, *ROWS]), (n,))))
     for m in metric or (): known('metric', m, METRICS)
     known('row', against, ROWS)
     if not results.is_dir(): raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
-    if each: return print('\n\n'.join(every_run(rows, chosen) for rows in load_results(results).values()))
+    if each: return print(all_runs(results, chosen))
     print(tables(results, chosen, tuple(metric or METRICS), against), end='')
 
-# %% ../nbs/17_cli.ipynb #084e3197
+# %% ../nbs/17_cli.ipynb #0be03b2a
 @app.command(epilog=example('cases --model soft=runs/soft --model hard=runs/hard --html cases.html'))
 def cases(html:Annotated[Path, out_file('--html', 'The page.')], models:Annotated[list[str]|None, typer.Option('--model', metavar='NAME=FOLDER', show_default='the shipped model', help='A system; may be repeated, a column each.')]=None,
           n:Annotated[int, typer.Option('--n', metavar='N', min=1, max=100, help='Dialogues.')]=4, decoder:DecoderName='topk', seed:Seed=0, overwrite:Overwrite=False):
@@ -621,9 +622,9 @@ def cases(html:Annotated[Path, out_file('--html', 'The page.')], models:Annotate
     known('decoder', decoder, DECODERS)
     fresh([html], [], overwrite)
     named = {k: System.from_pretrained(v) for k, v in system_names(models or []).items()} or {'shipped model': System.from_pretrained()}
-    write(html, cases_html(case_study(named, case_dialogues(n), decoder, seed), frozenset(k for k, m in named.items() if plain(m))))
+    write(html, cases_html(case_study(named, case_dialogues(n), decoder, seed), frozenset(k for k, m in named.items() if plain(m)), decoder, seed))
 
-# %% ../nbs/17_cli.ipynb #3caac840
+# %% ../nbs/17_cli.ipynb #19dd23f4
 study = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Have people rate, compare and verify, blindly.', epilog=example('study new --systems runs/soft runs/hard human --n 100 --data DATA --out study'))
 app.add_typer(study, name='study')
 
@@ -642,7 +643,7 @@ def study_new(systems:Annotated[list[str], typer.Option(metavar='[NAME=]PATH ...
     from ecgen.human import KINDS, new_study
     known('split', split, ('train', 'valid', 'test'))
     key = new_study(out, [*systems, *(more or ())], n, seed, data, split, causes, raters and dict.fromkeys(KINDS, raters))
-    for kind, sheets in key['sheets'].items(): print(f'{out}/{sheets[0]} ... {sheets[-1]}: {len(key["rows"][kind])} rows each')
+    for kind, sheets in key['sheets'].items(): print(f'{out}/{" ... ".join(dict.fromkeys((sheets[0], sheets[-1])))}: {len(key["rows"][kind])} rows each')
     print(f'What raters are asked: {out}/instructions.txt. Keep {out}/study.json to yourself. When the sheets are filled in: ecgen study score --study {shlex.quote(str(out))}')
 
 # %% ../nbs/17_cli.ipynb #3b3366a1

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'SYSTEMS', 'GRIDS', 'TABLE2', 'SEEDS', 'BUDGETS', 'EQUAL', 'ENOUGH', 'METRICS',
-           'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'FOOTNOTES', 'TABLE7', 'SAME', 'HELP', 'row', 'subset', 'Run',
+           'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'FOOTNOTES', 'TABLE7', 'SAME', 'EPOCHS', 'HELP', 'row', 'subset', 'Run',
            'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples', 'figures', 'measure_run', 'same_plan',
            'write_result', 'finished', 'train_run', 'do_run', 'add_bertscore', 'command', 'in_process', 'do_runs',
            'status', 'Metric', 'columns', 'by_dialogue', 'paired_bootstrap', 'permutation_test', 'seed_test',
            'published', 'load_results', 'caption', 'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables',
-           'every_run', 'effects', 'in_words', 'answer', 'plot_effects', 'reference_table']
+           'every_run', 'all_runs', 'effects', 'in_words', 'answer', 'plot_effects', 'reference_table']
 
 # %% ../nbs/13_experiments.ipynb #31f1c801
 import json
@@ -475,16 +475,15 @@ PAPER = {k: published(v) for k, v in {
     'soft-lexicon': '1.676±0.143 0.130±0.009 0.124±0.008 0.127±0.002 0.017±0.002 0.090±0.016 40.7±0.3',
     'without-cause': '1.676±0.104 0.139±0.005 0.119±0.006 0.130±0.004 0.017±0.002 0.083±0.010 38.5±0.5'}.items()}
 
-# %% ../nbs/13_experiments.ipynb #c8591f4d
+# %% ../nbs/13_experiments.ipynb #7e19c216
 PRINTED = {('MIME', 'emotion_accuracy'): PAPER['MIME']['emotion_accuracy']}     # in Table 2
 PAPER['MIME']['emotion_accuracy'] = 32.4, 1.6                                   # of the five runs in Table 7
 
 FOOTNOTES = {     # (row, metric) -> what does not agree in the paper
     ('MIME', 'emotion_accuracy'): 'The mean and standard deviation of the five runs in Table 7; Table 2 prints 38.3±1.6.',
-    ('EmpDG', 'bert_f'): 'Table 2 prints .115; the five runs of Table 7 have a mean of .1144.',
-    ('hard', 'dist1'): 'Table 2 prints ±0.001; the five runs of Table 7 give ±0.0015.',
     ('soft-no-multitask', 'dist1'): 'A standard deviation of 0.020 is larger than the mean; ±0.002 is likely.',
     ('soft-no-emotion', 'dist1'): 'A standard deviation of 0.020 is larger than the mean; ±0.002 is likely.',
+    ('hard', 'bert_f'): 'The text says better than all other systems in all but precision; MoEL has the same .134, and MIME .135.',
     ('without-cause', 'bleu4'): 'The paper prints one and the same model in both halves of Table 4; against hard gates it is .06 lower with a standard deviation of .10.'}
 
 # %% ../nbs/13_experiments.ipynb #1e1b2400
@@ -496,8 +495,9 @@ TABLE7 = {k: [dict(zip(PAPER_COLUMNS, map(float, run.split()))) for run in v.spl
     'hard': '1.790 0.144 0.122 0.133 0.018 0.095 41.8; 1.770 0.138 0.128 0.133 0.018 0.093 42.3; 1.640 0.146 0.125 0.136 0.016 0.077 42.4; 1.820 0.143 0.126 0.135 0.017 0.085 42.5; 1.650 0.143 0.125 0.134 0.020 0.101 42.4',
     'soft': '1.790 0.141 0.130 0.136 0.019 0.098 41.9; 1.800 0.148 0.128 0.138 0.013 0.065 42.7; 1.670 0.145 0.125 0.135 0.015 0.074 42.2; 1.770 0.148 0.130 0.139 0.015 0.076 42.7; 1.840 0.142 0.121 0.132 0.021 0.109 42.3'}.items()}
 
-# %% ../nbs/13_experiments.ipynb #bf6ba6dc
-SAME = 'budget', 'preset', 'examples', 'vectors'     # of the plan: what all rows of a table share; of another system, the preset that it stands beside
+# %% ../nbs/13_experiments.ipynb #db9cc610
+SAME = 'budget', 'preset', 'examples', 'vectors', 'watch'     # of the plan: what all rows of a table share; of another system, the preset that it stands beside
+EPOCHS = 'pretrain_epochs', 'epochs'                          # of its training, too
 
 def load_results(
     folder:str|Path|None=None,     # of result files; None = those that are shipped
@@ -507,13 +507,13 @@ def load_results(
     for path in sorted(Path(folder or shipped('results')/'experiments').glob('*.json')):
         r = read_json(path)
         if not isinstance(r, dict) or r.get('format') != 'ecgen-run-1': raise EcgenError(f'{path} is not a result of `ecgen experiment run`: move it away, or name another folder.')
-        key = (*((r['plan'] | dict(preset=r['plan'].get('beside', r['plan']['preset'])))[k] for k in SAME), r['data'], r['train_examples'], r['valid_examples'], json.dumps(r['decoder'], sort_keys=True))
+        key = (*((r['plan'] | dict(preset=r['plan'].get('beside', r['plan']['preset']))).get(k) for k in SAME), *(r['plan']['training'].get(k) for k in EPOCHS), r.get('vectors_sha'), r['data'], r['train_examples'], r['valid_examples'], json.dumps(r['decoder'], sort_keys=True))
         res.setdefault(key, {}).setdefault(r['plan']['row'], []).append(r)
     for rows in res.values():
         for r in rows.values(): r.sort(key=lambda x: x['plan']['seed'])
-    return dict(sorted(res.items(), key=lambda kv: -sum(map(len, kv[1].values()))))
+    return dict(sorted(res.items(), key=lambda kv: (-sum(map(len, kv[1].values())), str(kv[0]))))
 
-# %% ../nbs/13_experiments.ipynb #dde517da
+# %% ../nbs/13_experiments.ipynb #97d052fe
 def caption(
     key:tuple,       # of `load_results`
     rows:dict,       # its value
@@ -523,10 +523,10 @@ def caption(
     some, others = min(firsts, key=lambda r: 'beside' in r['plan']), {r['plan']['row']: r['plan']['preset'] for r in firsts if 'beside' in r['plan']}
     hashes = sorted({b['hash'] for x in rows.values() for r in x for b in r.get('bertscore', {}).values()})
     p, d = some['plan'], some['decoder']
-    epochs = p['training']
+    epochs, watched = p['training'], f'{p["watch"]:,} of these' if p.get('watch') else 'these'
     text = (f'Sizes of the preset `{p.get("beside", p["preset"])}`{"".join(f", of {n} of the preset `{q}`" for n, q in others.items())}, word vectors `{p["vectors"]}`; {some["train_examples"]:,} training examples, at most {epochs["pretrain_epochs"]} epochs of the reasoner and {epochs["epochs"]} of both; '
-            f'{some["valid_examples"]:,} listener turns of the validation split; words drawn among the {d["k"]} most probable, temperature {d["temperature"]:g}, seed {d["seed"]}. '
-            f'Mean ± standard deviation over seeds. Hardware: {"; ".join(sorted({r["hardware"] for x in rows.values() for r in x}))}. The paper\'s figures are of the test split, with other vectors and sizes and many more epochs.')
+            f'{some["valid_examples"]:,} listener turns of the validation split, and each stage keeps its epoch of lowest loss on {watched}; words drawn among the {d["k"]} most probable, temperature {d["temperature"]:g}, seed {d["seed"]}. '
+            f'Mean ± standard deviation over seeds. Hardware: {"; ".join(sorted({r["hardware"] for x in rows.values() for r in x}))}. The paper\'s figures are of the test split, with GloVe, six layers and some eighty epochs.')
     return ('**A smoke run, which supports no conclusion.** ' if some['smoke'] else '') + text + (f' BERTScore: `{"`, `".join(hashes)}`.' if hashes else '')
 
 # %% ../nbs/13_experiments.ipynb #414cde1b
@@ -539,7 +539,7 @@ def spread(
     v = np.array(values, float) * m.scale
     return f'{v.mean():.{m.digits}f}' + (f' ± {v.std(ddof=1):.{m.digits}f}' if len(v) > 1 else '')
 
-# %% ../nbs/13_experiments.ipynb #5e997946
+# %% ../nbs/13_experiments.ipynb #d999f364
 def compare(
     a:list[dict],      # results of one row
     b:list[dict],      # of another
@@ -547,10 +547,13 @@ def compare(
     times:int=2000,
 ) -> dict:             # difference a - b with low and high (dialogues); p_examples; p_seeds, seeds_low, seeds_high; seeds
     "All that can be said of a difference, as in tables"
+    a, b = ([r for r in x if metric in r['metrics']] for x in (a, b))
     m, shared = METRICS[metric], sorted({r['plan']['seed'] for r in a} & {r['plan']['seed'] for r in b})
-    a, b = ([r for r in x if r['plan']['seed'] in shared and metric in r['metrics']] for x in (a, b))
-    if not a or len(a) != len(b): return {}
-    if any(r['dialogues'] != a[0]['dialogues'] or r['per_example']['words'] != a[0]['per_example']['words'] for r in [*a, *b]): raise EcgenError('These results are of different validation examples or vocabularies, so they cannot be compared.')
+    a, b = (sorted((r for r in x if r['plan']['seed'] in shared), key=lambda r: r['plan']['seed']) for x in (a, b))
+    if not shared: return {}          # `{}` = there is nothing to compare
+    if metric in ('bert_f', 'local_f') and len({r['bertscore'][metric.partition('_')[0]]['hash'] for r in [*a, *b]}) > 1: raise EcgenError('These BERTScores are of several encoders or versions, so they cannot be compared: measure all runs with one (ecgen experiment run ... --again --encoder NAME).')
+    if any(r['dialogues'] != a[0]['dialogues'] or r['per_example']['words'] != a[0]['per_example']['words'] for r in [*a, *b]): raise EcgenError('These results are of different validation examples, so they cannot be compared.')
+    if metric == 'perplexity' and len({r['metrics'].get('unk_share') for r in [*a, *b]}) > 1: return {}       # of other vocabularies
     values = [[m.scale * r['metrics'][metric] for r in x] for x in (a, b)]
     t = seed_test(*values)
     res = dict(difference=float(np.mean(values[0]) - np.mean(values[1])), p_seeds=t['p'], seeds_low=t['low'], seeds_high=t['high'], seeds=len(shared))
@@ -561,20 +564,21 @@ def compare(
 
 def p_text(p:float) -> str: return '' if p != p else '< .001' if p < .001 else f'{p:.3f}'.removeprefix('0')
 
-# %% ../nbs/13_experiments.ipynb #8d4032b7
+# %% ../nbs/13_experiments.ipynb #7cc6e24b
 def table_rows(
     rows:dict,                       # row -> results, from `load_results`
     metric:str,
     names:tuple=GRIDS['table4'],     # rows to show, run or not
     against:str='without-cause',     # what each is compared with
+    notes:tuple=(),                  # texts of `FOOTNOTES` in the order of their numbers; none = all
 ) -> list[list[str]]:                # cells
     "The cells of a table of one metric"
-    m, res = METRICS[metric], []
+    m, res, notes = METRICS[metric], [], list(notes or dict.fromkeys(FOOTNOTES.values()))
     for name in dict.fromkeys(names):
         runs, paper = [r for r in rows.get(name, []) if metric in r['metrics']], PAPER.get(name, {}).get(metric)
         c = compare(runs, rows[against], metric) if runs and against in rows and name != against else {}
         interval = f'{c["difference"]:+.{m.digits}f}' + (f' [{c["low"]:+.{m.digits}f}, {c["high"]:+.{m.digits}f}]' if 'low' in c else '') if c else ''
-        mark = '' if (name, metric) not in FOOTNOTES else f'<sup>{1 + list(FOOTNOTES).index((name, metric))}</sup>'
+        mark = '' if (name, metric) not in FOOTNOTES else f'<sup>{1 + notes.index(FOOTNOTES[name, metric])}</sup>'
         res.append([name, str(len(runs)) if runs else 'not measured' if rows.get(name) else 'not run', spread([r['metrics'][metric] for r in runs], m),
                     f'{paper[0]:.{m.digits if metric == "emotion_accuracy" else 3}f} ± {paper[1]:.{m.digits if metric == "emotion_accuracy" else 3}f}{mark}' if paper else '', interval, p_text(c.get('p_examples', math.nan)), p_text(c.get('p_seeds', math.nan))])
     return res
@@ -589,7 +593,7 @@ def markdown(
     line = lambda cells: '| ' + ' | '.join(c.ljust(w) for c, w in zip(cells, widths)) + ' |'
     return '\n'.join([line(head), '|' + '|'.join('-' * (w + 2) for w in widths) + '|', *map(line, rows)])
 
-# %% ../nbs/13_experiments.ipynb #7a894f31
+# %% ../nbs/13_experiments.ipynb #0671c5bf
 def tables(
     folder:str|Path|None=None,       # of result files; None = those that are shipped
     names:tuple=GRIDS['table4'],     # rows
@@ -597,19 +601,21 @@ def tables(
     against:str='without-cause',
 ) -> str:                            # Markdown
     "Every metric of every group of results, beside the paper's"
-    parts, used = [], []
-    for key, rows in load_results(folder).items():
+    parts, groups = [], load_results(folder)
+    measured = {m for rows in groups.values() for x in rows.values() for r in x for m in metrics if m in r['metrics']}
+    notes = list(dict.fromkeys(FOOTNOTES[n, m] for m in metrics if m in measured for n in names if (n, m) in FOOTNOTES))     # in the order of the tables
+    for key, rows in groups.items():
         parts.append(caption(key, rows))
         for metric in metrics:
             if not any(metric in r['metrics'] for x in rows.values() for r in x): continue
             head = [METRICS[metric].title, 'seeds', 'ours, validation', 'paper, test', f'minus {against}', 'p over dialogues', 'p over seeds']
-            parts.append(markdown(head, table_rows(rows, metric, names, against)))
-            used += [k for k in FOOTNOTES if k[0] in names and k[1] == metric]
-    if not parts: return 'No experiment has been run yet.'
-    notes = [f'<sup>{1 + i}</sup> {text}' for i, (k, text) in enumerate(FOOTNOTES.items()) if k in used]
-    return '\n\n'.join([*parts, 'Behind a difference stands its 95 % interval over dialogues (paired bootstrap); p over dialogues is a permutation test, p over seeds Welch\'s t-test. Neither is corrected for the number of rows.', *notes]) + '\n'
+            parts.append(markdown(head, table_rows(rows, metric, names, against, notes)))
+    if not parts: return 'No experiment has been run yet.\n'
+    how = (f'A difference is of the seeds that a row and {against} have both; behind it stands its 95 % interval over dialogues (paired bootstrap). p over dialogues is a permutation test, p over seeds Welch\'s t-test. '
+           'Neither is corrected for the number of rows and metrics. Of perplexity, lower is better.')
+    return '\n\n'.join([*parts, how, *(f'<sup>{i}</sup> {text}' for i, text in enumerate(notes, 1))]) + '\n'
 
-# %% ../nbs/13_experiments.ipynb #fa661ffc
+# %% ../nbs/13_experiments.ipynb #1d32bcf6
 def every_run(
     rows:dict,                       # row -> results, from `load_results`
     names:tuple=TABLE2,
@@ -620,11 +626,18 @@ def every_run(
     for name in names:
         ours, theirs = {r['plan']['seed']: r['metrics'] for r in rows.get(name, [])}, dict(zip(SEEDS, TABLE7.get(name, [])))
         for seed in sorted({*ours, *theirs}):
-            show = lambda found, m, scale: f'{scale * found[seed][m]:.{METRICS[m].digits}f}' if m in found.get(seed, {}) else ''
-            cells.append([name, str(seed), *(x for m in metrics for x in (show(ours, m, METRICS[m].scale), show(theirs, m, 1)))])
+            show = lambda found, m, scale, digits: f'{scale * found[seed][m]:.{digits}f}' if m in found.get(seed, {}) else ''
+            cells.append([name, str(seed), *(x for m in metrics for x in (show(ours, m, METRICS[m].scale, METRICS[m].digits), show(theirs, m, 1, min(METRICS[m].digits, 3))))])     # the paper prints no more
     return markdown(['row', 'seed', *(f'{METRICS[m].title}{end}' for m in metrics for end in (', ours', ', paper'))], cells)
 
-# %% ../nbs/13_experiments.ipynb #54fe2ed7
+def all_runs(
+    folder:str|Path|None=None,       # of result files; None = those that are shipped
+    names:tuple=TABLE2,
+) -> str:                            # Markdown
+    "Table 7 for each group of results"
+    return '\n\n'.join(x for key, rows in load_results(folder).items() for x in (caption(key, rows).replace('Mean ± standard deviation over seeds. ', ''), every_run(rows, names))) or 'No experiment has been run yet.'
+
+# %% ../nbs/13_experiments.ipynb #f9f85ee3
 HELP = ('soft', 'hard', 'soft-lexicon', 'same-size', 'open', 'oracle')     # rows to be held against `without-cause`
 
 def effects(
@@ -632,19 +645,21 @@ def effects(
     names:tuple=HELP,
     metrics:tuple=('emotion_accuracy', 'perplexity', 'bleu4'),
     against:str='without-cause',
-) -> dict:                          # (row, metric) -> what `compare` says; None = not run
+) -> dict:                          # (row, metric) -> what `compare` says; None = not run, {} = run, with nothing to compare with
     "Differences from a row, with their intervals"
-    return {(n, m): compare(rows[n], rows[against], m) or None if n in rows and against in rows else None for m in metrics for n in names}
+    return {(n, m): compare(rows[n], rows.get(against, []), m) if n in rows else None for m in metrics for n in names}
 
 def in_words(
     c:dict|None,      # from `compare`
     m:Metric,
 ) -> str:
     "What one difference says, and what it does not"
-    if not c: return 'not run'
+    if c is None: return 'not run'
+    if not c: return 'nothing to compare with yet'
     better = 'better' if c['difference'] * m.better > 0 else 'worse'
     text = f'{c["difference"]:+.{m.digits}f} [{c["low"]:+.{m.digits}f}, {c["high"]:+.{m.digits}f}] over dialogues'
-    if c['p_seeds'] != c['p_seeds']: return f'{text}; one seed, so nothing about the method'
+    if c['seeds'] < 2: return f'{text}; one seed, so nothing about the method'
+    if c['p_seeds'] != c['p_seeds']: return f'{text}; all seeds alike, so nothing to test'
     sure = c['low'] * c['high'] > 0 and c['seeds_low'] * c['seeds_high'] > 0
     return f'{text}, [{c["seeds_low"]:+.{m.digits}f}, {c["seeds_high"]:+.{m.digits}f}] over {c["seeds"]} seeds: ' + (better if sure else 'no difference that is sure')
 
@@ -661,7 +676,7 @@ def answer(
         parts.append(markdown(['minus without-cause', *(METRICS[m].title for m in ('emotion_accuracy', 'perplexity', 'bleu4'))], cells))
     return '\n\n'.join(parts) or 'No experiment has been run yet.'
 
-# %% ../nbs/13_experiments.ipynb #9ee5f1bb
+# %% ../nbs/13_experiments.ipynb #85e3dc3f
 def plot_effects(
     rows:dict,                      # from `load_results`
     names:tuple=HELP,
@@ -671,7 +686,8 @@ def plot_effects(
     found = {k: c for k, c in effects(rows, names).items() if c}
     metrics, names = list(dict.fromkeys(m for _, m in found)), list(dict.fromkeys(n for n, _ in found))[::-1]
     if not found: return None
-    fig, axes = plt.subplots(1, len(metrics), figsize=(9, .5 * len(names) + 1.2), sharey=True, squeeze=False)
+    some = next(iter(rows.values()))[0]
+    fig, axes = plt.subplots(1, len(metrics), figsize=(9, .5 * len(names) + 1.5), sharey=True, squeeze=False)
     for ax, m in zip(axes[0], metrics):
         for y, n in enumerate(names):
             c, sign = found[n, m], METRICS[m].better
@@ -683,10 +699,11 @@ def plot_effects(
         ax.set(title=METRICS[m].title + (' (turned round)' if METRICS[m].better < 0 else ''), yticks=range(len(names)), yticklabels=names, ylim=(-.6, len(names) - .4))
         ax.spines[['top', 'right', 'left']].set_visible(False)
     axes[0][0].set_xlabel('minus without-cause; right is better')
+    fig.suptitle(f'preset {some["plan"]["preset"]}, word vectors {some["plan"]["vectors"]}' + (': a smoke run, no result' if some['smoke'] else ''), fontsize='medium')
     fig.tight_layout()
     return fig
 
-# %% ../nbs/13_experiments.ipynb #dedd7e64
+# %% ../nbs/13_experiments.ipynb #60b2c146
 def reference_table(
     path:str|Path|None=None,     # what `ecgen reference-points` wrote; None = the file that is shipped
 ) -> str:                        # Markdown
@@ -696,4 +713,5 @@ def reference_table(
     shown = {k: m for k, m in shown.items() if any(k in s for s in res['systems'].values())}
     cells = [[name, *(f'{m.scale * s[k]:.{m.digits}f}' if k in s else '' for k, m in shown.items())] for name, s in res['systems'].items()]
     hashes = sorted({s['bert_hash'] for s in res['systems'].values() if 'bert_hash' in s})
-    return markdown([f'{res["split"]}, {res["examples"]:,} turns', *(m.title for m in shown.values())], cells) + (f'\n\nBERTScore: `{"`, `".join(hashes)}`, not comparable with another encoder\'s.' if hashes else '')
+    said = '\n\nThe most frequent response comes with the most frequent emotion, the one to the nearest context with the emotion of its dialogue; the others name none.'
+    return markdown([f'{res["split"]}, {res["examples"]:,} turns', *(m.title for m in shown.values())], cells) + said + (f'\n\nBERTScore: `{"`, `".join(hashes)}`, not comparable with another encoder\'s.' if hashes else '')

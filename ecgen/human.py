@@ -71,7 +71,7 @@ def write_sheet(
     tmp.write_text('\ufeff' + text.getvalue(), encoding='utf-8', newline='')
     os.replace(tmp, path)
 
-# %% ../nbs/14_human.ipynb #efa8b189
+# %% ../nbs/14_human.ipynb #6c6f5fab
 def read_sheet(
     path:Path,
 ) -> list[dict]:      # column -> cell
@@ -80,9 +80,12 @@ def read_sheet(
     except OSError as e: raise EcgenError(f'{path} cannot be read ({e.strerror}): check the path.') from None
     try: text = raw.decode('utf-8-sig')
     except UnicodeDecodeError: raise EcgenError(f'{path} is not UTF-8 text: save the sheet as "CSV UTF-8".') from None
-    rows = list(csv.DictReader(io.StringIO(text, newline=''), delimiter=';' if ';' in text.partition('\n')[0] else ','))
+    head = text.partition('\n')[0]
+    try: rows = list(csv.DictReader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=head.count)))
+    except csv.Error as e: raise EcgenError(f'{path} is no table ({e}): save the sheet as "CSV UTF-8" once more.') from None
     if not rows or 'row' not in rows[0]: raise EcgenError(f'{path} is not a sheet of a study: its first line must name the columns, with "row" among them.')
-    return [{k: (v or '') for k, v in r.items() if isinstance(k, str) and not isinstance(v, list)} for r in rows]
+    rows = [{k: v or '' for k, v in r.items() if isinstance(k, str)} for r in rows]
+    return [r for r in rows if any(v.strip() for v in r.values())]
 
 # %% ../nbs/14_human.ipynb #5e9349ff
 def file_responses(
@@ -115,7 +118,7 @@ def model_responses(
     examples = {(e.id, e.turn): e for d in {t[0] for t in turns} for e in make_examples([dialogues[d]], model.vocab, model.cfg.longest)}
     return [detokenize(r) for r in respond_all(model, [examples[t] for t in turns], seed=seed)]
 
-# %% ../nbs/14_human.ipynb #3cd92f38
+# %% ../nbs/14_human.ipynb #e478f8f0
 def system_responses(
     source:str,      # model folder, file, or 'human'
     dialogues:dict, turns:list, seed:int,      # as in `model_responses`
@@ -135,6 +138,7 @@ def system_names(
     for s in systems:
         name, equals, path = s.partition('=')
         if not equals: name, path = (s if s == 'human' else Path(s).stem if Path(s).is_file() else Path(s).name), s
+        if not name or not path: raise EcgenError(f'{s!r} has no name or no path: write NAME=PATH.')
         if name in res: raise EcgenError(f'Two systems are called {name!r}: write NAME=PATH.')
         res[name] = path
     return res
@@ -182,7 +186,7 @@ def label_rows(dialogues:list, rng) -> tuple[list, dict]:
     return ([dict(row=f'L{n:04}', emotion=d.emotion, context=context(d, d.last_speaker_turn + 1), utterance=context(d, i + 1).split('\n')[-1]) for n, (d, i) in enumerate(rows, 1)],
             {f'L{n:04}': dict(label=int(i in d.causes), dialogue=d.id, turn=i) for n, (d, i) in enumerate(rows, 1)})
 
-# %% ../nbs/14_human.ipynb #5b64cc9f
+# %% ../nbs/14_human.ipynb #c82d8214
 def new_study(
     out:str|Path,                     # folder, must be empty or not be there
     systems:list[str],                # see `system_names`
@@ -204,47 +208,53 @@ def new_study(
     by_id, turns = {d.id: d for d in dialogues}, draw_turns(dialogues, n * (1 + len(pairs)), rng)
     made = dict(ratings=rating_rows(names, by_id, turns[:n], rng, seed))
     if pairs: made['ab'] = ab_rows(pairs, names, by_id, turns[n:], rng, seed)
-    if causes: made['labels'] = label_rows(rng.sample([d for d in with_causes(dialogues, label_source(causes, split, data)) if d.causes is not None and len(d.utterances) > 1], n), rng)
+    if causes:
+        labelled = [d for d in with_causes(dialogues, label_source(causes, split, data)) if d.causes is not None and len(d.utterances) > 1]
+        if len(labelled) < n: raise EcgenError(f'These labels are of {len(labelled)} dialogues, and {n} are to be verified: choose a smaller --n, or other labels.')
+        made['labels'] = label_rows(rng.sample(labelled, n), rng)
     key = dict(format='ecgen-study-1', seed=seed, split=split, n=n, systems=list(names), causes=causes, invented=False, sheets={}, rows={}, seals={})
     out.mkdir(parents=True, exist_ok=True)
     for kind, (rows, whose) in made.items():
         about = KINDS[kind]
         key['rows'][kind], key['seals'][kind] = whose, {r['row']: seal([harmless(str(r[c])) for c in about['fixed']]) for r in rows}
         key['sheets'][kind] = [f'{kind}-{rater + 1}.csv' for rater in range((raters or {}).get(kind, about['raters']))]
-        for name in key['sheets'][kind]:
+        for rater, name in enumerate(key['sheets'][kind], 1):
             mine = rows if kind == 'labels' else random.Random(f'{seed} {name}').sample(rows, len(rows))
-            write_sheet(out/name, [*about['fixed'], *about['asked']], mine)
+            write_sheet(out/name, [*about['fixed'], *about['asked']], [r | dict(row=f'{r["row"]}-{rater}') for r in mine])
     (out/'instructions.txt').write_text('\n\n'.join(f'{kind}-*.csv\n{TELL[kind]}' for kind in made) + '\n\nPlease fill in the last columns only, every row of them. You are known by the number in the name of your sheet and by nothing else.\n', encoding='utf-8')
     write_json(out/'study.json', key)
     return key
 
-# %% ../nbs/14_human.ipynb #9e5c8f6e
+# %% ../nbs/14_human.ipynb #6884e7e6
 def answers(
     path:Path,         # a sheet
     kind:str,          # one of `KINDS`
     seals:dict,        # row -> hash, from the key
 ) -> dict:             # row -> column -> answer
-    "The answers of one sheet; `EcgenError` names the row that is altered, missing or not finished"
-    about, res, rows = KINDS[kind], {}, read_sheet(path)
+    "The answers of one sheet; `EcgenError` names the row that is altered, missing, not finished or another rater's"
+    about, res, rows, rater = KINDS[kind], {}, read_sheet(path), path.stem.rpartition('-')[2]
     for r in rows:
-        where = f'{path.name}, row {r["row"] or "without a name"}'
-        if r['row'] not in seals or r['row'] in res: raise EcgenError(f'{where}: it is twice in the sheet, or does not belong to this study.')
-        if seal([r.get(c, '') for c in about['fixed']]) != seals[r['row']]: raise EcgenError(f'{where}: its fixed columns were altered; take the text from the sheet that was sent out.')
+        where, (name, _, whose) = f'{path.name}, row {r["row"] or "without a name"}', r['row'].strip().rpartition('-')
+        if name not in seals or name in res: raise EcgenError(f'{where}: it is twice in the sheet, or does not belong to this study.')
+        if whose != rater: raise EcgenError(f'{where}: it is from the sheet of rater {whose}, so these answers would count twice; put the sheet of rater {rater} in its place.')
+        if seal([name, *(r.get(c, '') for c in about['fixed'][1:])]) != seals[name]: raise EcgenError(f'{where}: its fixed columns were altered; take the text from the sheet that was sent out.')
         given = {c: re.sub(r'\.0$', '', r.get(c, '').strip().lower()) for c in about['asked']}
         for c, v in given.items():
             if not v: raise EcgenError(f'{where}: {c} is empty, so the sheet is not finished.')
             if v not in about['allowed']: raise EcgenError(f'{where}: {c} is {v[:20]!r}; it must be one of {", ".join(about["allowed"])}.')
-        res[r['row']] = given
-    if missing := [r for r in seals if r not in res]: raise EcgenError(f'{path.name}: row {missing[0]} is missing ({len(missing)} rows are).')
+        res[name] = given
+    if missing := [r for r in seals if r not in res]: raise EcgenError(f'{path.name}: row {missing[0]}-{rater} is missing (of {len(seals)} rows, {len(missing)} are).')
     return res
 
-# %% ../nbs/14_human.ipynb #b411041e
+# %% ../nbs/14_human.ipynb #1785b586
 def collect(
     folder:Path,       # of the study
     key:dict,
     kind:str,
 ) -> dict:             # column -> (rows, raters) answers, rows in the order of the key
     "All answers of one kind"
+    for name in key['sheets'][kind]:
+        if not (folder/name).is_file(): raise EcgenError(f'{name} is not in {folder}: put it there. If it never comes back, take its name out of "sheets" in study.json; the tables say how many raters there were.')
     sheets = [answers(folder/name, kind, key['seals'][kind]) for name in key['sheets'][kind]]
     return {c: np.array([[s[row][c] for s in sheets] for row in key['rows'][kind]]) for c in KINDS[kind]['asked']}
 
@@ -288,27 +298,28 @@ def rating_scores(key:dict, given:dict) -> dict:
     means = {s: {c: dict(mean=float((x := v[owner == s].mean(1)).mean()), **dict(zip(('low', 'high'), interval(x)))) for c, v in numbers.items()} for s in key['systems']}
     return dict(systems=means, kappa={c: kappa(v) for c, v in given.items()} | {'all': kappa(np.concatenate(list(given.values())))}, scores=int(sum(v.size for v in given.values())))
 
-# %% ../nbs/14_human.ipynb #19d6d6ee
+# %% ../nbs/14_human.ipynb #e633a4ad
 def ab_scores(key:dict, given:dict) -> dict:
     "Table 5: for each pair the percentage of judgements that A wins, loses, ties, with the interval of win minus lose; and the same by majority"
     whose = list(key['rows']['ab'].values())
     wins = {'a': {'1': 1, '2': -1}, 'b': {'1': -1, '2': 1}}
     points = np.array([[wins[k['left']].get(x, 0) for x in row] for k, row in zip(whose, given['better'])])     # 1 = A is better
     most = np.array([np.nan if m is None else wins[k['left']].get(m, 0) for k, m in zip(whose, majority(given['better']))])
-    share = lambda x: dict(zip(('win', 'lose', 'tie'), (100 * float((x == v).mean()) for v in (1, -1, 0))))
+    share = lambda x: dict(zip(('win', 'lose', 'tie'), (100 * float((x == v).mean()) for v in (1, -1, 0))))      # nan is none of them
     res = []
     for a, b in dict.fromkeys((k['a'], k['b']) for k in whose):
         mine = np.array([(k['a'], k['b']) == (a, b) for k in whose])
         low, high = interval(100 * points[mine].mean(1))
-        res.append(dict(a=a, b=b, **share(points[mine]), low=low, high=high, majority=share(most[mine]), judgements=int(points[mine].size)))
+        res.append(dict(a=a, b=b, **share(points[mine]), low=low, high=high, majority=share(most[mine]) | dict(none=100 * float(np.isnan(most[mine]).mean())), judgements=int(points[mine].size)))
     return dict(pairs=res, kappa=kappa(points))
 
-# %% ../nbs/14_human.ipynb #9b0c9532
+# %% ../nbs/14_human.ipynb #1952e01b
 def label_scores(key:dict, given:dict) -> dict:
     "Section 4.1: agreement of the labels with the majority, and of a rule; precision, recall and F1 of causes; kappa of the raters"
     from ecgen.causes import agreement
     whose, most = list(key['rows']['labels'].values()), majority(given['cause'])
     keep = [i for i, m in enumerate(most) if m is not None]
+    if not keep: raise EcgenError('There is no utterance on which most raters agree, so labels cannot be judged: an odd number of raters always has a majority.')
     gold, label = np.array([int(most[i]) for i in keep]), np.array([whose[i]['label'] for i in keep])
     last = {k['dialogue']: k['turn'] for k in whose}         # rows of a dialogue end with its last speaker turn
     rule = np.array([int(last[whose[i]['dialogue']] - whose[i]['turn'] in (0, 2)) for i in keep])
@@ -324,11 +335,14 @@ def score_study(
     "Score a study; `EcgenError` names the first row that is altered or not finished"
     folder = Path(folder)
     if not (folder/'study.json').is_file(): raise EcgenError(f'{folder} is not a study: it has no study.json (`ecgen study new` makes one).')
-    key, by = read_json(folder/'study.json'), dict(ratings=rating_scores, ab=ab_scores, labels=label_scores)
-    if not isinstance(key, dict) or key.get('format') != 'ecgen-study-1': raise EcgenError(f'{folder/"study.json"} is not the key of a study.')
-    return dict(invented=key['invented'], n=key['n'], split=key['split'], causes=key['causes']) | {k: by[k](key, collect(folder, key, k)) for k in key['sheets']}
+    try: key = read_json(folder/'study.json')
+    except EcgenError: key = None
+    by, parts = dict(ratings=rating_scores, ab=ab_scores, labels=label_scores), ('invented', 'n', 'split', 'causes', 'systems', 'sheets', 'rows', 'seals')
+    if not isinstance(key, dict) or key.get('format') != 'ecgen-study-1' or not all(k in key for k in parts): raise EcgenError(f'{folder/"study.json"} is not the key of a study, or is damaged: without it nobody knows which response is whose, so look for a copy.')
+    kinds = {k: sheets for k, sheets in key['sheets'].items() if sheets}       # a kind whose sheets never came back is left out
+    return dict(invented=key['invented'], n=key['n'], split=key['split'], causes=key['causes'], raters={k: len(x) for k, x in kinds.items()}) | {k: by[k](key, collect(folder, key, k)) for k in kinds}
 
-# %% ../nbs/14_human.ipynb #8e7cf6c1
+# %% ../nbs/14_human.ipynb #e3a46f8a
 INVENTED = '**Invented ratings, written by a generator of chance: these are no results.**'
 
 def study_tables(
@@ -336,27 +350,30 @@ def study_tables(
 ) -> str:            # Markdown
     "Tables 3 and 5 and the label accuracy"
     from ecgen.experiments import markdown
-    parts = [INVENTED] if res['invented'] else []
+    parts, raters = [INVENTED] if res['invented'] else [], res['raters']
+    agreed = lambda x: 'undefined (one rater, or one answer only)' if x != x else f'{x:.2f}'
     if r := res.get('ratings'):
         cell = lambda x: f'{x["mean"]:.3f} [{x["low"]:.2f}, {x["high"]:.2f}]'
         parts += [markdown(['Method', *(a.capitalize() for a in ASPECTS)], [[s, *(cell(v[a]) for a in ASPECTS)] for s, v in r['systems'].items()]),
-                  f"Mean of marks from 1 to 5, with 95 % intervals over {res['n']} dialogues. Fleiss' kappa: " + ', '.join(f'{k} {v:.2f}' for k, v in r['kappa'].items()) + f' ({r["scores"]:,} scores).']
+                  f"Mean of marks from 1 to 5 by {raters['ratings']} raters, with 95 % intervals over {res['n']} dialogues. Fleiss' kappa: " + ', '.join(f'{k} {agreed(v)}' for k, v in r['kappa'].items()) + f' ({r["scores"]:,} scores).']
     if r := res.get('ab'):
-        parts += [markdown(['Pair', 'Win %', 'Lose %', 'Tie %', 'win - lose', 'by majority'], [[f'{p["a"]} vs {p["b"]}', *(f'{p[k]:.2f}' for k in ('win', 'lose', 'tie')), f'{p["win"] - p["lose"]:+.1f} [{p["low"]:+.1f}, {p["high"]:+.1f}]',
-                  ' / '.join(f'{p["majority"][k]:.0f}' for k in ('win', 'lose', 'tie'))] for p in r['pairs']]), f"Of {r['pairs'][0]['judgements']} judgements each. Fleiss' kappa {r['kappa']:.2f}."]
+        parts += [markdown(['Pair', 'Win %', 'Lose %', 'Tie %', 'win - lose', 'by majority: win / lose / tie / none'], [[f'{p["a"]} vs {p["b"]}', *(f'{p[k]:.2f}' for k in ('win', 'lose', 'tie')), f'{p["win"] - p["lose"]:+.1f} [{p["low"]:+.1f}, {p["high"]:+.1f}]',
+                  ' / '.join(f'{p["majority"][k]:.0f}' for k in ('win', 'lose', 'tie', 'none'))] for p in r['pairs']]), f"Of {r['pairs'][0]['judgements']} judgements each, by {raters['ab']} raters; win - lose with its 95 % interval over dialogues. Fleiss' kappa {agreed(r['kappa'])}."]
     if r := res.get('labels'):
-        parts.append(f"Labels `{res['causes']}`: accuracy {r['accuracy']:.3f} of {r['utterances']} utterances against the majority (by dialogue {r['by_dialogue']:.3f} [{r['low']:.3f}, {r['high']:.3f}]), F1 {r['f1']:.3f}; "
-                     f"the last two speaker turns: accuracy {r['rule_accuracy']:.3f}; causes by majority {r['positives']:.0%}. Fleiss' kappa of the raters {r['raters_kappa']:.2f}.")
+        parts.append(f"Labels `{res['causes']}`: accuracy {r['accuracy']:.3f} of {r['utterances']} utterances against the majority of {raters['labels']} raters, {r['undecided']} more without one (by dialogue {r['by_dialogue']:.3f} [{r['low']:.3f}, {r['high']:.3f}]), F1 {r['f1']:.3f}; "
+                     f"the last two speaker turns: accuracy {r['rule_accuracy']:.3f}; causes by majority {r['positives']:.0%}. Fleiss' kappa of the raters {agreed(r['raters_kappa'])}.")
     return '\n\n'.join(parts) + '\n'
 
-# %% ../nbs/14_human.ipynb #633fdd03
+# %% ../nbs/14_human.ipynb #aa65051d
 def fill_invented(
     folder:str|Path,       # of a study
     seed:int=0,
 ):
-    "Fill all sheets by chance, to try the scoring out; the study is marked as invented for good"
+    "Fill all sheets by chance, to try the scoring out; the study is marked as invented for good. `EcgenError` if anybody has rated"
     folder, rng = Path(folder), random.Random(seed)
     key = read_json(folder/'study.json')
+    rated = [name for kind, sheets in key['sheets'].items() for name in sheets if any(r.get(c) for r in read_sheet(folder/name) for c in KINDS[kind]['asked'])]
+    if rated and not key['invented']: raise EcgenError(f'{folder/rated[0]} has answers that somebody gave: try things out in another study.')
     write_json(folder/'study.json', key | dict(invented=True))
     for kind, sheets in key['sheets'].items():
         about = KINDS[kind]

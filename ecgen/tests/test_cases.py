@@ -24,7 +24,9 @@ def test_a_page_has_all_systems_and_no_foreign_markup():
     bad = '<script>alert(1)</script>'
     page = cases_html([dict(emotion='proud', target=bad, systems={'soft' + bad: told(bad, (bad, 'won')), 'plain': told('well done')})], frozenset(['plain']))
     assert '<script' not in page and page.count('&lt;script&gt;') >= 4 and page.count('<article>') == 2 and page.count('<mark') == 2 and 'well done' in page
-    assert "default-src 'none'" in page
+    assert "default-src 'none'" in page and 'so nothing is tinted: plain.' in page and 'among the 3 most probable ones, seed 0.' in page
+    page = cases_html([dict(emotion='proud', target='', systems=dict(soft=told('hm')))], decoder='greedy')
+    assert 'Each word is the most probable one.' in page and 'drawn' not in page and 'nothing is tinted' not in page
 
 
 def test_dialogues_are_fixed_and_responses_repeatable():

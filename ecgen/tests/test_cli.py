@@ -302,7 +302,7 @@ def test_experiments_run_go_on_and_make_tables():
     r = run('experiment', 'table', 'main', 'open', '--results', '{tmp}/grid-results', '--metric', 'bleu4')
     assert r.exit_code == 0 and 'smoke run' in r.stdout and '| ours, validation' in r.stdout and '1.774 ± 0.063' in r.stdout and r.stdout.count('not run') == 1
     r = run('experiment', 'table', 'table2', '--each', '--results', '{tmp}/grid-results')
-    assert r.exit_code == 0 and '| MIME' in r.stdout and '| soft   | 1 ' in r.stdout
+    assert r.exit_code == 0 and '| MIME' in r.stdout and '| soft   | 1 ' in r.stdout and 'word vectors `none`' in r.stdout
     refused('another budget', 'experiment', 'run', 'soft', *grid, '--examples', 50)
     refused('no row or grid', 'experiment', 'run', 'sofd', *grid)
     refused('whole numbers', 'experiment', 'status', '--seeds', 'many')

@@ -180,19 +180,26 @@ def test_footnotes_name_what_table_7_contradicts():
         runs = [r[metric] for r in TABLE7[name]]
         return abs((np.mean(runs), np.std(runs, ddof=1))[i] - PRINTED.get((name, metric), PAPER[name][metric])[i]) / unit.get(metric, .001)
     assert {(n, m) for n in TABLE7 for m in PAPER_COLUMNS if off(n, m, 0) > .61 or off(n, m, 1) > 1.1} == {('MIME', 'emotion_accuracy')}      # the runs are rounded, too
+    assert {k for k, text in FOOTNOTES.items() if 'Table 7' in text} == {('MIME', 'emotion_accuracy')}
+    f = {n: PAPER[n]['bert_f'][0] for n in TABLE2}
+    assert f['hard'] == f['MoEL'] == .134 < f['MIME'] == .135 and all(PAPER[k]['dist1'][1] > PAPER[k]['dist1'][0] for k in PAPER if (k, 'dist1') in FOOTNOTES)
+    assert round(PAPER['hard']['bleu4'][0] - PAPER['without-cause']['bleu4'][0], 2) == .06
     mime = [r['emotion_accuracy'] for r in TABLE7['MIME']]
     assert PAPER['MIME']['emotion_accuracy'] == (round(np.mean(mime), 1), round(np.std(mime, ddof=1), 1)) == (32.4, 1.6) and PRINTED['MIME', 'emotion_accuracy'] == (38.3, 1.6)
     assert set(PAPER) - set(ROWS) == {n for n, p in SYSTEMS.items() if p not in PRESETS} and set(SYSTEMS) < set(PAPER) and all(len(v) == 7 for v in PAPER.values())
 
 
+def fake(row, seed, hits, nll):
+    n = len(hits)
+    return dict(format='ecgen-run-1', plan=Run(row, None, seed, 'smoke').plan(), data='d', train_examples=100, valid_examples=n, smoke=True, hardware='a machine', decoder=dict(k=3, temperature=1., seed=0),
+                dialogues=[2] * (n // 2), metrics=dict(emotion_accuracy=float(np.mean(hits)), perplexity=math.exp(sum(nll) / (5 * n)), bleu4=2., dist1=.01, dist2=.1),
+                per_example=dict(rank=[1 - h for h in hits], nll=list(nll), words=[5] * n, bleu=[[5, 4, 3, 2, 6, 7]] * n))
+
+
 def test_tables_show_what_files_hold_and_nothing_for_what_was_not_run():
-    def fake(row, seed, hits, nll):
-        n = len(hits)
-        return dict(format='ecgen-run-1', plan=Run(row, None, seed, 'smoke').plan(), data='d', train_examples=100, valid_examples=n, smoke=True, hardware='a machine', decoder=dict(k=3, temperature=1., seed=0),
-                    dialogues=[2] * (n // 2), metrics=dict(emotion_accuracy=float(np.mean(hits)), perplexity=math.exp(sum(nll) / (5 * n)), bleu4=2., dist1=.01, dist2=.1),
-                    per_example=dict(rank=[1 - h for h in hits], nll=list(nll), words=[5] * n, bleu=[[5, 4, 3, 2, 6, 7]] * n))
+    import re
     with tempfile.TemporaryDirectory() as tmp:
-        assert tables(tmp) == 'No experiment has been run yet.'
+        assert tables(tmp) == 'No experiment has been run yet.\n'
         rng = np.random.default_rng(0)
         for seed in (1024, 2048, 3170):
             for r, p in (('soft', .7), ('without-cause', .4)):
@@ -205,23 +212,49 @@ def test_tables_show_what_files_hold_and_nothing_for_what_was_not_run():
         assert c['low'] < c['difference'] < c['high'] and c['p_seeds'] < .05 and 20 < c['difference'] < 40
         assert compare(rows['soft'], rows['without-cause'], 'perplexity')['p_examples'] > .01
         seven = every_run(rows)
-        assert seven.count('\n') == 2 + 30 - 1 and '| soft   | 2048' in seven and f'{values[1]:.1f}' in seven and '42.7' in seven and every_run(rows, ('without-cause',)).count('\n') == 4
+        assert seven.count('\n') == 2 + 30 - 1 and '| soft   | 2048' in seven and f'{values[1]:.1f}' in seven and '42.7' in seven and ' 0.013 ' in seven and '0.0130' not in seven and every_run(rows, ('without-cause',)).count('\n') == 4
         text = tables(tmp)
+        assert re.findall('<sup>(.)</sup>', text) == ['1', '2', '2', '1', '2']         # numbered as they come; what is said twice has one number
         assert 'smoke run' in text and 'ours, validation' in text and 'paper, test' in text and text.count('not run') == 7 * 5 and 'Welch' in text
+        assert len(all_runs(tmp).split('\n\n')) == 2 and all_runs(tmp).startswith('**A smoke run')
+        more = fake('soft', 4096, [1] * 200, [10] * 200)
+        write_result(Path(tmp)/'more.json', more | dict(plan=more['plan'] | dict(training=more['plan']['training'] | dict(epochs=9))))       # another budget in all but its name
+        assert [len(x['soft']) for x in load_results(tmp).values()] == [3, 1]
         Path(f'{tmp}/other.json').write_text('{}')
         with pytest.raises(EcgenError, match='not a result'): tables(tmp)
+
+
+def test_only_like_is_compared_with_like():
+    a, b = [fake('soft', s, [1, 0], [9., 9.]) for s in (3, 2, 1)], [fake('hard', s, [0, 0], [9., 9.]) for s in (2, 3)]
+    assert compare(a, b, 'emotion_accuracy', 9)['seeds'] == 2 and compare(a[2:], b, 'emotion_accuracy') == {}
+    for r, f in zip([*a, *b], (.1, .2, .3, .2, .1)):       # seeds are paired, in whatever order they come
+        r['metrics']['local_f'], r['per_example']['local_f'], r['bertscore'] = f, [f, f], dict(local=dict(hash='one'))
+    assert compare(a, b, 'local_f', 9)['p_examples'] == 1
+    b[0]['bertscore']['local']['hash'] = 'another'
+    with pytest.raises(EcgenError, match='several encoders'): compare(a, b, 'local_f')
+    assert compare(a, b, 'perplexity', 9)['seeds'] == 2
+    b[0]['metrics']['unk_share'] = .5                      # perplexities of other vocabularies
+    assert compare(a, b, 'perplexity') == {}
+    b[0]['dialogues'] = [1, 1]
+    with pytest.raises(EcgenError, match='different validation examples'): compare(a, b, 'emotion_accuracy')
 
 
 def test_the_answer_says_what_is_sure_and_what_was_not_run():
     sure = dict(difference=2., low=1., high=3., p_seeds=.01, seeds_low=.5, seeds_high=3.5, seeds=3)
     assert in_words(sure, METRICS['bleu4']).endswith('over 3 seeds: better') and in_words(sure, METRICS['perplexity']).endswith('worse') and in_words(None, METRICS['bleu4']) == 'not run'
     assert in_words(sure | dict(seeds_low=-.5), METRICS['bleu4']).endswith('no difference that is sure') and in_words(sure | dict(low=-1.), METRICS['bleu4']).endswith('sure')
-    assert 'one seed' in in_words(sure | dict(p_seeds=math.nan), METRICS['bleu4'])
+    assert 'one seed' in in_words(sure | dict(p_seeds=math.nan, seeds=1), METRICS['bleu4']) and 'all seeds alike' in in_words(sure | dict(p_seeds=math.nan), METRICS['bleu4']) and in_words({}, METRICS['bleu4']) == 'nothing to compare with yet'
     with tempfile.TemporaryDirectory() as tmp:
         assert answer(tmp) == 'No experiment has been run yet.'
-        for r in ('soft', 'without-cause'): do_run(smoke(r), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
+        do_run(smoke(), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
+        assert answer(f'{tmp}/results').count('not run') == 3 * 5 and answer(f'{tmp}/results').count('nothing to compare with yet') == 3
+        do_run(smoke('without-cause'), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
         text, (rows,) = answer(f'{tmp}/results'), load_results(f'{tmp}/results').values()
-        assert 'smoke run' in text and 'one seed' in text and text.count('not run') == 3 * 5 and plot_effects(rows) is not None and plot_effects({}) is None
+        assert 'smoke run' in text and 'one seed' in text and text.count('not run') == 3 * 5 and plot_effects({}) is None
+        import matplotlib.pyplot as plt
+        figure = plot_effects(rows)
+        assert len(figure.axes) == 3 and figure.get_suptitle() == 'preset tiny, word vectors none: a smoke run, no result'
+        plt.close(figure)          # else a notebook shows it, and a smoke run is no result
 
 
 def test_tables_in_the_docs_are_those_of_the_files():

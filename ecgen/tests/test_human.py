@@ -22,6 +22,7 @@ from ecgen.prepared import label_source
 from ecgen.human import *
 
 import tempfile, pytest
+from unittest.mock import patch
 
 
 def test_no_cell_is_a_formula_and_blanks_do_not_break_a_seal():
@@ -32,9 +33,10 @@ def test_no_cell_is_a_formula_and_blanks_do_not_break_a_seal():
         path = Path(tmp)/'s.csv'
         write_sheet(path, ['row', 'response'], [dict(row='r1', response='=HYPERLINK("x")\nso "sad", ; ok')])
         assert read_sheet(path) == [dict(row='r1', response='\'=HYPERLINK("x")\nso "sad", ; ok')]
-        path.write_text('row;response\r\nr1;"a ; b"\r\n')
-        assert read_sheet(path) == [dict(row='r1', response='a ; b')]
-        for raw, why in ((b'\xff\xfe\x00', 'not UTF-8'), (b'', 'not a sheet'), (b'a,b\n1,2\n', 'not a sheet')):
+        for end in (';', '\t'):
+            path.write_text(f'row{end}response\r\nr1{end}"a {end} b"\r\n{end}\r\n')
+            assert read_sheet(path) == [dict(row='r1', response=f'a {end} b')]
+        for raw, why in ((b'\xff\xfe\x00', 'not UTF-8'), (b'', 'not a sheet'), (b'a,b\n1,2\n', 'not a sheet'), (b'row,a\n1,"' + b'x' * 200_000, 'no table')):
             path.write_bytes(raw)
             with pytest.raises(EcgenError, match=why): read_sheet(path)
 
@@ -58,12 +60,13 @@ def test_sheets_are_blind_shuffled_and_balanced():
         texts = {p.name: p.read_text(encoding='utf-8-sig') for p in folder.glob('*.csv')}
         assert not any(name in t.partition('\n')[0] + t for t in texts.values() for name in ('kind.jsonl', 'system', '"kind"', 'dull,'))
         a, b = (read_sheet(folder/f'ratings-{i}.csv') for i in (1, 2))
-        assert [r['row'] for r in a] != [r['row'] for r in b] and sorted(r['row'] for r in a) == sorted(r['row'] for r in b) and len(a) == 12 == len(key['rows']['ratings'])
+        names = [[r['row'].removesuffix(f'-{i}') for r in x] for i, x in ((1, a), (2, b))]
+        assert names[0] != names[1] and sorted(names[0]) == sorted(names[1]) == list(key['rows']['ratings']) and len(a) == 12
         used = [k['dialogue'] for kind in ('ratings', 'ab') for k in key['rows'][kind].values()]
         assert len(set(used)) == 4 + 3 * 4 and not {k['dialogue'] for k in key['rows']['ratings'].values()} & {k['dialogue'] for k in key['rows']['ab'].values()}
         for pair in (('kind', 'dull'), ('kind', 'human'), ('dull', 'human')): assert sorted(k['left'] for k in key['rows']['ab'].values() if (k['a'], k['b']) == pair) == ['a', 'a', 'b', 'b']
         for r in read_sheet(folder/'ab-1.csv'):
-            k = key['rows']['ab'][r['row']]
+            k = key['rows']['ab'][r['row'].removesuffix('-1')]
             for side in 'ab':
                 if k[side] != 'human': assert r['response 1' if k['left'] == side else 'response 2'] == detokenize((FRIENDLY if k[side] == 'kind' else DULL).split())
         with pytest.raises(EcgenError, match='already'): new_study(folder, ['human'], 2, data=shipped('sample'))
@@ -78,8 +81,12 @@ def test_bad_studies_are_refused():
         bad.write_text('hello\n')
         with pytest.raises(EcgenError, match='line 1 is no response'): new_study(f'{tmp}/s', [str(bad)], 2, **sample)
         with pytest.raises(EcgenError, match='no system'): new_study(f'{tmp}/s', ['nowhere'], 2, **sample)
+        with pytest.raises(EcgenError, match='no name'): new_study(f'{tmp}/s', ['=human'], 2, **sample)
         with pytest.raises(EcgenError, match='Two systems'): new_study(f'{tmp}/s', ['human', 'human'], 2, **sample)
         with pytest.raises(EcgenError, match='needs 1000 dialogues'): new_study(f'{tmp}/s', ['human'], 1000, **sample)
+        one = load_split('train', shipped('sample'))[0]
+        with patch.dict(new_study.__globals__, with_causes=lambda *a: [replace(one, causes=frozenset())]):
+            with pytest.raises(EcgenError, match='labels are of 1 dialogues, and 2'): new_study(f'{tmp}/s', ['human'], 2, causes='rule', **sample)
         assert not Path(f'{tmp}/s').exists()
 
 
@@ -94,14 +101,16 @@ def test_kappa_is_that_of_fleiss_1971():
     assert majority(np.array([['1', '1', '2'], ['1', '2', 'tie']])) == ['1', None] and np.isnan(kappa(np.array([['1', '1']])))
 
 
+def fill(folder, key, choose):
+    for kind, sheets in key['sheets'].items():
+        for name in sheets: write_sheet(folder/name, [*KINDS[kind]['fixed'], *KINDS[kind]['asked']], [r | choose(kind, key['rows'][kind][r['row'].rpartition('-')[0]], name) for r in read_sheet(folder/name)])
+def choose(kind, k, name):
+    if kind == 'ratings': return dict(fluency=5, relevance={'kind': 4, 'dull': 2, 'human': 5}[k['system']], empathy=1 if name == 'ratings-1.csv' else 3)
+    if kind == 'ab': return dict(better='tie' if {k['a'], k['b']} == {'kind', 'dull'} and name == 'ab-3.csv' else '1' if k['left'] == ('b' if k['b'] == 'human' else 'a') else '2')
+    return dict(cause=k['label'])
+
+
 def test_tables_say_what_the_sheets_say():
-    def fill(folder, key, choose):
-        for kind, sheets in key['sheets'].items():
-            for name in sheets: write_sheet(folder/name, [*KINDS[kind]['fixed'], *KINDS[kind]['asked']], [r | choose(kind, key['rows'][kind][r['row']], name) for r in read_sheet(folder/name)])
-    def choose(kind, k, name):
-        if kind == 'ratings': return dict(fluency=5, relevance={'kind': 4, 'dull': 2, 'human': 5}[k['system']], empathy=1 if name == 'ratings-1.csv' else 3)
-        if kind == 'ab': return dict(better='tie' if {k['a'], k['b']} == {'kind', 'dull'} and name == 'ab-3.csv' else '1' if k['left'] == ('b' if k['b'] == 'human' else 'a') else '2')
-        return dict(cause=k['label'])
     with tempfile.TemporaryDirectory() as tmp:
         folder, key = study_in(tmp)
         with pytest.raises(EcgenError, match='not finished'): score_study(folder)
@@ -111,12 +120,36 @@ def test_tables_say_what_the_sheets_say():
         assert [round(r['systems'][s]['relevance']['mean'], 6) for s in ('kind', 'dull', 'human')] == [4, 2, 5] and r['systems']['dull']['empathy']['mean'] == 2.6
         assert r['kappa']['relevance'] == 1 and r['kappa']['empathy'] < 0 and np.isnan(r['kappa']['fluency']) and r['scores'] == 3 * 12 * 5
         by = {(p['a'], p['b']): p for p in res['ab']['pairs']}
-        assert by['kind', 'human']['lose'] == 100 and by['dull', 'human']['lose'] == 100 and by['kind', 'dull']['majority'] == dict(win=100, lose=0, tie=0)
+        assert by['kind', 'human']['lose'] == 100 and by['dull', 'human']['lose'] == 100 and by['kind', 'dull']['majority'] == dict(win=100, lose=0, tie=0, none=0)
         assert abs(by['kind', 'dull']['win'] - 200 / 3) < 1e-9 and abs(by['kind', 'dull']['tie'] - 100 / 3) < 1e-9 and by['kind', 'dull']['judgements'] == 12
         assert res['labels']['accuracy'] == res['labels']['rule_accuracy'] == 1 and res['labels']['raters_kappa'] == 1 and not res['invented']
-        assert 'Invented' not in study_tables(res)
-        fill_invented(folder)
+        text = study_tables(res)
+        assert 'Invented' not in text and 'by 5 raters' in text and 'fluency undefined (one rater, or one answer only)' in text and 'nan' not in text
+        with pytest.raises(EcgenError, match='answers that somebody gave'): fill_invented(folder)
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp)
+        for seed in (0, 1): fill_invented(folder, seed)
         assert study_tables(score_study(folder)).startswith(INVENTED)
+
+
+def test_rows_without_a_majority_and_sheets_that_never_come_back_are_told():
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp)
+        fill(folder, key, lambda kind, k, name: dict(better={'ab-1.csv': '1', 'ab-2.csv': '2', 'ab-3.csv': 'tie'}[name]) if kind == 'ab' else choose(kind, k, name))
+        pair = score_study(folder)['ab']['pairs'][0]
+        assert pair['majority'] == dict(win=0, lose=0, tie=0, none=100) and round(pair['tie'], 2) == 33.33
+        (folder/'ratings-5.csv').unlink()
+        with pytest.raises(EcgenError, match='ratings-5.csv is not in .* take its name out'): score_study(folder)
+        key['sheets']['ratings'].remove('ratings-5.csv')
+        write_json(folder/'study.json', key | dict(sheets=key['sheets'] | dict(labels=[])))
+        res = score_study(folder)
+        assert res['ratings']['scores'] == 3 * 12 * 4 and 'by 4 raters' in study_tables(res) and 'labels' not in res
+        write_json(folder/'study.json', key | dict(sheets=dict(labels=['labels-1.csv', 'labels-2.csv'])))
+        fill(folder, dict(sheets=dict(labels=['labels-2.csv']), rows=key['rows']), lambda kind, k, name: dict(cause=1 - k['label']))
+        with pytest.raises(EcgenError, match='no utterance on which most raters agree'): score_study(folder)
+        for bad in ('{', '{"format": "ecgen-study-1"}'):
+            (folder/'study.json').write_text(bad)
+            with pytest.raises(EcgenError, match='not the key of a study, or is damaged'): score_study(folder)
 
 
 def test_altered_and_unfinished_sheets_are_refused_by_row():
@@ -133,7 +166,14 @@ def test_altered_and_unfinished_sheets_are_refused_by_row():
             spoilt(change)
             with pytest.raises(EcgenError, match=re.escape(why)): score_study(folder)
         spoilt(edit(relevance=' 4.0 '))
-        assert score_study(folder)['ratings']
+        before = score_study(folder)['ratings']
+        spoilt(lambda rows: [*reversed(edit(relevance='4')(rows)), dict.fromkeys(columns, '')])        # in another order, and an empty row at the end
+        assert score_study(folder)['ratings'] == before
+        for kind in ('ratings', 'ab', 'labels'):                                  # one rater is not two
+            kept = (folder/f'{kind}-2.csv').read_bytes()
+            (folder/f'{kind}-2.csv').write_bytes((folder/f'{kind}-1.csv').read_bytes())
+            with pytest.raises(EcgenError, match='from the sheet of rater 1, so these answers would count twice'): score_study(folder)
+            (folder/f'{kind}-2.csv').write_bytes(kept)
         with pytest.raises(EcgenError, match='not a study'): score_study(tmp)
 
 
