@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-PAGE, NOTEBOOKS = ROOT/'data/results/README.md', {'13_experiments': 'ecgen.experiments', '16_baselines/05_comparison': 'ecgen.baselines.comparison'}     # and the module whose functions write their tables
+PAGE, NOTEBOOKS = ROOT/'data/results/README.md', {'index': 'ecgen.experiments', '13_experiments': 'ecgen.experiments', '16_baselines/05_comparison': 'ecgen.baselines.comparison'}     # and the module whose functions write their tables
 
 
 def shipped_table():
