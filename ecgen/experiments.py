@@ -79,12 +79,12 @@ GRIDS = dict(main=('soft', 'hard', 'without-cause'),
 TABLE2 = *SYSTEMS, 'hard', 'soft'        # the paper's order
 SEEDS = 1024, 2048, 3170, 4096, 5120     # the paper's (Appendix B)
 
-# %% ../nbs/13_experiments.ipynb #aafb8afe
+# %% ../nbs/13_experiments.ipynb #c73a6f5d
 BUDGETS = dict(
     laptop=dict(preset='small', examples=10_000, watch=1000, training=dict(pretrain_epochs=3, epochs=1, budget=1536, warmup=60)),
     full=dict(preset='paper', examples=None, watch=None, training={}),
     smoke=dict(preset='tiny', examples=100, watch=None, training=dict(pretrain_epochs=2, epochs=2)))
-EQUAL = 'pretrain_epochs', 'epochs', 'patience', 'keep', 'budget', 'min_count'     # settings of training that another system takes from the budget
+EQUAL = 'pretrain_epochs', 'epochs', 'patience', 'keep', 'budget', 'warmup', 'min_count'     # settings of training that another system takes from the budget
 ENOUGH = 10_000     # training examples below which nothing may be concluded
 
 def subset(
