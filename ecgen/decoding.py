@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GREEDY', 'DECODERS', 'Decoder', 'choose', 'generate']
 
-# %% ../nbs/08_decoding.ipynb #08_decodin-03
+# %% ../nbs/08_decoding.ipynb #06d9424e
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .batches import BOS, CLS, EOS, PAD, SEP, UNK
-from .generator import Context, ResponseGenerator
+from .generator import Context, ResponseGenerator, some_rows
 
 # %% ../nbs/08_decoding.ipynb #c4
 @dataclass
@@ -26,7 +26,7 @@ class Decoder:
 GREEDY = Decoder(k=1)
 DECODERS = dict(topk=Decoder(), greedy=GREEDY)
 
-# %% ../nbs/08_decoding.ipynb #916f4528
+# %% ../nbs/08_decoding.ipynb #28b3c4ed
 def choose(
     logits:Tensor,                   # (B, V); what must not be chosen becomes -inf in it
     decoder:Decoder,                 # k and temperature
@@ -35,13 +35,13 @@ def choose(
 ) -> Tensor:                         # (B,) ids
     "Draw the next word of each row among its k most probable ones"
     banned = [PAD, UNK, BOS, CLS, SEP] + [EOS] * first
-    logits[:, banned] = -torch.inf                      # in place: at 256 x 38,622 a copy takes as long as the top k
+    logits[:, banned] = -torch.inf                      # in place: a copy of 256 x 38,622 numbers costs more than the top k
     top, ids = logits.topk(decoder.k, dim=-1)
     if decoder.k == 1: return ids[:, 0]
     pick = torch.multinomial((top / (decoder.temperature or 1.)).softmax(-1).cpu(), 1, generator=rng).to(ids.device)
     return ids.gather(1, pick)[:, 0]
 
-# %% ../nbs/08_decoding.ipynb #6e8dd52f
+# %% ../nbs/08_decoding.ipynb #d0a66c50
 @torch.inference_mode()
 def generate(
     gen:ResponseGenerator,            # in evaluation mode; or any system with `decode` and `logits`
@@ -64,5 +64,5 @@ def generate(
         rows = rows.masked_fill(ids == EOS, -1)               # -1 = this row has ended
         keep, words = rows >= 0, ids[:, None]
         if not keep.any(): break
-        if keep.sum() * 2 <= len(keep): rows, words, ctx, past = rows[keep], words[keep], ctx.select(keep), [tuple(t[keep] for t in p) for p in past]
+        if keep.sum() * 2 <= len(keep): rows, words, ctx, past = rows[keep], words[keep], ctx.select(keep), some_rows(past, keep)
     return out

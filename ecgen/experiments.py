@@ -663,7 +663,7 @@ def in_words(
     sure = c['low'] * c['high'] > 0 and c['seeds_low'] * c['seeds_high'] > 0
     return f'{text}, [{c["seeds_low"]:+.{m.digits}f}, {c["seeds_high"]:+.{m.digits}f}] over {c["seeds"]} seeds: ' + (better if sure else 'no difference that is sure')
 
-# %% ../nbs/13_experiments.ipynb #598b5630
+# %% ../nbs/13_experiments.ipynb #0fe9c7ba
 def answer(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
     names:tuple=HELP,
@@ -671,7 +671,7 @@ def answer(
     "Does knowing the cause help? What the files say, group by group"
     parts = []
     for key, rows in load_results(folder).items():
-        parts.append(caption(key, rows))
+        parts.append(caption(key, {n: r for n, r in rows.items() if n in (*names, 'without-cause')} or rows))
         cells = [[n, *(in_words(c, METRICS[m]) for (k, m), c in effects(rows, names).items() if k == n)] for n in names]
         parts.append(markdown(['minus without-cause', *(METRICS[m].title for m in ('emotion_accuracy', 'perplexity', 'bleu4'))], cells))
     return '\n\n'.join(parts) or 'No experiment has been run yet.'

@@ -12,7 +12,7 @@ __all__ = ['PRESETS', 'PAPER_MODEL', 'FORMAT', 'LIMITS', 'CHOICES', 'preset', 'r
            'check_values', 'check_config', 'check_folder', 'check_tensors', 'find_system', 'build', 'model_folder',
            'from_pretrained', 'respond']
 
-# %% ../nbs/09_model.ipynb #de9aed1c
+# %% ../nbs/09_model.ipynb #238e7760
 import hashlib
 import json
 import os
@@ -30,7 +30,7 @@ from .batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
 from .corpus import EMOTIONS, EcgenError, detokenize, role, shipped, split_words
 from .decoding import Decoder, generate
 from .gates import GATES, Gates, make_gates, temperature
-from .generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
+from .generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 
 # %% ../nbs/09_model.ipynb #2b5d89f8
@@ -152,7 +152,7 @@ class ModelConfig(Settings):
     @property
     def dim(self) -> int: return self.reasoner.dim      # of word vectors
 
-# %% ../nbs/09_model.ipynb #64ffb9ec
+# %% ../nbs/09_model.ipynb #f818017e
 @dataclass
 class Prediction:
     "What a system says of a batch before it answers"
@@ -160,12 +160,10 @@ class Prediction:
     cause: Tensor|None = None    # logits (B, N, 2), index 1 = cause; None = this system marks no causes
 
 @dataclass
-class Memory:
+class Memory(Rows):
     "A batch of dialogues, ready for `decode`; a subclass may add tensors with B rows"
     states: Tensor      # (B, N, dim) or whatever `decode` wants
     real: Tensor        # (B, N) bool
-
-    def select(self, keep:Tensor): return replace(self, **{k: v[keep] for k, v in vars(self).items()})     # (B,) bool -> those rows
 
 @dataclass
 class Output:

@@ -6,14 +6,14 @@
 __all__ = ['LOW', 'OpenVocab', 'open_words', 'known', 'copyable', 'look', 'PointingBlock', 'Pointed', 'Switch', 'mixture',
            'word_score', 'aim', 'copy_loss']
 
-# %% ../../nbs/16_baselines/02a_copy.ipynb #ec5a714d
+# %% ../../nbs/16_baselines/02a_copy.ipynb #8cfdf1ea
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..attention import MultiHeadAttention, extend, key_mask, scores
+from ..attention import MultiHeadAttention, key_mask, scores
 from .shared import DecoderBlock
 from ..batches import SPECIALS, UNK, Example, Vocab
 from ..corpus import EcgenError
@@ -80,14 +80,12 @@ def look(
     s = scores(attn.split(attn.query(x)), keys).mean(1)
     return s.masked_fill(~can[:, None], -torch.inf).log_softmax(-1)
 
-# %% ../../nbs/16_baselines/02a_copy.ipynb #9eaec1a4
+# %% ../../nbs/16_baselines/02a_copy.ipynb #c95f70f0
 class PointingBlock(DecoderBlock):
     "A decoder block that says where it looks"
     def forward(self, x:Tensor, past:tuple|None, cross:tuple, mask:Tensor, real:Tensor, can:Tensor) -> tuple:
         "As `DecoderBlock`, and (B, M, N) from `look` as the third"
-        h = self.norm1(x)
-        kv = extend(past and past[:2], self.attn.keys_values(h))
-        x = x + self.drop(self.attn(h, kv, mask))
+        x, kv = self.look_back(x, past, mask)
         h = self.norm2(x)
         x = x + self.drop(self.cross(h, cross, key_mask(real)))
         y, memory = self.ffn(self.norm3(x), past and past[2:])

@@ -8,7 +8,7 @@ __all__ = ['nrc_words', 'plain_words', 'vader_file', 'emotional_words', 'pick_em
            'closed_scores', 'Scene', 'scenes', 'opinions', 'judge_losses', 'fooling_losses', 'move', 'check_finite',
            'step_by_turns', 'remember_share', 'groups_of_both', 'epochs_of_both', 'copy_map']
 
-# %% ../../nbs/16_baselines/03_empdg.ipynb #fdffd08b
+# %% ../../nbs/16_baselines/03_empdg.ipynb #d997b54a
 import json
 import math
 from dataclasses import dataclass, replace
@@ -25,6 +25,7 @@ from .copying import OpenVocab, Pointed, PointingBlock, Switch, copy_loss, copya
 from .shared import Encoder, SmallConfig, SmallSystem, causal
 from ..batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ..corpus import EMOTIONS, EcgenError, read_lines
+from ..generator import Rows
 from ..model import Output, Prediction
 from ..training import Run, add_up, check_loss, in_precision, team, train_step
 
@@ -68,7 +69,7 @@ def pick_emotional(
     order = (~mine).long().argsort(dim=1, stable=True)[:, :int(mine.sum(1).max())]
     return F.pad(src.gather(1, order).masked_fill(~mine.gather(1, order), PAD), (1, 0), value=CLS)
 
-# %% ../../nbs/16_baselines/03_empdg.ipynb #c09ccf0c
+# %% ../../nbs/16_baselines/03_empdg.ipynb #bcdb2fb1
 @dataclass
 class EmpDGConfig(SmallConfig):
     "Settings of EmpDG; the defaults are the published ones where there are such"
@@ -85,7 +86,7 @@ class EmpDGConfig(SmallConfig):
     choices = dict(lexicon=('auto', 'nrc', 'own', 'vader'))
 
 @dataclass
-class Heard:
+class Heard(Rows):
     "A dialogue and its emotional words, ready for the decoder"
     cross: KeysValues    # of [h; e], each (B, H, N + 1 + K, d)
     real: Tensor         # (B, N + 1 + K) bool
@@ -93,9 +94,6 @@ class Heard:
     start: Tensor        # (B, dim) in the place of BOS
     whole: Tensor        # (B, dim), h_0
     feeling: Tensor      # (B, dim), e_0
-
-    def select(self, keep:Tensor):    # (B,) bool -> those dialogues
-        return replace(self, **{k: tuple(t[keep] for t in v) if k == 'cross' else v[keep] for k, v in vars(self).items()})
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #523464e1
 class Discriminator(nn.Module):

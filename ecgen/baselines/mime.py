@@ -6,7 +6,7 @@
 __all__ = ['POSITIVE', 'NEGATIVE', 'GROUPS', 'positive', 'Gaussian', 'divergence', 'Sampler', 'Fusion', 'Mimicry',
            'MIMEPrediction', 'MIMEConfig', 'MIME', 'items_with_divergence', 'losses_with_divergence', 'mixture_of']
 
-# %% ../../nbs/16_baselines/02_mime.ipynb #50096443
+# %% ../../nbs/16_baselines/02_mime.ipynb #ff00461c
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +17,7 @@ from ..attention import KeysValues
 from .shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, causal
 from ..batches import PAD, Batch, Vocab
 from ..corpus import EMOTIONS
+from ..generator import Rows
 from ..model import Prediction, System
 
 # %% ../../nbs/16_baselines/02_mime.ipynb #30a8b01e
@@ -78,17 +79,14 @@ class Fusion(nn.Module):
         both = torch.cat([m, other], -1)
         return self.out(self.gate(both).sigmoid() * both)
 
-# %% ../../nbs/16_baselines/02_mime.ipynb #8d30f689
+# %% ../../nbs/16_baselines/02_mime.ipynb #6e475ba6
 @dataclass
-class Mimicry:
+class Mimicry(Rows):
     "A dialogue, ready for the decoder"
     cross: KeysValues    # of v, each (B, H, N, d)
     real: Tensor         # (B, N) bool
     mixtures: list       # weights of the positive emotions (B, 13) and of the negative ones (B, 19)
     alike: Tensor        # (B,) bool, is the speaker's polarity positive?
-
-    def select(self, keep:Tensor):    # (B,) bool -> those dialogues
-        return Mimicry(tuple(t[keep] for t in self.cross), self.real[keep], [w[keep] for w in self.mixtures], self.alike[keep])
 
 @dataclass
 class MIMEPrediction(Prediction):

@@ -6,7 +6,7 @@
 __all__ = ['GraphStep', 'distribution', 'EmotionalBlock', 'disagreement', 'Moved', 'Looked', 'MKEDGPrediction', 'MKEDGConfig',
            'MKEDG', 'look_and_say', 'three_items', 'three_losses', 'closed_scores']
 
-# %% ../../nbs/16_baselines/04_mkedg.ipynb #b39f01fb
+# %% ../../nbs/16_baselines/04_mkedg.ipynb #bfa0575d
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
+from ..attention import KeysValues, MultiHeadAttention, key_mask, positions
 from .concepts import choose_nodes, edges, find_graph, find_vad, from_digits, read_graph, read_vad, to_digits, word_tables
 from .copying import OpenVocab, Pointed, PointingBlock, Switch, copy_loss, copyable, known, look, mixture
 from .shared import SmallConfig, SmallSystem, causal, roles
 from ..batches import PAD, SPECIALS, Batch, Vocab
 from ..corpus import EMOTIONS
+from ..generator import Rows
 from ..model import Output, Prediction, System
 
 # %% ../../nbs/16_baselines/04_mkedg.ipynb #294d6475
@@ -43,7 +44,7 @@ def distribution(
     "How much each word counts"
     return strength.masked_fill(~real, -torch.inf).softmax(-1)
 
-# %% ../../nbs/16_baselines/04_mkedg.ipynb #3a3d5341
+# %% ../../nbs/16_baselines/04_mkedg.ipynb #b44bfafb
 class EmotionalBlock(PointingBlock):
     "A decoder block that mixes what it sees with a signal, and says where it looks"
     def __init__(self, cfg:SmallConfig):
@@ -52,9 +53,7 @@ class EmotionalBlock(PointingBlock):
 
     def forward(self, x:Tensor, past:tuple|None, cross:KeysValues, mask:Tensor, real:Tensor, signal:Tensor) -> tuple:
         "As `DecoderBlock`, with a signal (B, dim); and logarithms of the weights (B, M, N) as the third"
-        h = self.norm1(x)
-        kv = extend(past and past[:2], self.attn.keys_values(h))
-        x = x + self.drop(self.attn(h, kv, mask))
+        x, kv = self.look_back(x, past, mask)
         h = self.norm2(x)
         seen = self.cross(h, cross, key_mask(real))
         x = x + self.drop(self.mix(torch.cat([seen, signal[:, None].expand_as(seen)], -1)))
@@ -72,9 +71,9 @@ def disagreement(
     mean = (looks.exp() * said[..., None]).sum(1) / said.sum(1, keepdim=True)
     return ((mean - a) ** 2 * real).sum(-1) / real.sum(-1)
 
-# %% ../../nbs/16_baselines/04_mkedg.ipynb #c90f5d0d
+# %% ../../nbs/16_baselines/04_mkedg.ipynb #63d4d9ed
 @dataclass
-class Moved:
+class Moved(Rows):
     "A dialogue and its concepts, ready for the decoder"
     cross: KeysValues    # of the states, each (B, H, C + 1 + N, d)
     real: Tensor         # (B, C + 1 + N) bool
@@ -82,9 +81,6 @@ class Moved:
     signal: Tensor       # (B, dim)
     start: Tensor        # (B, dim) in the place of BOS
     weights: Tensor      # (B, C + 1 + N) from `distribution`
-
-    def select(self, keep:Tensor):    # (B,) bool -> those dialogues
-        return replace(self, **{k: tuple(t[keep] for t in v) if k == 'cross' else v[keep] for k, v in vars(self).items()})
 
 @dataclass
 class Looked(Pointed):

@@ -6,7 +6,7 @@
 __all__ = ['heard', 'oracle_chance', 'Route', 'GroupedLinear', 'GroupedNorm', 'Listeners', 'Audience', 'MoELConfig', 'MoEL',
            'listeners_of']
 
-# %% ../../nbs/16_baselines/01_moel.ipynb #f0313da0
+# %% ../../nbs/16_baselines/01_moel.ipynb #f3cf3baf
 import math
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..attention import KeysValues, extend, key_mask
 from .shared import DecoderBlock, SmallConfig, SmallSystem, as_batch, causal, last, windows
 from ..batches import Vocab
-from ..corpus import EMOTIONS
+from ..corpus import EMOTIONS, EcgenError
 from ..model import Prediction
 
 # %% ../../nbs/16_baselines/01_moel.ipynb #51dd6903
@@ -156,7 +156,7 @@ class MoELConfig(SmallConfig):
     schedule: float = 1e4     # steps after which the chance of the oracle listener has fallen to 1/e; below 1 = a share of all steps; 0 = no oracle
     limits = SmallConfig.limits | dict(top=(1, len(EMOTIONS)), schedule=(0, 1e9))
 
-# %% ../../nbs/16_baselines/01_moel.ipynb #6e1c2589
+# %% ../../nbs/16_baselines/01_moel.ipynb #5dc22dbc
 class MoEL(SmallSystem):
     "Mixture of Empathetic Listeners (Lin et al., EMNLP 2019)"
     Config = MoELConfig
@@ -187,6 +187,7 @@ class MoEL(SmallSystem):
         return Audience(self.shared.cross.keys_values(h), self.meta.cross.keys_values(h), ears, real, which, weight, pairs, route)
 
     def decode(self, ids:Tensor, ctx:Audience, past:list|None=None) -> tuple:      # (B, M) -> (B, M, dim), past
+        if past and self.training: raise EcgenError('MoEL goes on from words before in evaluation only, where all that are heard are computed: call eval() first.')
         past = past or [None] * 3
         x, mask = self.said(ids, past[0]), causal(ids.shape[1], past[0], ids.device)
         shared, a = self.shared(x, past[0], ctx.shared, mask, ctx.real)

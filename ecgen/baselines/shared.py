@@ -98,7 +98,7 @@ class Encoder(nn.Module):
         x = x + self.drop(self.attn(h, self.attn.keys_values(h), key_mask(real)))
         return self.norm3(x + self.drop(self.ffn.centred(self.norm2(x), real)))
 
-# %% ../../nbs/16_baselines/00_shared.ipynb #22ff54c3
+# %% ../../nbs/16_baselines/00_shared.ipynb #f8d0d5f2
 class DecoderBlock(nn.Module):
     "Self-attention, cross attention, window network; pre-norm with residual connections"
     def __init__(self, cfg:SmallConfig):
@@ -107,11 +107,15 @@ class DecoderBlock(nn.Module):
         self.attn, self.cross, self.ffn = MultiHeadAttention(*size), MultiHeadAttention(*size), WindowFeedForward(cfg.dim, cfg.inner, cfg.window)
         self.norm1, self.norm2, self.norm3, self.drop = *(nn.LayerNorm(cfg.dim) for _ in range(3)), nn.Dropout(cfg.dropout)
 
-    def forward(self, x:Tensor, past:tuple|None, cross:KeysValues, mask:Tensor, real:Tensor) -> tuple:
-        "x (B, M, dim), memory of the words before, keys and values of the dialogue, masks -> x, memory"
+    def look_back(self, x:Tensor, past:tuple|None, mask:Tensor) -> tuple[Tensor, KeysValues]:     # (B, M, dim) -> the same, keys and values so far
+        "Self-attention"
         h = self.norm1(x)
         kv = extend(past and past[:2], self.attn.keys_values(h))
-        x = x + self.drop(self.attn(h, kv, mask))
+        return x + self.drop(self.attn(h, kv, mask)), kv
+
+    def forward(self, x:Tensor, past:tuple|None, cross:KeysValues, mask:Tensor, real:Tensor) -> tuple:
+        "x (B, M, dim), memory of the words before, keys and values of the dialogue, masks -> x, memory"
+        x, kv = self.look_back(x, past, mask)
         x = x + self.drop(self.cross(self.norm2(x), cross, key_mask(real)))
         y, memory = self.ffn(self.norm3(x), past and past[2:])
         return x + self.drop(y), (*kv, *memory)

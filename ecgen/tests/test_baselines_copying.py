@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.attention import MultiHeadAttention, extend, key_mask, scores
+from ecgen.attention import MultiHeadAttention, key_mask, scores
 from ecgen.baselines.shared import DecoderBlock
 from ecgen.batches import SPECIALS, UNK, Example, Vocab
 from ecgen.corpus import EcgenError

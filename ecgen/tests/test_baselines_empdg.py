@@ -16,6 +16,7 @@ from ecgen.baselines.copying import OpenVocab, Pointed, PointingBlock, Switch, c
 from ecgen.baselines.shared import Encoder, SmallConfig, SmallSystem, causal
 from ecgen.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ecgen.corpus import EMOTIONS, EcgenError, read_lines
+from ecgen.generator import Rows
 from ecgen.model import Output, Prediction
 from ecgen.training import Run, add_up, check_loss, in_precision, team, train_step
 from ecgen.baselines.empdg import *

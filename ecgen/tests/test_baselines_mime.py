@@ -10,6 +10,7 @@ from ecgen.attention import KeysValues
 from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, causal
 from ecgen.batches import PAD, Batch, Vocab
 from ecgen.corpus import EMOTIONS
+from ecgen.generator import Rows
 from ecgen.model import Prediction, System
 from ecgen.baselines.mime import *
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
+from ecgen.attention import KeysValues, MultiHeadAttention, key_mask, positions
 from ecgen.baselines.concepts import choose_nodes, edges, find_graph, find_vad, from_digits, read_graph, read_vad, to_digits, word_tables
 from ecgen.baselines.copying import OpenVocab, Pointed, PointingBlock, Switch, copy_loss, copyable, known, look, mixture
 from ecgen.baselines.shared import SmallConfig, SmallSystem, causal, roles
 from ecgen.batches import PAD, SPECIALS, Batch, Vocab
 from ecgen.corpus import EMOTIONS
+from ecgen.generator import Rows
 from ecgen.model import Output, Prediction, System
 from ecgen.baselines.mkedg import *
 

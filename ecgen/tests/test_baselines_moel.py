@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ecgen.attention import KeysValues, extend, key_mask
 from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem, as_batch, causal, last, windows
 from ecgen.batches import Vocab
-from ecgen.corpus import EMOTIONS
+from ecgen.corpus import EMOTIONS, EcgenError
 from ecgen.model import Prediction
 from ecgen.baselines.moel import *
 

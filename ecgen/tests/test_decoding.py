@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from ecgen.batches import BOS, CLS, EOS, PAD, SEP, UNK
-from ecgen.generator import Context, ResponseGenerator
+from ecgen.generator import Context, ResponseGenerator, some_rows
 from ecgen.decoding import *
 
 def test_top_k_draws_in_proportion_among_the_k_best():

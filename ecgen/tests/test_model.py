@@ -17,7 +17,7 @@ from ecgen.batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn
 from ecgen.corpus import EMOTIONS, EcgenError, detokenize, role, shipped, split_words
 from ecgen.decoding import Decoder, generate
 from ecgen.gates import GATES, Gates, make_gates, temperature
-from ecgen.generator import GeneratorConfig, ResponseGenerator, Seen, generator_loss
+from ecgen.generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
 from ecgen.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 from ecgen.model import *
 
