@@ -6,8 +6,9 @@
 __all__ = ['RANGES', 'TrainingConfig', 'rate', 'multitask_loss', 'team', 'gather', 'wait', 'add_up', 'part', 'cause_scores',
            'in_batches', 'measure', 'validate', 'judge_scores', 'model_scores', 'word_prior', 'place_prior', 'Progress',
            'optimiser', 'Run', 'stages', 'chance', 'set_chance', 'write_lines', 'save_state', 'load_state',
-           'check_loss', 'stoppable', 'in_precision', 'train_step', 'train_epoch', 'finish_epoch', 'next_stage', 'fit',
-           'prepare_model', 'find_device', 'check_run', 'priors', 'data_for', 'describe_run', 'begin', 'train']
+           'check_loss', 'stoppable', 'repeatable', 'in_precision', 'train_step', 'train_epoch', 'finish_epoch',
+           'next_stage', 'fit', 'prepare_model', 'find_device', 'check_run', 'priors', 'data_for', 'describe_run',
+           'begin', 'train']
 
 # %% ../nbs/10_training.ipynb #d01d3aa4
 import json
@@ -367,6 +368,19 @@ def stoppable(
     finally:
         for s, handler in before.items(): signal.signal(s, handler)
 
+# %% ../nbs/10_training.ipynb #17ab6ddc
+@contextmanager
+def repeatable(device:torch.device):
+    "While this is open, sums on a CPU are made in the same order each time"
+    if device.type != 'cpu': return (yield)
+    before, fill = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False        # it is for finding bugs, and costs time
+    try: yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
 # %% ../nbs/10_training.ipynb #c53
 def in_precision(cfg:TrainingConfig, device:torch.device):
     "A context for forward passes"
@@ -451,7 +465,7 @@ def next_stage(run:Run):
     run.progress = Progress(known[known.index(p.stage) + 1], seconds=p.seconds, lines=p.lines, history=p.history)
     run.adam, run.recent = optimiser(run.model, run.cfg, run.stage), []
 
-# %% ../nbs/10_training.ipynb #5577f655
+# %% ../nbs/10_training.ipynb #f6738795
 def fit(
     model:System,              # to be trained, in place
     train:list[Example],       # with cause labels
@@ -470,7 +484,7 @@ def fit(
     if cfg.compile: model.compile(dynamic=True)
     while run.progress.stage != 'done':
         if not run.progress.due:
-            with stoppable(run.asked): train_epoch(run)
+            with stoppable(run.asked), repeatable(run.model.device): train_epoch(run)
         if run.stop: raise KeyboardInterrupt
         if finish_epoch(run): next_stage(run)
         save_state(run)

@@ -117,6 +117,17 @@ def test_every_parameter_is_trained_jointly():
     assert optimiser(model, TrainingConfig(pretrain_lr=1e-5), 'reasoner').param_groups[0]['base'] == 1e-5
 
 
+def test_sums_come_in_one_order():
+    import torch
+    x, places, threads = torch.randn(64, 40, 32, requires_grad=True), torch.arange(600) % 64, torch.get_num_threads()
+    weight = torch.randn(600, 40, 32)
+    torch.set_num_threads(2)
+    with repeatable(torch.device('cpu')): gradients = [torch.autograd.grad((x[places] * weight).sum(), x)[0] for _ in range(10)]
+    torch.set_num_threads(threads)
+    assert all(torch.equal(gradients[0], g) for g in gradients)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_an_interrupted_run_ends_as_an_uninterrupted_one():
     import tempfile
     from unittest.mock import patch
