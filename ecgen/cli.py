@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'CauseSource',
            'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'HELLO', 'FIGURES',
-           'experiment', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RunsFolder', 'ResultsFolder',
-           'study', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'options', 'writable', 'fresh', 'no_file',
-           'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color', 'present', 'write', 'table',
-           'respond', 'explain', 'chat', 'demo', 'agree', 'download', 'vectors', 'shown', 'detector', 'annotate',
-           'convert', 'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate', 'score',
-           'reference_points', 'planned', 'experiment_run', 'experiment_status', 'experiment_table', 'cases',
-           'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras',
-           'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
+           'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RunsFolder',
+           'ResultsFolder', 'study', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'bring_in', 'options',
+           'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color',
+           'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download', 'vectors', 'shown',
+           'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate',
+           'score', 'reference_points', 'results_beside', 'planned', 'experiment_run', 'experiment_status',
+           'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench',
+           'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
+           'next_step', 'preset_text', 'info', 'main']
 
-# %% ../nbs/17_cli.ipynb #a3c6610c
+# %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import sys
 import warnings
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +53,7 @@ class Commands(TyperGroup):
         except OSError as e: tell(f'{e.filename or "A file"} cannot be ' + ('written, for the disk is full: make room; a run of `ecgen train` goes on by the same command.' if e.errno == 28 else f'used ({e.strerror}): check the path and your rights.'))
         raise typer.Exit(2)
 
-# %% ../nbs/17_cli.ipynb #17_cli-07
+# %% ../nbs/17_cli.ipynb #6922c024
 app = typer.Typer(name='ecgen', cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 def show_version(value:bool):
@@ -63,9 +65,23 @@ def show_version(value:bool):
 
 def example(line:str) -> str: return f'\b\nExample:\n  ecgen {line}'       # \b keeps help from breaking the lines that follow
 
+def bring_in(
+    modules:list[str],     # names, as a program would import them
+):
+    "Import what registers presets, systems or rows of somebody's own; processes that are started from here do so, too"
+    if '' not in sys.path: sys.path.append('')             # the folder one is in, last, so that no file there hides a library
+    for name in modules:
+        try: import_module(name)
+        except ModuleNotFoundError as e:
+            if e.name not in (name, name.split('.')[0]): raise
+            raise EcgenError(f'There is no module {name!r} here, and none is installed: go to its folder, or name a folder in PYTHONPATH; leave .py out.') from None
+    if modules: os.environ['ECGEN_IMPORT'] = ' '.join(modules)
+
 @app.callback(epilog=example('respond "My sister moved to Canada last month."'))
-def options(version:Annotated[bool, typer.Option('--version', callback=show_version, is_eager=True, help='Print the version.')]=False):
+def options(version:Annotated[bool, typer.Option('--version', callback=show_version, is_eager=True, help='Print the version.')]=False,
+            modules:Annotated[list[str], typer.Option('--import', metavar='MODULE', envvar='ECGEN_IMPORT', show_default=False, help='First import a module of your own, in which presets are registered.')]=()):
     "Empathetic responses to what people tell, guided by the words that caused their emotion."
+    bring_in(list(modules or ()))
 
 # %% ../nbs/17_cli.ipynb #c9
 def writable(
@@ -391,18 +407,21 @@ def setting_classes(
     config = system_of(preset).Config
     return dict(model=config) | config.parts() | dict(training=TrainingConfig)
 
-# %% ../nbs/17_cli.ipynb #7a7b35b2
+# %% ../nbs/17_cli.ipynb #6da80d09
 def settings(
     pairs:list[str],     # KEY=VALUE each
     preset:str='default',     # whose system has the settings
 ) -> dict:               # values of `TrainingConfig` and, some with a dot in their names, of the system's settings
     "What `--set` means"
+    from ecgen.model import system_of
+    unused = system_of(preset).unused
     kinds, res = {('' if part in ('model', 'training') else f'{part}.') + f.name: f.type for part, cls in setting_classes(preset).items()
                   for f in fields(cls) if f.type in (bool, int, float, str) and f.name != 'preset'}, {}
     words = {bool: 'true or false', int: 'a whole number', float: 'a number'}
     for pair in pairs:
         key, equals, value = pair.partition('=')
         near = get_close_matches(key, kinds, 3)
+        if key in unused: raise EcgenError(f'--set {pair}: {preset} has no use for {key}; `ecgen info --preset {preset}` lists what it uses.')
         if key in kinds and not equals: raise EcgenError(f'--set {pair}: write --set {key}=VALUE.')
         if key not in kinds: raise EcgenError(f'--set {pair}: write KEY=VALUE with ' + (f'a key such as {", ".join(near)}; `ecgen info --preset NAME` lists them.' if near else f'one of these keys: {", ".join(kinds)}.'))
         try: res[key] = convert(value, kinds[key])
@@ -528,17 +547,25 @@ def reference_points(data:DataFolder=None, split:Annotated[str, typer.Option(met
     for name, figures in res['systems'].items(): print(f'{name}\n' + re.sub(r'(?m)^', '  ', table(figures)))
     if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
 
-# %% ../nbs/17_cli.ipynb #63103616
+# %% ../nbs/17_cli.ipynb #3813aac9
 experiment = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Run the rows of a grid with several seeds, and print tables of them.', epilog=example('experiment run main --data DATA --vectors minilm.300d --seeds 1024,2048,3170'))
 app.add_typer(experiment, name='experiment')
 
+RUNS, RESULTS = Path('runs/experiments'), Path('data/results/experiments')
 RowNames = Annotated[list[str], typer.Argument(metavar='GRID_OR_ROW', hidden=True)]
 VectorNames = Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='none', help="Word vectors: a file in GloVe's format, or the name of one in DATA/vectors; may be repeated. Every row is run with each.")]
 Seeds = Annotated[str, typer.Option(metavar='N,N,...', help="The paper's are 1024,2048,3170,4096,5120.")]
 Budget = Annotated[str, typer.Option(metavar='laptop|full|smoke', help='laptop: sizes of the preset small, 10,000 examples; full: the preset paper and all examples; smoke: to see that it works.')]
 Examples = Annotated[int|None, typer.Option(metavar='N', callback=positive, show_default=False, help="Training examples, instead of the budget's.")]
 RunsFolder = Annotated[Path, typer.Option('--out', metavar='FOLDER', help='Models and states of the runs.')]
-ResultsFolder = Annotated[Path, typer.Option('--results', metavar='FOLDER', help='One JSON file for each finished run.')]
+ResultsFolder = Annotated[Path|None, typer.Option('--results', metavar='FOLDER', show_default=f'{RESULTS}; beside --out, if that is given', help='One JSON file for each finished run.')]
+
+def results_beside(
+    out:Path,             # of the runs
+    results:Path|None,    # as asked for
+) -> Path:
+    "Where results go: what is tried out in another folder does not get among those that the tables are made of"
+    return results or (RESULTS if out == RUNS else out.with_name(out.name + '-results'))
 
 def planned(names, data, vectors, seeds, budget, examples) -> list:
     "The runs that the options of `ecgen experiment` ask for"
@@ -548,10 +575,10 @@ def planned(names, data, vectors, seeds, budget, examples) -> list:
     if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
     return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
 
-# %% ../nbs/17_cli.ipynb #430516fd
+# %% ../nbs/17_cli.ipynb #5eb318dc
 @experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
 def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
-                   out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments'),
+                   out:RunsFolder=RUNS, results:ResultsFolder=None,
                    jobs:Annotated[int, typer.Option(metavar='N', min=1, max=64, help='So many at once, each as a process of its own.')]=1,
                    device:Annotated[str, typer.Option(metavar='NAME', help='cpu, cuda, ...; auto = a GPU if there is one.')]='auto',
                    again:Annotated[bool, typer.Option('--again', help='Measure finished runs once more, from the models in --out.')]=False, encoder:EncoderName=None):
@@ -562,7 +589,7 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     loss there is kept.
     """
     from ecgen.experiments import add_bertscore, do_runs
-    runs = planned(names, data, vectors, seeds, budget, examples)
+    runs, results = planned(names, data, vectors, seeds, budget, examples), results_beside(out, results)
     try:
         failed = do_runs(runs, data, out, results, device, jobs, lambda line: print(line, flush=True), again)
         for r in runs if encoder else ():
@@ -573,21 +600,21 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, as said above. The same command tries them again.')
     print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
 
-# %% ../nbs/17_cli.ipynb #a965f16a
+# %% ../nbs/17_cli.ipynb #c6e4dbc1
 @experiment.command(name='status', epilog=example('experiment status all --data DATA --vectors minilm.300d'))
 def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
-                      out:RunsFolder=Path('runs/experiments'), results:ResultsFolder=Path('data/results/experiments')):
+                      out:RunsFolder=RUNS, results:ResultsFolder=None):
     """Say which runs are done, begun or not run.
 
     The arguments are those of `ecgen experiment run`.
     """
     from ecgen.experiments import ROWS, status
-    runs = planned(names, data, vectors, seeds, budget, examples)
+    runs, results = planned(names, data, vectors, seeds, budget, examples), results_beside(out, results)
     for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {ROWS[r.row]["what"]}')
 
-# %% ../nbs/17_cli.ipynb #e2326a04
+# %% ../nbs/17_cli.ipynb #dbe4063d
 @experiment.command(name='table', epilog=example('experiment table main --metric emotion_accuracy'))
-def experiment_table(names:RowNames=None, results:ResultsFolder=Path('data/results/experiments'),
+def experiment_table(names:RowNames=None, results:Annotated[Path, typer.Option(metavar='FOLDER', help='One JSON file for each finished run.')]=RESULTS,
                      metric:Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='all', help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]=None,
                      against:Annotated[str, typer.Option(metavar='ROW', help='What the other rows are compared with.')]='without-cause',
                      each:Annotated[bool, typer.Option('--each', help='Every run for itself, as in Table 7.')]=False):
@@ -823,18 +850,18 @@ def next_step(
     if named: return f'`ecgen train --data {shlex.quote(named)}{own} --out runs/mine` trains on it, `ecgen evaluate --data {shlex.quote(named)} --limit 200` measures the model on it'
     return '`ecgen chat` talks with the model; for real data see "Train it on real data" in the README'
 
-# %% ../nbs/17_cli.ipynb #d9936c05
+# %% ../nbs/17_cli.ipynb #bae3b5bd
 def preset_text(
     name:str,     # of a preset
 ) -> str:         # a line for each setting
     "Every setting of a preset: name, value, meaning"
     import inspect
-    from ecgen.model import preset
-    lines = []
+    from ecgen.model import preset, system_of
+    lines, unused = [], system_of(name).unused
     for part, cls in setting_classes(name).items():
         source = ''.join(inspect.getsource(c) for c in reversed(cls.__mro__) if is_dataclass(c))       # with what it inherits
         meaning = dict(re.findall(r'(?m)^    (\w+): \w+ = .*?# (.+)$', source))
-        rows = {f.name: preset(name).get(part, {}).get(f.name, f.default) for f in fields(cls) if f.type in (bool, int, float, str) and f.name != 'preset'}
+        rows = {f.name: preset(name).get(part, {}).get(f.name, f.default) for f in fields(cls) if f.type in (bool, int, float, str) and f.name not in ('preset', *(unused if part == 'training' else ()))}
         dot = '' if part in ('model', 'training') else f'{part}.'
         lines += ['', f'{part}'] + [f'  {dot + k:<28} {v!s:<13} {meaning.get(k, "")}' for k, v in rows.items()]
     return '\n'.join([f'preset {name}; change one value with `ecgen train --preset {name} --set KEY=VALUE`', *lines])

@@ -38,7 +38,7 @@ from .model import PRESETS, System, preset, read_json, system_of, write_json
 from .prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
 from .training import TrainingConfig, find_device, fit, prepare_model
 
-# %% ../nbs/13_experiments.ipynb #f8b3e78f
+# %% ../nbs/13_experiments.ipynb #faddcb56
 def row(
     what:str,                # in a few words, for tables
     causes:str='adapted',    # label source, see `ecgen.training.label_source`; 'none' = no cause labels at all
@@ -59,6 +59,7 @@ ROWS = {'hard': row('hard gates', gate='hard'),
         'soft-lexicon': row('soft gates, lexicon words instead of causes', 'lexicon'),
         'without-cause': row('without emotion cause', 'none', gate='open', **{'generator.gated': False}),
         'same-size': row('no cause loss, all gates open', 'none', gate='open'),
+        'transformer': row('a plain Transformer: without emotion cause, and without emotion label', 'none', gate='open', **{'generator.gated': False}, **NO_EMOTION),
         'open': row('cause loss, all gates open', gate='open'),
         'oracle': row('gates open where the labels say so', gate='oracle'),
         'rule': row('gates open in the last two speaker turns', gate='rule'),
@@ -69,12 +70,12 @@ SYSTEMS = {'EmpDG': 'empdg', 'MoEL': 'moel', 'MIME': 'mime', 'MK-EDG': 'mkedg'} 
 ROWS |= {name: row('a system of Table 2', 'none', p) for name, p in SYSTEMS.items() if p in PRESETS}
 ROWS['mkedg-no-conceptnet'] = row('MK-EDG, no ConceptNet', 'none', 'mkedg-no-conceptnet')
 
-# %% ../nbs/13_experiments.ipynb #a36f1051
+# %% ../nbs/13_experiments.ipynb #5e97e222
 GRIDS = dict(main=('soft', 'hard', 'without-cause'),
              table4=tuple(r for r in ROWS if r.startswith(('hard', 'soft')) and not r.endswith('-labels')) + ('without-cause',),
              controls=('same-size', 'open', 'oracle', 'rule', 'random'),
              labels=('soft', 'soft-reccon-labels', 'soft-rule-labels'),
-             systems=(*(n for n in SYSTEMS if n in ROWS), 'mkedg-no-conceptnet', 'hard', 'soft'),
+             systems=('transformer', *(n for n in SYSTEMS if n in ROWS), 'mkedg-no-conceptnet', 'hard', 'soft'),
              all=tuple(ROWS))
 TABLE2 = *SYSTEMS, 'hard', 'soft'        # the paper's order
 SEEDS = 1024, 2048, 3170, 4096, 5120     # the paper's (Appendix B)
@@ -268,7 +269,7 @@ def train_run(
     fit(model, train, valid, cfg, folder)
     return System.from_pretrained(folder, str(model.device))
 
-# %% ../nbs/13_experiments.ipynb #283a1364
+# %% ../nbs/13_experiments.ipynb #36460968
 def do_run(
     run:Run,
     data:str|Path|None=None,                  # data folder, see `data_dir`
@@ -288,7 +289,7 @@ def do_run(
     log = [json.loads(x) for x in (folder/'metrics.jsonl').read_text().splitlines()]
     about = read_json(folder/'plan.json')
     res = dict(format='ecgen-run-1', plan=run.plan(), data=about['data'], labels=about['labels'], vectors_sha=about['vectors_sha'], train_examples=model.card['examples'], smoke=model.card['examples'] < ENOUGH,
-               train_seconds=round(log[-1]['seconds']), epochs=len(log)) | measured
+               train_seconds=round(log[-1]['seconds']), epochs=len(log), log=[{k: l[k] for k in ('stage', 'epoch', 'emotion_accuracy') if k in l} for l in log]) | measured
     write_result(results/f'{run.name}.json', res)
     for rest in ('state', *model.stages[:-1]): shutil.rmtree(folder/rest, ignore_errors=True)
     return res

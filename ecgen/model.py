@@ -172,12 +172,13 @@ class Output:
     gates: Gates|None                  # (B, N); None = it has none
     states: Tensor                     # (B, M, dim), one for each word of `tgt_in`
 
-# %% ../nbs/09_model.ipynb #aeb8394d
+# %% ../nbs/09_model.ipynb #cec53481
 class System(nn.Module):
     "What all commands ask of a model; a subclass brings `read`, `decode` and `logits`, and may change the rest"
     Config, stages = SystemConfig, ('joint',)      # class of the settings; names of the stages of training in their order
     gate_names, has_causes = (), False             # gates to choose from; does it mark words as cause?
     own_step = None                                # a method (run, rows) in place of `training.train_step`, for what one loss cannot say
+    unused = ('pretrain_epochs', 'pretrain_lr', 'joint_reasoner_lr', 'freeze_reasoner', 'cause_loss', 'last_is_cause', 'tau', 'tau_end', 'generator_vectors')     # settings of training that mean nothing to it
 
     def __init__(self, cfg:SystemConfig, vocab:Vocab, card:dict|None=None):
         super().__init__()
@@ -257,10 +258,10 @@ def check_gate(self:System, gate:str):
 System.epochs, System.groups, System.begin_step, System.learn_from = epochs_of, all_parameters, nothing_to_begin, same_batch
 System.know, System.set_vectors, System.take_generator, System.check_gate = nothing_to_know, fill_tables, no_generator, check_gate
 
-# %% ../nbs/09_model.ipynb #5d48b9c7
+# %% ../nbs/09_model.ipynb #32ae2e0a
 class EmpatheticModel(System):
     "Emotion reasoner and response generator with gated attention (section 4)"
-    Config, stages, gate_names, has_causes = ModelConfig, ('reasoner', 'joint'), tuple(GATES), True
+    Config, stages, gate_names, has_causes, unused = ModelConfig, ('reasoner', 'joint'), tuple(GATES), True, ()
 
     def __init__(self, cfg:ModelConfig, vocab:Vocab, card:dict|None=None):
         super().__init__(cfg, vocab, card)

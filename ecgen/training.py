@@ -7,8 +7,8 @@ __all__ = ['RANGES', 'TrainingConfig', 'rate', 'multitask_loss', 'team', 'gather
            'in_batches', 'measure', 'validate', 'judge_scores', 'model_scores', 'word_prior', 'place_prior', 'Progress',
            'optimiser', 'Run', 'stages', 'chance', 'set_chance', 'write_lines', 'save_state', 'load_state',
            'check_loss', 'stoppable', 'repeatable', 'in_precision', 'train_step', 'train_epoch', 'finish_epoch',
-           'next_stage', 'fit', 'prepare_model', 'find_device', 'check_run', 'priors', 'data_for', 'describe_run',
-           'begin', 'train']
+           'next_stage', 'go_on', 'alone', 'fit', 'prepare_model', 'find_device', 'check_run', 'priors', 'data_for',
+           'describe_run', 'begin', 'train']
 
 # %% ../nbs/10_training.ipynb #d01d3aa4
 import json
@@ -163,7 +163,7 @@ def measure(model:System, batch:Batch, stage:str, gate:str='') -> tuple[dict, tu
     hits = (out.emotion.argmax(-1) == batch.emotion).float().mean(), len(batch.src)
     return {k: (float(v), int(n)) for k, (v, n) in (parts | dict(hits=hits)).items()}, tuple(x.cpu().numpy() for x in cause_scores(out, batch)) if model.has_causes else ()
 
-# %% ../nbs/10_training.ipynb #caae5eb3
+# %% ../nbs/10_training.ipynb #fe0dd6d2
 def validate(
     model:System,               # any
     examples:list[Example],     # of the validation split
@@ -174,7 +174,9 @@ def validate(
     "Measure a model on examples; processes that train together share the work"
     model.eval()
     rank, size = team()
-    mine = [measure(model, collate([examples[i] for i in rows]).to(model.device), stage or model.stages[-1], gate) for rows in in_batches(examples, budget)[rank::size]]
+    with torch.random.fork_rng([model.device] if model.device.type == 'cuda' else []):       # systems that draw give the same figures each time
+        torch.manual_seed(0)
+        mine = [measure(model, collate([examples[i] for i in rows]).to(model.device), stage or model.stages[-1], gate) for rows in in_batches(examples, budget)[rank::size]]
     parts, scores = zip(*[x for one in gather(mine) for x in one])
     mean = {k: sum(p[k][0] * p[k][1] for p in parts) / max(sum(p[k][1] for p in parts), 1) for k in parts[0]}
     res = dict(emotion_accuracy=mean.pop('hits')) | (dict(cause_auc=auc(*(np.concatenate(x) for x in zip(*scores)))) if model.has_causes else {})
@@ -412,7 +414,7 @@ def train_step(
     run.stop = sums[-1] > 0             # only what all have heard, else one would leave while another waits for it
     return dict(zip((*whole, 'loss'), sums)) | dict(gradient=norm)
 
-# %% ../nbs/10_training.ipynb #c73870df
+# %% ../nbs/10_training.ipynb #40ba49a8
 def train_epoch(
     run:Run,
     every:float=300.,        # seconds between checkpoints
@@ -424,8 +426,9 @@ def train_epoch(
     saved = last = time.time()
     run.model.train()
     with tqdm(total=len(batches), initial=sampler.step, desc=f'{p.stage} epoch {p.epoch + 1}/{run.epochs}', unit='batch', mininterval=1, disable=team()[0] > 0) as bar:
+        steps = len(batches) * run.epochs
+        if p.step == 0 and steps < cfg.warmup and team()[0] == 0: warnings.warn(f'The rate rises for {cfg.warmup:,} steps, and this stage has at most {steps:,}: it ends at {steps / cfg.warmup:.1%} of its rate. For a short run: --set warmup={steps // 10}', EcgenWarning)
         while sampler.step < len(batches) and not run.stop:
-            steps = len(batches) * run.epochs
             run.model.begin_step(p.stage, p.step, p.step / steps, cfg)
             for g in run.adam.param_groups: g['lr'] = g['base'] * rate(p.step, steps, cfg)
             losses = step(run, batches[sampler.step])
@@ -465,7 +468,35 @@ def next_stage(run:Run):
     run.progress = Progress(known[known.index(p.stage) + 1], seconds=p.seconds, lines=p.lines, history=p.history)
     run.adam, run.recent = optimiser(run.model, run.cfg, run.stage), []
 
-# %% ../nbs/10_training.ipynb #f6738795
+# %% ../nbs/10_training.ipynb #caeb22b1
+def go_on(run:Run):
+    "From where a run stands to the end of its last stage; `KeyboardInterrupt` after a stop that was asked for"
+    load_state(run)
+    if run.cfg.compile and team()[0] == 0: print('compiling; the first steps may take minutes')
+    if run.cfg.compile: run.model.compile(dynamic=True)
+    while run.progress.stage != 'done':
+        if not run.progress.due:
+            with stoppable(run.asked), repeatable(run.model.device): train_epoch(run)
+        if run.stop: raise KeyboardInterrupt
+        if finish_epoch(run): next_stage(run)
+        save_state(run)
+    if team()[0] == 0 and not run.folder.is_dir(): save_pretrained(run.model, run.folder)      # it was deleted; the state still has it
+
+# %% ../nbs/10_training.ipynb #7704e6c8
+@contextmanager
+def alone(
+    folder:Path,      # of a run
+):
+    "While this is open, nobody else trains in the folder; `EcgenError` if somebody does already"
+    if team()[0] > 0: return (yield)
+    from filelock import FileLock, Timeout
+    lock = FileLock(folder/'.lock')
+    try: lock.acquire(timeout=0)
+    except Timeout: raise EcgenError(f'Another process trains in {folder} right now: wait for it, or choose another folder for --out.') from None
+    try: yield
+    finally: lock.release()
+
+# %% ../nbs/10_training.ipynb #95abf78b
 def fit(
     model:System,              # to be trained, in place
     train:list[Example],       # with cause labels
@@ -479,16 +510,7 @@ def fit(
     run = Run(model, cfg, Path(out), train, valid, judged, BatchSampler(train, cfg.budget, cfg.seed), Progress(first), optimiser(model, cfg, first))
     if team()[0] > 0: torch.manual_seed(cfg.seed + team()[0])         # every process has dropout of its own
     run.out.mkdir(parents=True, exist_ok=True)
-    load_state(run)
-    if cfg.compile and team()[0] == 0: print('compiling; the first steps may take minutes')
-    if cfg.compile: model.compile(dynamic=True)
-    while run.progress.stage != 'done':
-        if not run.progress.due:
-            with stoppable(run.asked), repeatable(run.model.device): train_epoch(run)
-        if run.stop: raise KeyboardInterrupt
-        if finish_epoch(run): next_stage(run)
-        save_state(run)
-    if team()[0] == 0 and not run.folder.is_dir(): save_pretrained(model, run.folder)          # it was deleted; the state still has it
+    with alone(run.out): go_on(run)
     return model.eval()
 
 # %% ../nbs/10_training.ipynb #a1940486

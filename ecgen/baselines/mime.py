@@ -161,12 +161,14 @@ def losses_with_divergence(
 
 MIME.items, MIME.losses = items_with_divergence, losses_with_divergence
 
-# %% ../../nbs/16_baselines/02_mime.ipynb #528e7317
+# %% ../../nbs/16_baselines/02_mime.ipynb #ddc78313
 def mixture_of(
     model:MIME,           # in evaluation mode
     turns:list[str],      # speaker, listener, ..., speaker
 ) -> tuple[dict[str, float], dict[str, float], bool]:     # positive emotions and negative ones -> weight, the largest first; is the speaker's polarity positive?
     "The emotions that a response would be written with"
-    with torch.inference_mode(): ctx = model.read(as_batch(model, turns))[2]
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):      # where the model draws, it draws the same each time
+        torch.manual_seed(0)
+        ctx = model.read(as_batch(model, turns))[2]
     up, down = ({EMOTIONS[i]: w for w, i in sorted(zip(ws[0].tolist(), g.tolist()), reverse=True)} for ws, g in zip(ctx.mixtures, GROUPS))
     return up, down, bool(ctx.alike[0])

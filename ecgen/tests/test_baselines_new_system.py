@@ -29,7 +29,7 @@ class InTurns(Toy):
         return prediction, parts
 
 
-def test_ten_lines_train_and_learn():
+def test_a_few_lines_train_and_learn():
     with tempfile.TemporaryDirectory() as tmp:
         model = train('toy', shipped('sample'), tmp)
         v = model.card['validation']
@@ -75,6 +75,18 @@ def test_commands_know_a_system_that_is_registered():
         assert 'has no gates' in run('respond', '--model', f'{tmp}/t', '--gate', 'hard', 'I won!', code=2)
         assert 'dim' in run('info', '--preset', 'toy') and 'reasoner.' not in run('info', '--preset', 'toy')
         assert 'write KEY=VALUE' in run('train', '--preset', 'toy', '--set', 'reasoner.dim=8', '--out', f'{tmp}/u', code=2)
+
+
+def test_a_shell_is_told_with_import():
+    import os, subprocess, sys
+    def shell(*args, **env): return subprocess.run([sys.executable, '-m', 'ecgen.cli', *map(str, args)], cwd=tmp, env=os.environ | env, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as tmp:
+        Path(tmp, 'toys.py').write_text('from ecgen.baselines.new_system import Toy, register\nregister("small-toy", Toy, model=dict(dim=8), training=dict(epochs=1, min_count=1))\n')
+        trained = shell('--import', 'toys', 'train', '--preset', 'small-toy', '--data', shipped('sample'), '--out', 'run')
+        assert trained.returncode == 0 and 'small-toy' in shell('info', ECGEN_IMPORT='toys').stdout, trained.stderr
+        assert 'emotion' in shell('respond', '--model', 'run', 'I won!', ECGEN_IMPORT='toys').stdout
+        wrong = shell('--import', 'toyz', 'info')
+        assert wrong.returncode == 2 and "no module 'toyz'" in wrong.stderr and 'Traceback' not in wrong.stderr
 
 
 def test_a_row_has_the_budget_of_the_others():

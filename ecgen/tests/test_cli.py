@@ -11,6 +11,7 @@ import sys
 import warnings
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 import typer
@@ -193,6 +194,7 @@ def test_settings_are_converted_or_refused():
     assert settings(['gate=hard', 'reasoner.positions=1', 'generator.gate_at=mask', 'cls_open=false']) == {'gate': 'hard', 'reasoner.positions': 1., 'generator.gate_at': 'mask', 'cls_open': False}
     for pair, why in (('lr', 'write --set lr=VALUE'), ('budgt=3', 'such as budget'), ('xyz=3', 'pretrain_epochs, epochs'), ('epochs=2.5', 'a whole number'), ('lr=fast', 'a number'), ('decay=2', 'true or false')):
         with pytest.raises(EcgenError, match=why): settings([pair])
+    with pytest.raises(EcgenError, match='moel has no use for tau'): settings(['tau=2'], 'moel')
 
 
 def test_train_writes_a_model_that_answers():
@@ -292,7 +294,7 @@ def test_score_and_reference_points_measure_and_keep():
 
 
 def test_experiments_run_go_on_and_make_tables():
-    grid = '--data', shipped('sample'), '--seeds', '1,2', '--budget', 'smoke', '--out', '{tmp}/grid', '--results', '{tmp}/grid-results'
+    grid = '--data', shipped('sample'), '--seeds', '1,2', '--budget', 'smoke', '--out', '{tmp}/grid'      # results beside it
     r = run('experiment', 'run', 'soft', 'without-cause', *grid)
     assert r.exit_code == 0 and '4 runs, 0 of them done' in r.stdout and '[4/4] without-cause-none-seed2: accuracy' in r.stdout
     r = run('experiment', 'run', 'main', *grid, '--jobs', 2)

@@ -66,6 +66,7 @@ def test_a_run_writes_one_file_and_is_not_repeated():
         path = tmp/'results'/'soft-none-seed1.json'
         assert json.loads(path.read_text()) == json.loads(json.dumps(res), parse_constant=lambda _: None) and not list(tmp.glob('runs/*/state'))
         n = res['valid_examples']
+        assert [(l['stage'], l['epoch']) for l in res['log']] == [('reasoner', 1), ('reasoner', 2), ('joint', 1), ('joint', 2)] and all(0 <= l['emotion_accuracy'] <= 1 for l in res['log'])
         assert all(len(v) == n for v in res['per_example'].values()) and sum(res['dialogues']) == n and res['smoke'] and sum(map(sum, res['confusion'])) == n
         assert math.isclose(bleu_from(bleu_sums(np.array(res['per_example']['bleu'])).sum(0)), res['metrics']['bleu4'], abs_tol=1e-9)
         with patch.dict(do_run.__globals__, train_run=lambda *a: calls.append(a)): assert do_run(smoke(), shipped('sample'), tmp/'runs', tmp/'results')['plan'] == res['plan']

@@ -128,6 +128,15 @@ def test_sums_come_in_one_order():
     assert not torch.are_deterministic_algorithms_enabled()
 
 
+def test_a_folder_belongs_to_one_process_at_a_time():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        with alone(Path(tmp)):
+            with pytest.raises(EcgenError, match='Another process trains'):
+                with alone(Path(tmp)): pass
+        with alone(Path(tmp)): pass         # free again
+
+
 def test_an_interrupted_run_ends_as_an_uninterrupted_one():
     import tempfile
     from unittest.mock import patch
