@@ -38,7 +38,7 @@ from .model import PRESETS, System, preset, read_json, system_of, write_json
 from .prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
 from .training import TrainingConfig, find_device, fit, prepare_model
 
-# %% ../nbs/13_experiments.ipynb #faddcb56
+# %% ../nbs/13_experiments.ipynb #8b6649c9
 def row(
     what:str,                # in a few words, for tables
     causes:str='adapted',    # label source, see `ecgen.training.label_source`; 'none' = no cause labels at all
@@ -68,14 +68,15 @@ ROWS = {'hard': row('hard gates', gate='hard'),
         'soft-reccon-labels': row('soft gates, labels of a detector that knows only RECCON', 'reccon')}
 SYSTEMS = {'EmpDG': 'empdg', 'MoEL': 'moel', 'MIME': 'mime', 'MK-EDG': 'mkedg'}     # the other systems of Table 2, and their presets
 ROWS |= {name: row('a system of Table 2', 'none', p) for name, p in SYSTEMS.items() if p in PRESETS}
-ROWS['mkedg-no-conceptnet'] = row('MK-EDG, no ConceptNet', 'none', 'mkedg-no-conceptnet')
+ROWS |= {'mkedg-no-conceptnet': row('MK-EDG, no ConceptNet', 'none', 'mkedg-no-conceptnet'),
+         'empdg-no-adversary': row('EmpDG, without its adversarial stage', 'none', 'empdg', adversarial=0.)}
 
-# %% ../nbs/13_experiments.ipynb #5e97e222
+# %% ../nbs/13_experiments.ipynb #8b3cdf80
 GRIDS = dict(main=('soft', 'hard', 'without-cause'),
              table4=tuple(r for r in ROWS if r.startswith(('hard', 'soft')) and not r.endswith('-labels')) + ('without-cause',),
              controls=('same-size', 'open', 'oracle', 'rule', 'random'),
              labels=('soft', 'soft-reccon-labels', 'soft-rule-labels'),
-             systems=('transformer', *(n for n in SYSTEMS if n in ROWS), 'mkedg-no-conceptnet', 'hard', 'soft'),
+             systems=('transformer', *(n for n in SYSTEMS if n in ROWS), 'mkedg-no-conceptnet', 'empdg-no-adversary', 'hard', 'soft'),
              all=tuple(ROWS))
 TABLE2 = *SYSTEMS, 'hard', 'soft'        # the paper's order
 SEEDS = 1024, 2048, 3170, 4096, 5120     # the paper's (Appendix B)
@@ -269,7 +270,7 @@ def train_run(
     fit(model, train, valid, cfg, folder)
     return System.from_pretrained(folder, str(model.device))
 
-# %% ../nbs/13_experiments.ipynb #36460968
+# %% ../nbs/13_experiments.ipynb #41ad43f6
 def do_run(
     run:Run,
     data:str|Path|None=None,                  # data folder, see `data_dir`
@@ -283,7 +284,7 @@ def do_run(
     done = finished(run, results)
     if done and not again: return done
     splits = row_splits(run.plan()['causes'], data)
-    model = System.from_pretrained(folder/'best', str(find_device(device))) if done else train_run(run, splits, data, folder, device)
+    model = System.from_pretrained(folder, str(find_device(device))) if done else train_run(run, splits, data, folder, device)
     measured, responses = measure_run(model, splits[1], run.plan()['causes'], data)
     (folder/'responses.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in responses), encoding='utf-8')
     log = [json.loads(x) for x in (folder/'metrics.jsonl').read_text().splitlines()]
@@ -291,7 +292,7 @@ def do_run(
     res = dict(format='ecgen-run-1', plan=run.plan(), data=about['data'], labels=about['labels'], vectors_sha=about['vectors_sha'], train_examples=model.card['examples'], smoke=model.card['examples'] < ENOUGH,
                train_seconds=round(log[-1]['seconds']), epochs=len(log), log=[{k: l[k] for k in ('stage', 'epoch', 'emotion_accuracy') if k in l} for l in log]) | measured
     write_result(results/f'{run.name}.json', res)
-    for rest in ('state', *model.stages[:-1]): shutil.rmtree(folder/rest, ignore_errors=True)
+    for rest in ('state', *(model.stages[:-1] if (folder/'best').is_dir() else ())): shutil.rmtree(folder/rest, ignore_errors=True)
     return res
 
 # %% ../nbs/13_experiments.ipynb #e1018883

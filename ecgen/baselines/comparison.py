@@ -14,8 +14,8 @@ from ..corpus import shipped
 from ..experiments import FOOTNOTES, METRICS, PAPER, ROWS, TABLE2, caption, load_results, markdown, spread
 from ..model import read_json
 
-# %% ../../nbs/16_baselines/05_comparison.ipynb #04f80737
-COMPARED = *TABLE2[:4], 'mkedg-no-conceptnet', 'without-cause', *TABLE2[4:]
+# %% ../../nbs/16_baselines/05_comparison.ipynb #09e497d3
+COMPARED = 'transformer', *TABLE2[:4], 'mkedg-no-conceptnet', 'empdg-no-adversary', 'without-cause', *TABLE2[4:]
 SHOWN = 'emotion_accuracy', 'perplexity', 'bleu4', 'dist1', 'dist2'
 
 def title(name:str) -> str: return name if name in TABLE2[:4] else f'{name}: {ROWS[name]["what"]}'      # of a row
@@ -31,8 +31,8 @@ def figure_cell(
     mark = f'<sup>{1 + list(FOOTNOTES).index((name, metric))}</sup>' if (name, metric) in FOOTNOTES else ''
     return ' '.join([*filter(None, [ours]), *([f'({paper[0]:.{digits}f}){mark}'] if paper else [])])
 
-# %% ../../nbs/16_baselines/05_comparison.ipynb #1a4b7c8b
-COSTS = 'minutes', 'epochs', 'million parameters', 'MB'
+# %% ../../nbs/16_baselines/05_comparison.ipynb #a88fa96b
+COSTS = 'epochs', 'accuracy after the first, %', 'minutes', 'million parameters', 'MB'
 
 def cost_cells(
     runs:list,         # results of a row
@@ -40,8 +40,10 @@ def cost_cells(
     "What it took"
     if not runs: return [''] * len(COSTS)
     mean = lambda values, digits: f'{np.mean(values):.{digits}f}' if len(values) else ''
-    size = [r['numbers'] for r in runs if 'numbers' in r]
-    return [mean([r['train_seconds'] / 60 for r in runs if 'train_seconds' in r], 1), mean([r['epochs'] for r in runs if 'epochs' in r], 1), mean([n / 1e6 for n in size], 1), mean([4 * n / 1e6 for n in size], 0)]
+    size, logs = [r['numbers'] for r in runs if 'numbers' in r], [r['log'] for r in runs if r.get('log')]
+    stages = dict.fromkeys(l['stage'] for log in logs for l in log)
+    epochs = ' + '.join(f'{np.mean([sum(l["stage"] == s for l in log) for log in logs]):.2g} {s}' for s in stages)
+    return [epochs, mean([100 * log[0]['emotion_accuracy'] for log in logs], 1), mean([r['train_seconds'] / 60 for r in runs if 'train_seconds' in r], 1), mean([n / 1e6 for n in size], 1), mean([4 * n / 1e6 for n in size], 0)]
 
 # %% ../../nbs/16_baselines/05_comparison.ipynb #3217a729
 def reference_rows(

@@ -76,6 +76,12 @@ def test_a_run_writes_one_file_and_is_not_repeated():
         with pytest.raises(EcgenError, match='another budget'): do_run(smoke(examples=40), shipped('sample'), tmp/'runs', tmp/'results')
 
 
+def test_a_run_without_its_last_stage_keeps_its_model():
+    with tempfile.TemporaryDirectory() as tmp:
+        res = do_run(smoke('empdg-no-adversary', examples=20), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
+        assert {l['stage'] for l in res['log']} == {'joint'} and do_run(smoke('empdg-no-adversary', examples=20), shipped('sample'), f'{tmp}/runs', f'{tmp}/results', again=True)['weights'] == res['weights']
+
+
 def test_a_result_holds_no_text():
     with tempfile.TemporaryDirectory() as tmp:
         do_run(smoke('without-cause'), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
