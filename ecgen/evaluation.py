@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['dist', 'bleu4', 'bleu', 'overlap', 'bleu_parts', 'bleu_sums', 'bleu_from', 'per_example', 'emotion_figures',
-           'confusion', 'weights_hash', 'hardware', 'versions', 'together', 'plot_confusion', 'BertScores', 'bertscore',
-           'respond_all', 'judge_position', 'judge_causes', 'load_gold', 'record', 'reference_tokens', 'evaluate',
-           'read_responses', 'score', 'nearest', 'turns_of', 'reference_points']
+           'confusion', 'weights_hash', 'hardware', 'versions', 'together', 'plot_confusion', 'BertScores',
+           'up_to_layer', 'bertscore', 'respond_all', 'judge_position', 'judge_causes', 'load_gold', 'record',
+           'reference_tokens', 'check_wish', 'circumstances', 'evaluate', 'read_responses', 'score', 'nearest',
+           'turns_of', 'reference_points']
 
 # %% ../nbs/12_evaluation.ipynb #52c76852
 import hashlib
@@ -193,7 +194,22 @@ class BertScores:
     @property
     def figures(self) -> dict: return dict(zip(('bert_p', 'bert_r', 'bert_f'), self.each.mean(0).tolist())) | dict(bert_hash=self.hash)
 
-# %% ../nbs/12_evaluation.ipynb #dff9e63a
+# %% ../nbs/12_evaluation.ipynb #70850c56
+def up_to_layer(
+    name:str, layer:int|None, device:str,     # as in `bertscore`
+):
+    "An encoder without the layers above the one that BERTScore reads, and that layer's number"
+    from bert_score import utils
+    from ecgen.encoders import load_encoder
+    e = load_encoder(name, device=device)
+    stack = e.model.encoder.layer
+    layer = layer or utils.model2layers.get(name, len(stack))
+    if not 0 < layer <= len(stack): raise EcgenError(f'{name} has {len(stack)} layers, so there is no layer {layer}.')
+    e.model.encoder.layer = stack[:layer]
+    e.tokenizer.model_max_length = min(e.tokenizer.model_max_length, e.model.config.max_position_embeddings - 2)
+    return e, layer
+
+# %% ../nbs/12_evaluation.ipynb #e6f40eb2
 def bertscore(
     responses:list[list[str]],      # tokens of each response
     references:list[list[str]],     # tokens of what the person said
@@ -208,14 +224,8 @@ def bertscore(
         from bert_score import utils
         from transformers import logging
     except ImportError: raise EcgenError(f'BERTScore needs bert-score: {how_to_add("metrics")}.') from None
-    from ecgen.encoders import load_encoder
     logging.set_verbosity_error()
-    e = load_encoder(encoder, device=device)
-    stack = e.model.encoder.layer
-    layer = layer or utils.model2layers.get(encoder, len(stack))
-    if not 0 < layer <= len(stack): raise EcgenError(f'{encoder} has {len(stack)} layers, so there is no layer {layer}.')
-    e.model.encoder.layer = stack[:layer]
-    e.tokenizer.model_max_length = min(e.tokenizer.model_max_length, e.model.config.max_position_embeddings - 2)
+    e, layer = up_to_layer(encoder, layer, device)
     base = Path(utils.__file__).parent/'rescale_baseline'/'en'/f'{encoder}.tsv'
     if rescale and not base.is_file(): raise EcgenError(f'bert-score has no baseline for {encoder}: leave rescale out.')
     rescale = base.is_file() if rescale is None else rescale
@@ -298,7 +308,27 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #6d4c1272
+# %% ../nbs/12_evaluation.ipynb #513a94c9
+def check_wish(
+    model:System, causes:str|Path|None, decoder:str, gate:str,     # as in `evaluate`
+):
+    "Refuse what this model cannot be asked"
+    if decoder not in DECODERS: raise EcgenError(f'There is no decoder {decoder!r}; choose one of: {", ".join(DECODERS)}.')
+    model.check_gate(gate)
+    if causes and not model.has_causes: raise EcgenError(f'{type(model).__name__} marks no causes, so there are none to be judged: leave --causes out.')
+    if (gate or model.cfg.gate) == 'oracle' and not causes: raise EcgenError('The oracle gate opens words that are labelled as cause: name a file of labels (--causes).')
+
+def circumstances(
+    model:System,
+    gold:list,         # the dialogues that were measured
+    decoder:str, gate:str, seed:int,     # as in `evaluate`
+) -> dict:
+    "What figures depend on, besides the split"
+    how = asdict(DECODERS[decoder]) | dict(temperature=DECODERS[decoder].temperature or model.cfg.temperature)
+    return dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate or None, model=model.card.get('name', 'unnamed'), preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__,
+                device=str(model.device), hardware=hardware(), weights=weights_hash(model), data=fingerprint([gold]), versions=versions(), decoding=how, config=asdict(model.cfg))
+
+# %% ../nbs/12_evaluation.ipynb #33d5ef75
 def evaluate(
     model:System,                      # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
@@ -313,10 +343,7 @@ def evaluate(
     encoder:str|None=None,             # for `bertscore`; None = without
 ) -> dict:
     "Measure a model on a split; raises `EcgenError` for a decoder, data folder or label file that does not exist"
-    if decoder not in DECODERS: raise EcgenError(f'There is no decoder {decoder!r}; choose one of: {", ".join(DECODERS)}.')
-    model.check_gate(gate)
-    if causes and not model.has_causes: raise EcgenError(f'{type(model).__name__} marks no causes, so there are none to be judged: leave --causes out.')
-    if (gate or model.cfg.gate) == 'oracle' and not causes: raise EcgenError('The oracle gate opens words that are labelled as cause: name a file of labels (--causes).')
+    check_wish(model, causes, decoder, gate)
     gold = load_gold(data, split, causes, half := model.card.get('causes') == 'adapted')    # these labels learnt from the other half
     if limit is None: keep_words(gold)
     examples = make_examples(gold, model.vocab, model.cfg.longest)[:limit]
@@ -330,10 +357,7 @@ def evaluate(
     labelled = sum(d.causes is not None for d in gold)
     if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name, cause_dialogues='odd half' if half else 'all' if labelled == len(gold) else f'{labelled} of {len(gold)}')
     if responses: Path(responses).write_text(''.join(json.dumps(record(e, r)) + '\n' for e, r in zip(examples, out)), encoding='utf-8')
-    return res | dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate or None, model=model.card.get('name', 'unnamed'),
-                      preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__, device=str(model.device),
-                      hardware=hardware(), weights=weights_hash(model), data=fingerprint([gold]), versions=versions(),
-                      decoding=asdict(DECODERS[decoder]) | dict(temperature=DECODERS[decoder].temperature or model.cfg.temperature), config=asdict(model.cfg))
+    return res | circumstances(model, gold, decoder, gate, seed)
 
 # %% ../nbs/12_evaluation.ipynb #83371075
 def read_responses(

@@ -38,7 +38,7 @@ from .model import PRESETS, System, preset, read_json, system_of, write_json
 from .prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
 from .training import TrainingConfig, find_device, fit, prepare_model
 
-# %% ../nbs/13_experiments.ipynb #8b6649c9
+# %% ../nbs/13_experiments.ipynb #e9f56972
 def row(
     what:str,                # in a few words, for tables
     causes:str='adapted',    # label source, see `ecgen.training.label_source`; 'none' = no cause labels at all
@@ -48,6 +48,7 @@ def row(
     "One row of the grid, as data"
     return dict(what=what, causes=causes, changes=changes) | (dict(preset=preset) if preset else {})
 
+# %% ../nbs/13_experiments.ipynb #b98ed7d5
 NO_EMOTION, NO_MULTITASK = {'generator.emotion_input': False}, dict(freeze_reasoner=True)
 ROWS = {'hard': row('hard gates', gate='hard'),
         'hard-no-multitask': row('hard gates, without multi-task learning', gate='hard', **NO_MULTITASK),

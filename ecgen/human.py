@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SCALE', 'ASPECTS', 'KINDS', 'TELL', 'PAPER_RATINGS', 'PAPER_AB', 'INVENTED', 'harmless', 'seal', 'write_sheet',
            'read_sheet', 'file_responses', 'model_responses', 'system_responses', 'system_names', 'draw_turns',
-           'context', 'rating_rows', 'ab_rows', 'label_rows', 'new_study', 'answers', 'collect', 'kappa', 'majority',
-           'interval', 'rating_scores', 'ab_scores', 'label_scores', 'score_study', 'study_tables', 'fill_invented',
-           'RatingForm']
+           'context', 'rating_rows', 'ab_rows', 'label_rows', 'write_sheets', 'labels_to_verify', 'new_study',
+           'answers', 'collect', 'kappa', 'majority', 'interval', 'rating_scores', 'ab_scores', 'label_scores',
+           'score_study', 'study_tables', 'fill_invented', 'RatingForm', 'rating_widget']
 
 # %% ../nbs/14_human.ipynb #23270e8e
 import csv
@@ -186,7 +186,31 @@ def label_rows(dialogues:list, rng) -> tuple[list, dict]:
     return ([dict(row=f'L{n:04}', emotion=d.emotion, context=context(d, d.last_speaker_turn + 1), utterance=context(d, i + 1).split('\n')[-1]) for n, (d, i) in enumerate(rows, 1)],
             {f'L{n:04}': dict(label=int(i in d.causes), dialogue=d.id, turn=i) for n, (d, i) in enumerate(rows, 1)})
 
-# %% ../nbs/14_human.ipynb #c82d8214
+# %% ../nbs/14_human.ipynb #2b22064c
+def write_sheets(
+    out:Path,                # folder of the study
+    kind:str,                # one of `KINDS`
+    rows:list[dict],
+    raters:int|None,         # None = as many as in the paper
+    seed:int,
+) -> tuple[list[str], dict[str, str]]:     # names of the sheets, row -> seal
+    "One sheet for each rater"
+    about = KINDS[kind]
+    names = [f'{kind}-{rater + 1}.csv' for rater in range(raters or about['raters'])]
+    for rater, name in enumerate(names, 1):
+        mine = rows if kind == 'labels' else random.Random(f'{seed} {name}').sample(rows, len(rows))
+        write_sheet(out/name, [*about['fixed'], *about['asked']], [r | dict(row=f'{r["row"]}-{rater}') for r in mine])
+    return names, {r['row']: seal([harmless(str(r[c])) for c in about['fixed']]) for r in rows}
+
+def labels_to_verify(
+    dialogues:list, causes:str, split:str, data:Path, n:int, rng:random.Random,     # as in `new_study`
+) -> list:
+    "Labelled dialogues, drawn at random"
+    labelled = [d for d in with_causes(dialogues, label_source(causes, split, data)) if d.causes is not None and len(d.utterances) > 1]
+    if len(labelled) < n: raise EcgenError(f'These labels are of {len(labelled)} dialogues, and {n} are to be verified: choose a smaller --n, or other labels.')
+    return rng.sample(labelled, n)
+
+# %% ../nbs/14_human.ipynb #a7aa014c
 def new_study(
     out:str|Path,                     # folder, must be empty or not be there
     systems:list[str],                # see `system_names`
@@ -208,19 +232,12 @@ def new_study(
     by_id, turns = {d.id: d for d in dialogues}, draw_turns(dialogues, n * (1 + len(pairs)), rng)
     made = dict(ratings=rating_rows(names, by_id, turns[:n], rng, seed))
     if pairs: made['ab'] = ab_rows(pairs, names, by_id, turns[n:], rng, seed)
-    if causes:
-        labelled = [d for d in with_causes(dialogues, label_source(causes, split, data)) if d.causes is not None and len(d.utterances) > 1]
-        if len(labelled) < n: raise EcgenError(f'These labels are of {len(labelled)} dialogues, and {n} are to be verified: choose a smaller --n, or other labels.')
-        made['labels'] = label_rows(rng.sample(labelled, n), rng)
+    if causes: made['labels'] = label_rows(labels_to_verify(dialogues, causes, split, data, n, rng), rng)
     key = dict(format='ecgen-study-1', seed=seed, split=split, n=n, systems=list(names), causes=causes, invented=False, sheets={}, rows={}, seals={})
     out.mkdir(parents=True, exist_ok=True)
     for kind, (rows, whose) in made.items():
-        about = KINDS[kind]
-        key['rows'][kind], key['seals'][kind] = whose, {r['row']: seal([harmless(str(r[c])) for c in about['fixed']]) for r in rows}
-        key['sheets'][kind] = [f'{kind}-{rater + 1}.csv' for rater in range((raters or {}).get(kind, about['raters']))]
-        for rater, name in enumerate(key['sheets'][kind], 1):
-            mine = rows if kind == 'labels' else random.Random(f'{seed} {name}').sample(rows, len(rows))
-            write_sheet(out/name, [*about['fixed'], *about['asked']], [r | dict(row=f'{r["row"]}-{rater}') for r in mine])
+        key['rows'][kind] = whose
+        key['sheets'][kind], key['seals'][kind] = write_sheets(out, kind, rows, (raters or {}).get(kind), seed)
     (out/'instructions.txt').write_text('\n\n'.join(f'{kind}-*.csv\n{TELL[kind]}' for kind in made) + '\n\nPlease fill in the last columns only, every row of them. You are known by the number in the name of your sheet and by nothing else.\n', encoding='utf-8')
     write_json(out/'study.json', key)
     return key
@@ -381,7 +398,7 @@ def fill_invented(
             rows = [r | {c: rng.choice(about['allowed']) for c in about['asked']} for r in read_sheet(folder/name)]
             write_sheet(folder/name, [*about['fixed'], *about['asked']], rows)
 
-# %% ../nbs/14_human.ipynb #36b7a116
+# %% ../nbs/14_human.ipynb #4557f2bf
 class RatingForm:
     "A sheet as a form: one row at a time, saved after every click"
     def __init__(self, path:str|Path):     # of a sheet, such as study/ratings-1.csv
@@ -410,27 +427,27 @@ class RatingForm:
         part = lambda c: f'<p style="margin:.2em 0"><small>{html.escape(c)}</small><br>' + html.escape(r.get(c, '')).replace('\n', '<br>') + '</p>'
         return f'<div style="max-width:46em;line-height:1.45"><small>{self.at + 1} of {len(self.rows)}, {self.finished} finished</small>' + ''.join(part(c) for c in self.about['fixed'] if c != 'row') + '</div>'
 
-    def widget(self):
-        "The form itself, made of ipywidgets"
-        try: import ipywidgets as w
-        except ImportError: raise EcgenError(f'The form needs ipywidgets: {how_to_add("widgets")}.') from None
-        shown = w.HTML()
-        buttons = {c: w.ToggleButtons(options=self.about['allowed'], value=None, description=c, tooltips=[f'{a} {SCALE.get(int(a), "") if a.isdigit() else ""}' for a in self.about['allowed']], style=dict(button_width='4em')) for c in self.about['asked']}
-        back, on = w.Button(description='Back'), w.Button(description='Next', button_style='primary')
-        quiet = []
-        def show():
-            quiet.append(1)
-            shown.value = self.text()
-            for c, b in buttons.items(): b.value = self.rows[self.at].get(c, '').strip() or None
-            back.disabled, on.disabled = self.at == 0, self.at == len(self.rows) - 1
-            quiet.pop()
-        def clicked(column):
-            def act(change):
-                if quiet or change['new'] is None: return
-                self.give(column, change['new'])
-                shown.value = self.text()
-            return act
-        for c, b in buttons.items(): b.observe(clicked(c), 'value')
-        for button, step in ((back, -1), (on, 1)): button.on_click(lambda _, step=step: (self.move(step), show()))
-        show()
-        return w.VBox([w.HTML(f'<p style="max-width:46em;line-height:1.45">{html.escape(TELL[self.kind])}</p>'.replace('\n', '<br>')), shown, *buttons.values(), w.HBox([back, on])])
+# %% ../nbs/14_human.ipynb #1f7460d9
+def rating_widget(self:RatingForm):
+    "The form itself, made of ipywidgets"
+    try: import ipywidgets as w
+    except ImportError: raise EcgenError(f'The form needs ipywidgets: {how_to_add("widgets")}.') from None
+    tips = [f'{a} {SCALE.get(int(a), "") if a.isdigit() else ""}' for a in self.about['allowed']]
+    buttons = {c: w.ToggleButtons(options=self.about['allowed'], value=None, description=c, tooltips=tips, style=dict(button_width='4em')) for c in self.about['asked']}
+    shown, back, on, quiet = w.HTML(), w.Button(description='Back'), w.Button(description='Next', button_style='primary'), []
+    def show():
+        quiet.append(1)                          # what the program sets is no click
+        shown.value = self.text()
+        for c, b in buttons.items(): b.value = self.rows[self.at].get(c, '').strip() or None
+        back.disabled, on.disabled = self.at == 0, self.at == len(self.rows) - 1
+        quiet.pop()
+    def clicked(change):
+        if quiet or change['new'] is None: return
+        self.give(change['owner'].description, change['new'])
+        shown.value = self.text()
+    for b in buttons.values(): b.observe(clicked, 'value')
+    for button, step in ((back, -1), (on, 1)): button.on_click(lambda _, step=step: (self.move(step), show()))
+    show()
+    return w.VBox([w.HTML(f'<p style="max-width:46em;line-height:1.45">{html.escape(TELL[self.kind])}</p>'.replace('\n', '<br>')), shown, *buttons.values(), w.HBox([back, on])])
+
+RatingForm.widget = rating_widget

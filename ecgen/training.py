@@ -253,7 +253,7 @@ def optimiser(
     for g in groups: g['base'] = g['lr']
     return torch.optim.Adam(groups, betas=(.9, .997), eps=1e-9, fused=model.device.type in ('cpu', 'cuda'))     # one pass over the memory instead of ten
 
-# %% ../nbs/10_training.ipynb #b2a2d7ca
+# %% ../nbs/10_training.ipynb #61ad5607
 @dataclass
 class Run:
     "A training: what is trained, on what, how far it has come"
@@ -280,6 +280,7 @@ class Run:
     @property
     def folder(self) -> Path: return self.out/('best' if self.stage == self.model.stages[-1] else self.stage)     # of the stage's best weights
 
+# %% ../nbs/10_training.ipynb #77a02b8c
 def stages(model:System, cfg:TrainingConfig) -> list[str]:
     "The stages that have an epoch"
     found = [s for s in model.stages if model.epochs(s, cfg)]
