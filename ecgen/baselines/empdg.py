@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['nrc_words', 'plain_words', 'vader_file', 'emotional_words', 'pick_emotional', 'EmpDGConfig', 'Heard', 'Discriminator',
            'gradient_penalty', 'imagine', 'EmpDG', 'hear_and_say', 'two_losses', 'losses_of_words_and_emotion',
-           'closed_scores', 'Scene', 'scenes', 'opinions', 'judge_losses', 'fooling_losses', 'move', 'check_finite',
-           'step_by_turns', 'remember_share', 'groups_of_both', 'epochs_of_both', 'copy_map']
+           'closed_scores', 'Scene', 'scenes', 'opinions', 'judge_losses', 'fooling_losses', 'gradient_lengths', 'move',
+           'check_finite', 'step_by_turns', 'remember_share', 'groups_of_both', 'epochs_of_both', 'copy_map']
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #d997b54a
 import json
@@ -271,6 +271,18 @@ def fooling_losses(self:EmpDG, examples:list[Example], cfg) -> dict:   # the sam
     if not found: return parts
     person, machine, _ = opinions(self, found)
     return parts | dict(fooling=(-self.cfg.fooling_weight * machine.mean(), len(machine)), distance=((person - machine).mean().detach(), len(machine)))
+
+# %% ../../nbs/16_baselines/03_empdg.ipynb #14cdc40d
+def gradient_lengths(
+    model:EmpDG,
+    examples:list[Example],   # a batch, from `make_examples` with the model's vocabulary
+    cfg,                      # `TrainingConfig`
+) -> dict[str, float]:        # 'emotion', 'words', 'fooling' -> length of the gradient with respect to the generator's weights
+    "How hard each part of the second stage's loss pulls at the generator"
+    judges = {id(p) for p in model.judges.parameters()}
+    weights, parts = [p for p in model.parameters() if id(p) not in judges], fooling_losses(model, examples, cfg)
+    def length(loss): return math.sqrt(sum(float((g ** 2).sum()) for g in torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True) if g is not None))
+    return {k: length(loss) for k, (loss, _) in parts.items() if k != 'distance'}
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #42641e83
 def move(

@@ -60,13 +60,14 @@ class Route:
     def collect(self, y:Tensor) -> Tensor:    # the inverse
         return y.view(len(self.active) * self.wide, -1, y.shape[-1])[self.slot]
 
-# %% ../../nbs/16_baselines/01_moel.ipynb #2ff9f610
+# %% ../../nbs/16_baselines/01_moel.ipynb #86bd71c0
 class GroupedLinear(nn.Module):
-    "As many linear maps as there are listeners"
-    def __init__(self, n:int, d:int, out:int, bias:bool=False):
+    "As many linear maps as there are listeners, or several side by side"
+    def __init__(self, n:int, d:int, out:int, bias:bool=False, parts:int=1):      # `out`: width of all `parts` maps together
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.empty(n, d, out)), nn.Parameter(torch.zeros(n, out)) if bias else None
-        nn.init.uniform_(self.weight, -(6 / (d + out)) ** .5, (6 / (d + out)) ** .5)        # Xavier, for each
+        self.weight, self.bias = nn.Parameter(torch.empty(n, d, out)), nn.Parameter(torch.empty(n, out).uniform_(-d ** -.5, d ** -.5)) if bias else None      # as of `nn.Linear`
+        most = (6 / (d + out // parts)) ** .5                                               # Xavier, for each map of each listener
+        nn.init.uniform_(self.weight, -most, most)
 
     def forward(self, x:Tensor, r:Route) -> Tensor:      # (P, M, d) -> (P, M, out)
         w, b = (None if t is None else t if len(r.active) == len(t) else t[r.active] for t in (self.weight, self.bias))
@@ -82,14 +83,14 @@ class GroupedNorm(nn.Module):
     def forward(self, x:Tensor, r:Route) -> Tensor:      # (P, M, d)
         return F.layer_norm(x, x.shape[-1:]) * self.weight[r.listener][:, None] + self.bias[r.listener][:, None]
 
-# %% ../../nbs/16_baselines/01_moel.ipynb #d0d931b5
+# %% ../../nbs/16_baselines/01_moel.ipynb #f2853061
 class Listeners(nn.Module):
     "Decoder blocks, one for each emotion, computed together"
     def __init__(self, cfg:SmallConfig, n:int=len(EMOTIONS)):
         super().__init__()
         self.cfg, self.n, depth, d, w = cfg, n, cfg.heads * cfg.head_dim, cfg.dim, cfg.window
-        self.qkv, self.out = GroupedLinear(n, d, 3 * depth), GroupedLinear(n, depth, d)
-        self.query, self.kv, self.out2 = GroupedLinear(n, d, depth), GroupedLinear(n, d, 2 * depth), GroupedLinear(n, depth, d)
+        self.qkv, self.out = GroupedLinear(n, d, 3 * depth, parts=3), GroupedLinear(n, depth, d)
+        self.query, self.kv, self.out2 = GroupedLinear(n, d, depth), GroupedLinear(n, d, 2 * depth, parts=2), GroupedLinear(n, depth, d)
         self.inner, self.outer = GroupedLinear(n, w * d, cfg.inner, True), GroupedLinear(n, w * cfg.inner, d, True)
         self.norm1, self.norm2, self.norm3, self.drop = *(GroupedNorm(n, d) for _ in range(3)), nn.Dropout(cfg.dropout)
 

@@ -125,6 +125,30 @@ def test_cached_decoding_equals_uncached():
         assert torch.allclose(model.logits(states)[:, 0].exp(), whole[:, i], atol=1e-5)
 
 
+def test_greedy_words_are_those_of_one_look_and_of_a_batch_of_one():
+    from ecgen.batches import BOS, PAD
+    model, rows, batch = tiny()
+    together = generate(model, model.read(batch.src)[2], Decoder(k=1, longest=7))
+    for src, words in zip(batch.src, together):
+        ctx, past, states = model.read(src[None, :int((src != PAD).sum())])[2], None, []
+        assert generate(model, ctx, Decoder(k=1, longest=7)) == [words] and len(words) > 1
+        for i in [BOS, *words]:
+            s, past = model.decode(torch.tensor([[i]]), ctx, past)
+            states.append(s.words)
+        assert torch.allclose(torch.cat(states, 1), model.decode(torch.tensor([[BOS, *words]]), ctx)[0].words, atol=1e-5)
+
+
+def test_emotion_starts_the_response():
+    model, rows, batch = tiny()
+    prediction, _, ctx = model.read(batch.src)
+    assert torch.allclose(ctx.start, prediction.emotion @ model.begin.weight.T + model.begin.bias)
+    def first(ctx, ids=batch.tgt_in): return model.logits(model.decode(ids, ctx)[0])[:, 0]
+    other = first(replace(ctx, start=ctx.start.flip(0)))
+    assert not torch.isclose(first(ctx), other, atol=1e-4).all(1).any() and torch.equal(first(ctx, torch.full_like(batch.tgt_in, 7)), first(ctx))
+    model.losses(batch)[1]['words'][0].backward()
+    assert model.begin.weight.grad.any()
+
+
 def test_the_right_emotion_is_not_looked_at():
     model, rows, batch = tiny()
     other = replace(batch, emotion=(batch.emotion + 7) % 32)
@@ -157,6 +181,74 @@ def test_turns_without_a_next_one_have_no_adversarial_term():
         assert n == m == 3 and all(torch.allclose(g, three[k], atol=1e-6) for k, g in all_four.items())
     assert {k for k, g in all_four.items() if g.any()} >= {'out.weight', 'block.ffn.layers.0.weight', 'switch.linear.weight', 'encoder.into.weight', 'feeling.into.weight'}
     assert term(rows, 'words')[0] == sum(len(e.tgt) + 1 for e in rows)                                 # its words are learnt from all the same
+
+
+from ecgen.batches import UNK
+
+@torch.no_grad()
+def scenes_by_hand(model, rows):
+    "For both discriminators: context, and vectors of the next turn, of the listener's words, of mixtures of the generator's"
+    batch, n = collate(rows), len(model.vocab)
+    ctx = model.read(batch.src)[2]
+    p = model.logits(model.decode(batch.tgt_in, ctx)[0]).exp()
+    said, p = F.pad(p[..., n:].sum(-1, keepdim=True), (UNK, n - UNK - 1)) + p[..., :n], batch.tgt_out != PAD      # an unknown word is the unknown word
+    table, real = model.words.weight / model.words.weight[len(SPECIALS):].std(), p[..., None]
+    def ids(t): return torch.where(t < n, t, UNK)
+    return p, {name: (c, [t[ids(torch.tensor(e.after))] for e in rows], t[ids(batch.tgt_out)] * real, (said @ t) * real)
+               for name, c, t in (('semantic', ctx.whole, table), ('emotional', ctx.feeling, table * model.emotional[:, None]))}
+
+
+def test_discriminators_learn_from_the_formula():
+    model, rows, batch = tiny(draw=False, penalty=.5)
+    mine = [rows[0], rows[2], rows[3]]
+    with torch.no_grad():
+        for p in model.judges.parameters(): p *= 3                    # so that a next turn is loud enough to be missed
+    real, found = scenes_by_hand(model, mine)
+    def by_hand(wrong=''):
+        torch.manual_seed(3)
+        loss = 0
+        for name, (c, after, person, machine) in found.items():
+            d = model.judges[name]
+            f = torch.stack([d.lstm(a[None])[0][0, -1] for a in after])
+            c, f = (t.flip(0) if k == wrong else t for k, t in (('context', c), ('after', f)))
+            if wrong == 'one context': c = found['semantic'][0]
+            if wrong == 'all words': machine = found['semantic'][3]
+            o, m = (d.lstm(x)[0] * real[..., None] for x in (person, machine))
+            alpha = torch.rand(3) if wrong != 'alpha' else torch.ones(3)
+            slope = gradient_penalty(lambda x: d.judge(x, real, c, f), o, m, alpha)
+            loss = loss + d.judge(m, real, c, f) - d.judge(o, real, c, f) + .5 * slope * (wrong != 'penalty')
+        return loss.mean()
+    torch.manual_seed(3)
+    loss, n = judge_losses(model, mine, TrainingConfig())['judging']
+    assert n == 3 and torch.isclose(loss, by_hand(), atol=1e-5)
+    for wrong in ('context', 'after', 'one context', 'all words', 'alpha', 'penalty'): assert (by_hand(wrong) - loss).abs() > 1e-3, wrong
+
+
+def test_fooling_makes_the_discriminators_think_better():
+    model, rows, batch = tiny(draw=False, fooling_weight=2.)
+    cfg = TrainingConfig()
+    def seen():
+        prediction, _, ctx = model.read(batch.src)
+        return scenes(model, rows, batch, Output(prediction, None, model.decode(batch.tgt_in, ctx)[0]), ctx)
+    def scores(): return {k: float(opinions(model, {k: s})[1].mean().detach()) for k, s in seen().items()}      # of the generator
+    for s in seen().values(): assert s.machine.requires_grad and not (s.context.requires_grad or s.person.requires_grad or s.after.requires_grad)
+    before, loss = scores(), fooling_losses(model, rows, cfg)['fooling'][0]
+    assert torch.isclose(loss, torch.tensor(-2. * sum(before.values())), atol=1e-6)
+    g, = torch.autograd.grad(loss, model.out.weight)
+    with torch.no_grad(): model.out.weight -= .5 * g / g.norm()
+    after = scores()
+    assert after['semantic'] > before['semantic'] and sum(after.values()) > sum(before.values()) + 1e-4
+
+
+def test_lengths_of_gradients_are_those_of_the_parts():
+    (model, rows, batch), cfg = tiny(draw=False, fooling_weight=.5), TrainingConfig()
+    got = gradient_lengths(model, rows, cfg)
+    for k, v in got.items():
+        model.zero_grad()
+        fooling_losses(model, rows, cfg)[k][0].backward()
+        assert abs(torch.cat([p.grad.flatten() for n, p in model.named_parameters() if p.grad is not None and not n.startswith('judges')]).norm() - v) < 1e-4 * v
+    model.cfg.fooling_weight = 1.
+    assert set(got) == {'emotion', 'words', 'fooling'} and abs(gradient_lengths(model, rows, cfg)['fooling'] / got['fooling'] - 2) < 1e-3
 
 
 from ecgen.batches import BatchSampler

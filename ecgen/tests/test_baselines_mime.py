@@ -119,6 +119,19 @@ def test_cached_decoding_equals_uncached():
         assert torch.allclose(model.logits(states)[:, 0], whole[:, i], atol=1e-5)
 
 
+def test_greedy_words_are_those_of_one_look_and_of_a_batch_of_one():
+    from ecgen.batches import BOS, PAD
+    model, batch = tiny()
+    together = generate(model, model.read(batch.src)[2], Decoder(k=1, longest=7))
+    for src, words in zip(batch.src, together):
+        ctx, past, states = model.read(src[None, :int((src != PAD).sum())])[2], None, []
+        assert generate(model, ctx, Decoder(k=1, longest=7)) == [words] and len(words) > 1
+        for i in [BOS, *words]:
+            s, past = model.decode(torch.tensor([[i]]), ctx, past)
+            states.append(s)
+        assert torch.allclose(torch.cat(states, 1), model.decode(torch.tensor([[BOS, *words]]), ctx)[0], atol=1e-5)
+
+
 def test_padding_and_neighbours_are_invisible():
     model, batch = tiny()
     nll = model.score(batch)[1]

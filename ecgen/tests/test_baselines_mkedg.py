@@ -80,6 +80,34 @@ def test_concepts_stand_before_the_words():
     assert torch.allclose(ctx.weights[0][ctx.real[0]], eta.softmax(0)) and torch.allclose(ctx.weights.sum(-1), torch.ones(4))
 
 
+def test_signal_is_the_weighted_sum_and_moves_the_decoder():
+    from ecgen.batches import CLS
+    model, batch = tiny()
+    heard, mixed = [], []
+    hooks = [model.encoder.register_forward_hook(lambda m, i, o: heard.append(o)), model.block.mix.register_forward_hook(lambda m, i, o: mixed.append(i[0]))]
+    prediction, _, ctx = model.read(batch.src)
+    (h,), real = heard, ctx.src != PAD
+    eta = torch.where(known(ctx.src, 14) == ctx.src, model.strength[ctx.src.clamp(max=13)], 0.)        # an unknown word has none
+    for b in range(4):
+        a = eta[b][real[b]].softmax(0)
+        assert torch.allclose(ctx.signal[b], sum(w * state for w, state in zip(a, h[b][real[b]])), atol=1e-6)
+        assert not torch.allclose(ctx.signal[b], h[b][ctx.src[b] == CLS][0], atol=1e-2) and not torch.allclose(ctx.signal[b], h[b][real[b]].mean(0), atol=1e-3)
+    assert torch.allclose(prediction.emotion, ctx.signal @ model.emotion.weight.T, atol=1e-6)
+    states, other = (model.decode(batch.tgt_in, replace(ctx, signal=s))[0] for s in (ctx.signal, ctx.signal.flip(0)))
+    assert not torch.isclose(states.words, other.words, atol=1e-4).all(-1).any() and torch.equal(states.looks, other.looks)
+    assert all(torch.equal(m[..., 16:], s[:, None].expand(4, 5, 16)) for m, s in zip(mixed, (ctx.signal, ctx.signal.flip(0))))
+    for hook in hooks: hook.remove()
+
+
+def test_emotion_starts_the_response():
+    model, batch = tiny()
+    prediction, _, ctx = model.read(batch.src)
+    assert torch.allclose(ctx.start, prediction.emotion @ model.begin.weight.T + model.begin.bias)
+    def first(ctx, ids=batch.tgt_in): return model.logits(model.decode(ids, ctx)[0])[:, 0]
+    other = first(replace(ctx, start=ctx.start.flip(0)))
+    assert not torch.isclose(first(ctx), other, atol=1e-4).all(1).any() and torch.equal(first(ctx, torch.full_like(batch.tgt_in, 7)), first(ctx))
+
+
 def test_concepts_and_intensities_count():
     base = tiny()[0].eval(), tiny()[1]
     said = [m.read(base[1].src)[0].emotion for m in (base[0], tiny(concepts=0)[0], tiny(learn=False)[0])]
@@ -123,6 +151,19 @@ def test_cached_decoding_equals_uncached():
             ids, whole, ctx, past = ids[keep], whole[keep], ctx.select(keep), [tuple(t[keep] for t in p) for p in past]
         states, past = model.decode(ids[:, i:i+1], ctx, past)
         assert torch.allclose(model.logits(states)[:, 0], whole[:, i], atol=1e-5)
+
+
+def test_greedy_words_are_those_of_one_look_and_of_a_batch_of_one():
+    from ecgen.batches import BOS, PAD
+    model, batch = tiny()
+    together = generate(model, model.read(batch.src)[2], Decoder(k=1, longest=7))
+    for src, words in zip(batch.src, together):
+        ctx, past, states = model.read(src[None, :int((src != PAD).sum())])[2], None, []
+        assert generate(model, ctx, Decoder(k=1, longest=7)) == [words] and len(words) > 1
+        for i in [BOS, *words]:
+            s, past = model.decode(torch.tensor([[i]]), ctx, past)
+            states.append(s.words)
+        assert torch.allclose(torch.cat(states, 1), model.decode(torch.tensor([[BOS, *words]]), ctx)[0].words, atol=1e-5)
 
 
 def test_padding_and_neighbours_are_invisible():

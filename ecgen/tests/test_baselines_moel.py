@@ -102,6 +102,44 @@ def test_cached_decoding_equals_uncached():
         assert torch.allclose(model.logits(states)[:, 0], whole[:, i], atol=1e-5)
 
 
+def test_greedy_words_are_those_of_one_look_and_of_a_batch_of_one():
+    from ecgen.batches import BOS, PAD
+    model, batch = tiny()
+    together = generate(model, model.read(batch.src)[2], Decoder(k=1, longest=7))
+    for src, words in zip(batch.src, together):
+        ctx, past, states = model.read(src[None, :int((src != PAD).sum())])[2], None, []
+        assert generate(model, ctx, Decoder(k=1, longest=7)) == [words] and len(words) > 1
+        for i in [BOS, *words]:
+            s, past = model.decode(torch.tensor([[i]]), ctx, past)
+            states.append(s)
+        assert torch.allclose(torch.cat(states, 1), model.decode(torch.tensor([[BOS, *words]]), ctx)[0], atol=1e-5)
+
+
+def test_padding_and_neighbours_are_invisible():
+    from ecgen.batches import PAD, Batch
+    model, batch = tiny()
+    emotion, nll = model.predict(batch.src).emotion, model.score(batch)[1]
+    for i in range(4):
+        n, m = int((batch.src[i] != PAD).sum()), int((batch.tgt_out[i] != PAD).sum())
+        alone = Batch(**{k: None if v is None else v[i:i+1, :n] if k in ('src', 'cause') else v[i:i+1, :m] if v.dim() > 1 else v[i:i+1] for k, v in vars(batch).items()})
+        assert torch.allclose(model.score(alone)[1], nll[i:i+1, :m], atol=1e-5) and torch.allclose(model.predict(alone.src).emotion, emotion[i:i+1], atol=1e-5)
+
+
+def test_listeners_start_as_plain_blocks_do():
+    torch.manual_seed(0)
+    model = MoEL(MoELConfig(), Vocab(list('abcdefgh')))
+    plain, ears = model.shared.state_dict(), [model.listeners.listener(i).state_dict() for i in range(32)]
+    for name, p in plain.items():
+        all_32 = torch.stack([e[name] for e in ears])
+        fan = p.shape[1] if p.dim() > 1 else plain[name.replace('bias', 'weight')].shape[-1]
+        if 'norm' in name: assert (all_32 == p).all()
+        else:
+            most = (6 / sum(p.shape)) ** .5 if p.dim() > 1 else fan ** -.5
+            assert max(p.abs().max(), all_32.abs().max()) <= most + 1e-6
+            assert abs(all_32.std() / (most / 3 ** .5) - 1) < .02 and abs(p.std() / (most / 3 ** .5) - 1) < (.03 if p.dim() > 1 else .2), name
+            assert not torch.equal(ears[0][name], ears[1][name])
+
+
 def test_oracle_is_off_in_evaluation():
     model, batch = tiny()
     model.begin_step('joint', 0, 0., None)
