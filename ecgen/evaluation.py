@@ -298,7 +298,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #6d4c1272
+# %% ../nbs/12_evaluation.ipynb #3ee083f9
 def evaluate(
     model:System,                      # in evaluation mode
     data:str|Path|None=None,           # data folder, see `data_dir`
@@ -333,7 +333,7 @@ def evaluate(
     return res | dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate or None, model=model.card.get('name', 'unnamed'),
                       preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__, device=str(model.device),
                       hardware=hardware(), weights=weights_hash(model), data=fingerprint([gold]), versions=versions(),
-                      decoding=asdict(DECODERS[decoder]) | dict(temperature=DECODERS[decoder].temperature or model.cfg.temperature), config=asdict(model.cfg))
+                      decoding=asdict(DECODERS[decoder]) | dict(temperature=DECODERS[decoder].temperature or model.cfg.temperature), config=asdict(model.cfg)) | ({'tables': model.card['tables']} if 'tables' in model.card else {})     # what it looked words up in
 
 # %% ../nbs/12_evaluation.ipynb #83371075
 def read_responses(

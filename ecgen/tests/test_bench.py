@@ -6,6 +6,7 @@ import math
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
