@@ -157,7 +157,7 @@ def imagine(
     y = F.one_hot(s.argmax(-1), s.shape[-1]).to(s.dtype) + s - s.detach()
     return y, y @ table
 
-# %% ../../nbs/16_baselines/03_empdg.ipynb #a1c0d8f9
+# %% ../../nbs/16_baselines/03_empdg.ipynb #1f2109c5
 class EmpDG(SmallSystem):
     "Multi-resolution Interactive Empathetic Dialogue Generation (Li et al., COLING 2020)"
     Config, stages, tables, tables_from = EmpDGConfig, ('joint', 'adversarial'), ('emotional',), ('lexicon',)
@@ -179,7 +179,7 @@ class EmpDG(SmallSystem):
         self.emotional.copy_(torch.tensor([float(i >= len(SPECIALS) and w in words) for i, w in enumerate(self.vocab.words)]))
         if not (n := int(self.emotional.sum())): raise EcgenError(f'{path} has none of the {of:,} words of this corpus, so none would be emotional: choose another list (--set lexicon=...).')
         print(f'{n:,} emotional words of {of:,} (lexicon {name}: {path.name})')
-        return dict(lexicon=name, lexicon_file=path.name, lexicon_words=len(listed), lexicon_sha=content_hash(path), emotional=n)
+        return dict(lexicon=name, lexicon_file=path.name, lexicon_words=len(listed), lexicon_sha=content_hash(path), emotional_words=n)
 
     def read(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
         "(B, N), perhaps with words that are not in the vocabulary -> prediction, None, `Heard`"

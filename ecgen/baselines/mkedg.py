@@ -104,7 +104,7 @@ class MKEDGConfig(SmallConfig):
     attention_weight: float = .1    # of the disagreement in the loss
     limits = SmallConfig.limits | dict(concepts=(0, 1000), per_word=(1, 100), strong=(-1, 2), graph_dropout=(0, .99), attention_weight=(0, 1e6))
 
-# %% ../../nbs/16_baselines/04_mkedg.ipynb #d1185dad
+# %% ../../nbs/16_baselines/04_mkedg.ipynb #4c1c8856
 class MKEDG(SmallSystem):
     "Multi-type Knowledge for Empathetic Dialogue Generation (Li et al., 2020)"
     Config, tables, tables_from = MKEDGConfig, ('strength', 'called'), ('concepts', 'per_word', 'strong')
@@ -128,7 +128,7 @@ class MKEDG(SmallSystem):
         if not rated: raise EcgenError(f'{ratings} rates none of the {len(words):,} words of this corpus: put ratings of its words there (`ecgen download nrc-vad`).')
         if graph and not calling: raise EcgenError(f'With {graph} none of the {len(words):,} words of this corpus calls a concept up: make it again with `ecgen download conceptnet`, train on more dialogues, or train the preset mkedg-no-conceptnet.')
         print(f'{rated:,} of {len(words):,} words rated ({ratings.name})' + (f', {calling:,} call concepts up ({graph.name})' if graph else ''))
-        return dict(ratings=ratings.name, ratings_words=len(vad), ratings_sha=content_hash(ratings), rated=rated) | (dict(graph=graph.name, graph_sha=content_hash(graph), calling=calling) if graph else {})
+        return dict(ratings=ratings.name, ratings_words=len(vad), ratings_sha=content_hash(ratings), rated_words=rated) | (dict(graph=graph.name, graph_sha=content_hash(graph), calling_words=calling) if graph else {})
 
     def learn(self, strength:Tensor, concepts:Tensor):        # from `word_tables`
         self.strength.copy_(strength), self.called.copy_(to_digits(concepts))

@@ -115,7 +115,7 @@ def test_a_list_that_says_nothing_is_refused():
         (Path(tmp)/'emotional/words.txt').write_text('c\nh\nthe\nzebra\n')
         with contextlib.redirect_stdout(io.StringIO()) as said: facts = tiny(lexicon='own')[0].know(Path(tmp))
         assert said.getvalue() == '2 emotional words of 8 (lexicon own: words.txt)\n' and re.fullmatch('[0-9a-f]{16}', facts['lexicon_sha'])
-        assert facts | dict(lexicon='own', lexicon_file='words.txt', lexicon_words=4, emotional=2) == facts
+        assert facts | dict(lexicon='own', lexicon_file='words.txt', lexicon_words=4, emotional_words=2) == facts
         (Path(tmp)/'emotional/words.txt').write_text('zebra\n')
         with pytest.raises(EcgenError, match='none of the 8 words'): tiny(lexicon='own')[0].know(Path(tmp))
 
@@ -255,10 +255,10 @@ def test_commands():
     with tempfile.TemporaryDirectory() as tmp:
         run('train', '--preset', 'empdg', '--data', shipped('sample'), '--out', f'{tmp}/m', *(x for k, v in settings.items() for x in ('--set', f'{k}={v}')))
         assert run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!') == run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!')
-        assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5)
+        assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5, '--json', f'{tmp}/e.json')
         model = System.from_pretrained(f'{tmp}/m')
         facts = model.card['tables']
-        assert model.cfg.lexicon == facts['lexicon'] == 'own' and model.emotional.sum() == facts['emotional'] > 20 and facts['lexicon_sha'] in run('info', '--model', f'{tmp}/m') and type(model).__name__ == 'EmpDG'
+        assert model.cfg.lexicon == facts['lexicon'] == 'own' and model.emotional.sum() == facts['emotional_words'] > 20 and facts['lexicon_sha'] in run('info', '--model', f'{tmp}/m') and json.loads((Path(tmp)/'e.json').read_text())['tables'] == facts and type(model).__name__ == 'EmpDG'
         examples = make_examples(load_split('valid', shipped('sample')), model.vocab)
         assert len(per_example(model, examples)['nll']) == len(examples) == 59 and not all(len(e.after) for e in examples)       # every listener turn is measured
 

@@ -192,6 +192,6 @@ def test_tables_that_say_nothing_are_refused():
         graph.write_text('d\tCauses\tb\t1.0\nzebra\tIsA\tanimal\t1.0\n')
         with contextlib.redirect_stdout(io.StringIO()) as said: facts = tiny(learn=False)[0].know(Path(tmp))
         assert said.getvalue() == '2 of 8 words rated (vad.tsv), 1 call concepts up (assertions-en.tsv)\n'
-        assert facts | dict(ratings='vad.tsv', ratings_words=3, rated=2, graph='assertions-en.tsv', calling=1) == facts and all(re.fullmatch('[0-9a-f]{16}', facts[k]) for k in ('ratings_sha', 'graph_sha'))
+        assert facts | dict(ratings='vad.tsv', ratings_words=3, rated_words=2, graph='assertions-en.tsv', calling_words=1) == facts and all(re.fullmatch('[0-9a-f]{16}', facts[k]) for k in ('ratings_sha', 'graph_sha'))
         ratings.write_text('zebra\t.9\t.9\t.5\n')
         with pytest.raises(EcgenError, match='rates none of the 8 words.*download nrc-vad'): tiny(learn=False)[0].know(Path(tmp))
