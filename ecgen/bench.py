@@ -8,11 +8,12 @@ __all__ = ['terms', 'fake_batch', 'count_flops', 'bench_run', 'enough', 'naive_b
            'naive_sizes', 'respond_jobs', 'train_jobs', 'latency', 'bench_model', 'summary', 'memory_now',
            'bench_memory']
 
-# %% ../nbs/10a_bench.ipynb #93f2ea8c
+# %% ../nbs/10a_bench.ipynb #68238e11
 import math
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
@@ -57,7 +58,7 @@ def count_flops(
         counts.append(counter.get_total_flops())
     return np.linalg.lstsq(np.array([terms(*s) for s in shapes]), np.array(counts, dtype=float), rcond=None)[0]
 
-# %% ../nbs/10a_bench.ipynb #cded6935
+# %% ../nbs/10a_bench.ipynb #440777cd
 def bench_run(
     data:Prepared,          # examples
     name:str,               # preset
@@ -70,7 +71,7 @@ def bench_run(
     cfg = TrainingConfig(**preset(name)['training'] | changes)
     fill = max((vocab or 0) - len(data.vocab), 0)
     words = Vocab(data.vocab.words[6:] + [f'(word {i})' for i in range(fill)])
-    model = prepare_model(Prepared(words, [], []), name, cfg).to(find_device(device)).train()
+    model = prepare_model(replace(data, vocab=words, vectors=None, tables=data.tables and data.tables.longer(fill)), name, cfg).to(find_device(device)).train()
     stage = stage or model.stages[-1]
     return Run(model, cfg, Path(), data.train, data.valid, [], BatchSampler(data.train, cfg.budget, cfg.seed), Progress(stage), optimiser(model, cfg, stage))
 

@@ -468,24 +468,26 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
         raise typer.Exit(130)
     if training.team()[0] == 0: report(out)
 
-# %% ../nbs/17_cli.ipynb #ecb6cfe2
+# %% ../nbs/17_cli.ipynb #3fc0cedd
 @app.command(epilog=example('prepare --data DATA --vectors DATA/vectors/glove.6B.300d.txt --causes adapted --out prepared'))
 def prepare(data:DataFolder=None, vectors:VectorFile=None, causes:CauseSource=None, limit:Limit=None, judge:JudgeFile=None,
             preset:Annotated[str, typer.Option(metavar='NAME', help='Which words and which vectors: those of this preset.')]='default',
             out:Annotated[Path, typer.Option(metavar='FOLDER', help='A new folder.')]=Path('prepared'), set:Changes=None, overwrite:Overwrite=False):
     """Turn dialogues, cause labels and word vectors into one small folder.
 
-    `ecgen train --data FOLDER` then needs no text, no tokeniser, no label files and no vectors: carry the folder to a machine
-    with a GPU, with the same options of --preset and --set there. The folder holds the corpus as numbers, so its licence holds.
+    `ecgen train --data FOLDER` then needs no text, no tokeniser, no label files, no vectors and no lists of words: carry the
+    folder to a machine with a GPU, with the same options of --preset and --set there. The folder holds the corpus as numbers, so its licence holds.
     """
     from ecgen import prepared, training
     from ecgen.model import preset as values
     from ecgen.model import system_of
     own, changes = {f.name for f in fields(training.TrainingConfig)}, settings(set or [], preset)
-    config = system_of(preset).Config.from_preset(preset, **{k: v for k, v in changes.items() if k not in own})
+    shape = {k: v for k, v in changes.items() if k not in own}
+    config = system_of(preset).Config.from_preset(preset, **shape)
     cfg = training.TrainingConfig(**values(preset)['training'] | {k: v for k, v in changes.items() if k in own})
     if out.exists() and any(out.iterdir()) and not (overwrite and prepared.is_prepared(out)): raise EcgenError(f'{out} is not empty: name another folder' + (', or add --overwrite.' if prepared.is_prepared(out) else '.'))
     p = prepared.prepare(data, causes or 'rule', vectors, limit, judge, cfg.min_count, config.longest, config.dim)
+    p.tables = prepared.look_up(prepared.fresh_system(preset, p.vocab, **shape), p.folder)
     size = prepared.save_prepared(p, out)
     print(f'{len(p.train)} training examples, {len(p.valid)} for validation, {len(p.vocab)} words: {size / 1e6:.1f} MB in {out}')
     print(f'Train with: ecgen train --preset {preset} --data {shlex.quote(str(out))}')
@@ -790,7 +792,7 @@ def extra_facts() -> dict:
         res[f'extra {extra}'] = f'missing {what}; to add it: {how_to_add(extra)}' if missing else f'found ({", ".join(names[:5])}{", ..." * (len(names) > 5)})'
     return res or dict(extras='unknown, for ecgen runs from a folder and is not installed; in that folder: pip install -c constraints.txt -e .')
 
-# %% ../nbs/17_cli.ipynb #956f91b8
+# %% ../nbs/17_cli.ipynb #2b634bc9
 def model_facts(
     model:Path|None,     # folder, None = the one that is shipped
 ) -> dict:               # what its card says
@@ -801,7 +803,7 @@ def model_facts(
         if model: raise
         return dict(model=f'none ({e})')
     size = f'{sum(p.numel() for p in m.parameters()) / 1e6:.1f} million numbers, {len(m.vocab)} words'
-    card = {k: v for k, v in m.card.items() if isinstance(v, (str, int, float)) and k != 'name'}
+    card = {k: v for k, v in (m.card | m.card.get('tables', {})).items() if isinstance(v, (str, int, float)) and k != 'name'}
     names = dict(cause_auc=f'cause auc against "{m.card.get("causes")}" labels')
     figures = {f'validation {names.get(k, k)}': v for k, v in (m.card.get('validation') or {}).items() if k in FIGURES}
     return dict(model=f'{m.card.get("name", "unnamed")} ({model or "shipped"})', size=size, gate=m.cfg.gate or None) | card | figures

@@ -308,7 +308,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     texts = {d.id: d.utterances for d in dialogues}
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
-# %% ../nbs/12_evaluation.ipynb #513a94c9
+# %% ../nbs/12_evaluation.ipynb #cfc458ad
 def check_wish(
     model:System, causes:str|Path|None, decoder:str, gate:str,     # as in `evaluate`
 ):
@@ -326,7 +326,7 @@ def circumstances(
     "What figures depend on, besides the split"
     how = asdict(DECODERS[decoder]) | dict(temperature=DECODERS[decoder].temperature or model.cfg.temperature)
     return dict(seed=seed, decoder=decoder, gate=gate or model.cfg.gate or None, model=model.card.get('name', 'unnamed'), preset=model.cfg.preset, vectors=model.card.get('vectors'), torch=torch.__version__,
-                device=str(model.device), hardware=hardware(), weights=weights_hash(model), data=fingerprint([gold]), versions=versions(), decoding=how, config=asdict(model.cfg))
+                device=str(model.device), hardware=hardware(), weights=weights_hash(model), data=fingerprint([gold]), versions=versions(), decoding=how, config=asdict(model.cfg)) | ({'tables': model.card['tables']} if 'tables' in model.card else {})     # what it looked words up in
 
 # %% ../nbs/12_evaluation.ipynb #33d5ef75
 def evaluate(

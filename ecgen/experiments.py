@@ -246,7 +246,7 @@ def finished(
     if not same_plan(res.get('plan', {}), run.plan()): raise EcgenError(f'{path} holds a run with another budget or other settings: choose another folder for --results.')
     return res
 
-# %% ../nbs/13_experiments.ipynb #53ab8247
+# %% ../nbs/13_experiments.ipynb #961cbdd1
 def train_run(
     run:Run,
     splits:list,       # from `row_splits`
@@ -267,11 +267,11 @@ def train_run(
     train, valid = (row_examples(s, model.vocab, plan['causes'], data) for s in splits)
     train, valid = subset(train, plan['examples']), subset(valid, plan['watch'])
     if not train or not valid: raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')
-    model.card = dict(name=run.name, preset=plan['preset'], causes=plan['causes'], vectors=plan['vectors'], seed=run.seed, examples=len(train))
+    model.card |= dict(name=run.name, preset=plan['preset'], causes=plan['causes'], vectors=plan['vectors'], seed=run.seed, examples=len(train))
     fit(model, train, valid, cfg, folder)
     return System.from_pretrained(folder, str(model.device))
 
-# %% ../nbs/13_experiments.ipynb #41ad43f6
+# %% ../nbs/13_experiments.ipynb #44c040f6
 def do_run(
     run:Run,
     data:str|Path|None=None,                  # data folder, see `data_dir`
@@ -292,6 +292,7 @@ def do_run(
     about = read_json(folder/'plan.json')
     res = dict(format='ecgen-run-1', plan=run.plan(), data=about['data'], labels=about['labels'], vectors_sha=about['vectors_sha'], train_examples=model.card['examples'], smoke=model.card['examples'] < ENOUGH,
                train_seconds=round(log[-1]['seconds']), epochs=len(log), log=[{k: l[k] for k in ('stage', 'epoch', 'emotion_accuracy') if k in l} for l in log]) | measured
+    if 'tables' in model.card: res['tables'] = model.card['tables']       # what it looked words up in
     write_result(results/f'{run.name}.json', res)
     for rest in ('state', *(model.stages[:-1] if (folder/'best').is_dir() else ())): shutil.rmtree(folder/rest, ignore_errors=True)
     return res

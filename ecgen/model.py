@@ -165,11 +165,12 @@ class Output:
     gates: Gates|None                  # (B, N); None = it has none
     states: Tensor                     # (B, M, dim), one for each word of `tgt_in`
 
-# %% ../nbs/09_model.ipynb #cec53481
+# %% ../nbs/09_model.ipynb #786937cb
 class System(nn.Module):
     "What all commands ask of a model; a subclass brings `read`, `decode` and `logits`, and may change the rest"
     Config, stages = SystemConfig, ('joint',)      # class of the settings; names of the stages of training in their order
     gate_names, has_causes = (), False             # gates to choose from; does it mark words as cause?
+    tables, tables_from = (), ()                   # names of the buffers that `know` fills, with a row for each word; and of the settings it looks them up by
     own_step = None                                # a method (run, rows) in place of `training.train_step`, for what one loss cannot say
     unused = ('pretrain_epochs', 'pretrain_lr', 'joint_reasoner_lr', 'freeze_reasoner', 'cause_loss', 'last_is_cause', 'tau', 'tau_end', 'generator_vectors')     # settings of training that mean nothing to it
 
@@ -225,14 +226,14 @@ def word_scores(
 
 System.items, System.losses, System.score = count_items, plain_losses, word_scores
 
-# %% ../nbs/09_model.ipynb #bb2cde1c
+# %% ../nbs/09_model.ipynb #5c9691cb
 def epochs_of(self:System, stage:str, cfg) -> int: return cfg.epochs if stage == self.stages[-1] else cfg.pretrain_epochs     # most epochs of a stage; 0 = leave it out
 
 def all_parameters(self:System, stage:str, cfg) -> list[dict]: return [dict(params=list(self.parameters()), lr=cfg.lr)]      # Adam's groups in a stage
 
 def nothing_to_begin(self:System, stage:str, step:int, share:float, cfg): pass      # before each step: `step` of the stage, and `share` of it that is done
 
-def nothing_to_know(self:System, data:Path): pass      # of a fresh system: what it looks up in the data folder, such as a lexicon, and then keeps with its weights
+def nothing_to_know(self:System, data:Path) -> dict: return {}     # of a fresh system: fills its `tables` from the data folder, with a lexicon for instance, and says what they came from; they are kept with its weights
 
 def same_batch(self:System, batch:Batch, stage:str, cfg) -> Batch: return batch     # what a step learns from; before the batch is divided
 

@@ -10,7 +10,7 @@ __all__ = ['RANGES', 'TrainingConfig', 'rate', 'multitask_loss', 'team', 'gather
            'next_stage', 'go_on', 'alone', 'fit', 'prepare_model', 'find_device', 'check_run', 'priors', 'data_for',
            'describe_run', 'begin', 'train']
 
-# %% ../nbs/10_training.ipynb #d01d3aa4
+# %% ../nbs/10_training.ipynb #6437cf83
 import json
 import math
 import os
@@ -34,10 +34,10 @@ from torch import distributed as dist
 from .batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from .causes import auc
 from .checkpoints import load_checkpoint, save_checkpoint
-from .corpus import EcgenError, EcgenWarning, data_dir, how_to_add, shipped
+from .corpus import EcgenError, EcgenWarning, how_to_add, shipped
 from .detector import bootstrap
-from .model import EmpatheticModel, Settings, System, check_config, preset, read_json, save_pretrained, system_of, write_json
-from .prepared import Prepared, content_hash, is_prepared, load_prepared, prepare
+from .model import EmpatheticModel, Settings, System, preset, read_json, save_pretrained, system_of, write_json
+from .prepared import Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare
 
 # %% ../nbs/10_training.ipynb #c5
 RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9), accumulate=(1, 1e6),
@@ -469,10 +469,12 @@ def next_stage(run:Run):
     run.progress = Progress(known[known.index(p.stage) + 1], seconds=p.seconds, lines=p.lines, history=p.history)
     run.adam, run.recent = optimiser(run.model, run.cfg, run.stage), []
 
-# %% ../nbs/10_training.ipynb #caeb22b1
+# %% ../nbs/10_training.ipynb #5cfbb62f
 def go_on(run:Run):
     "From where a run stands to the end of its last stage; `KeyboardInterrupt` after a stop that was asked for"
+    now = {k: run.model.get_buffer(k).clone() for k in run.model.tables}
     load_state(run)
+    if not all(torch.equal(run.model.get_buffer(k), t) for k, t in now.items()): raise EcgenError(f'{run.out} holds a run that looked its words up in other lists than there are now: give it those again, or choose another folder for --out.')
     if run.cfg.compile and team()[0] == 0: print('compiling; the first steps may take minutes')
     if run.cfg.compile: run.model.compile(dynamic=True)
     while run.progress.stage != 'done':
@@ -514,7 +516,7 @@ def fit(
     with alone(run.out): go_on(run)
     return model.eval()
 
-# %% ../nbs/10_training.ipynb #a1940486
+# %% ../nbs/10_training.ipynb #9d163ae1
 def prepare_model(
     data:Prepared,                # vocabulary and vectors
     name:str,                     # of the preset
@@ -523,12 +525,8 @@ def prepare_model(
 ) -> System:                      # untrained
     "A fresh model for a corpus"
     torch.manual_seed(cfg.seed)
-    system = system_of(name)
-    config = system.Config.from_preset(name, **changes)
-    try: check_config(asdict(config), system.Config)
-    except ValueError as e: raise EcgenError(f'The setting {e}: choose another value.') from None
-    model = system(config, data.vocab)
-    model.know(data.folder or data_dir())
+    model = fresh_system(name, data.vocab, **changes)
+    fill_words(model, data, name)
     if data.vectors is not None: model.set_vectors(data.vectors.float(), cfg)
     return model
 
@@ -608,7 +606,7 @@ def begin(
     write_json(out/'run.json', run)
     if data.judged: write_json(out/'priors.json', priors(data.train, data.judged, len(model.vocab)))
 
-# %% ../nbs/10_training.ipynb #057cc7a5
+# %% ../nbs/10_training.ipynb #21fdac53
 def train(
     name:str='default',           # preset
     data:str|Path|None=None,      # data folder, see `data_dir`, or a folder made by `ecgen prepare`
@@ -626,9 +624,9 @@ def train(
     shape, changes = {k: v for k, v in changes.items() if k not in own}, {k: v for k, v in changes.items() if k in own}
     cfg, out, device = replace(TrainingConfig(**preset(name)['training']), **changes), Path(out), find_device(device)
     prepared = data_for(data, vectors, causes, limit, judge, system_of(name).Config.from_preset(name, **shape), cfg.min_count)
-    run = describe_run(cfg, prepared, generator, preset=name, model=shape)
-    check_run(out, run)
     model = prepare_model(prepared, name, cfg, **shape).to(device)
+    run = describe_run(cfg, prepared, generator, preset=name, model=shape, **model.card)      # the card says what was looked up
+    check_run(out, run)
     if generator: model.take_generator(generator)
     if any(e.soft is None for e in prepared.train): prepared.train = [replace(e, soft=None) for e in prepared.train]      # all or none
     wait()                        # until all have looked into the folder

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..batches import PAD, SPECIALS, Vocab
 from ..corpus import EcgenError, numbered, read_lines
 
-# %% ../../nbs/16_baselines/03a_concepts.ipynb #f8b64481
+# %% ../../nbs/16_baselines/03a_concepts.ipynb #a2665237
 NEUTRAL = .5, 0., .5      # of words without ratings: neither pleasant nor unpleasant, and calm
 
 def read_vad(
@@ -34,7 +34,7 @@ def read_vad(
         try: v = tuple(map(float, numbers))
         except ValueError: v = ()
         if len(v) == 3 and min(v) < 0: raise EcgenError(f'{path}: line {n} has a rating below 0, as in version 2 of NRC-VAD: `ecgen download nrc-vad` fetches version 1, from 0 to 1.')
-        if len(v) != 3 or not max(v) <= 1: raise EcgenError(f'{path}: line {n} is not a word with three ratings from 0 to 1.')
+        if len(v) != 3 or not all(x <= 1 for x in v): raise EcgenError(f'{path}: line {n} is not a word with three ratings from 0 to 1.')
         res[word.lower()] = v
     if not res: raise EcgenError(f'{path} holds no words.')
     return res
@@ -79,7 +79,7 @@ def filter_assertions(
         raise EcgenError(f'{archive} is damaged ({str(e)[:80] or type(e).__name__}): delete it and run the command again.') from None
     with open(out, 'w', encoding='utf-8', newline='\n') as f: f.writelines(f'{a}\t{r}\t{b}\t{w}\n' for (a, r, b), w in sorted(best.items()))
 
-# %% ../../nbs/16_baselines/03a_concepts.ipynb #64d781b1
+# %% ../../nbs/16_baselines/03a_concepts.ipynb #f11196d8
 FUNCTION_WORDS = frozenset('''a about above after again against all almost also although always am among an and another any anybody anyone anything are as at be
     because been before being below between both but by can cannot could did do does doing done down during each either else enough even ever every everybody
     everyone everything few for from further get gets getting go goes going gone got had has have having he her here hers herself him himself his how i if in
@@ -96,7 +96,10 @@ def read_graph(
     for n, line in numbered(read_lines(path)):
         if line.startswith('#'): continue
         if len(parts := line.split('\t')) != 4: raise EcgenError(f'{path}: line {n} is not word, relation, word, weight: make it again with `ecgen download conceptnet`.')
-        a, relation, b, _ = parts
+        a, relation, b, weight = parts
+        try: good = 0 < float(weight) < math.inf
+        except ValueError: good = False
+        if not good: raise EcgenError(f'{path}: line {n} has {weight[:40]!r} for a weight, which is no number above 0: make it again with `ecgen download conceptnet`.')
         if not FUNCTION_WORDS & {a, b}: res[a].setdefault(b, relation), res[b].setdefault(a, relation)
     if not res: raise EcgenError(f'{path} holds no related words.')
     return dict(res)

@@ -6,7 +6,7 @@
 __all__ = ['GraphStep', 'distribution', 'EmotionalBlock', 'disagreement', 'Moved', 'Looked', 'MKEDGPrediction', 'MKEDGConfig',
            'MKEDG', 'look_and_say', 'three_items', 'three_losses', 'closed_scores']
 
-# %% ../../nbs/16_baselines/04_mkedg.ipynb #bfa0575d
+# %% ../../nbs/16_baselines/04_mkedg.ipynb #4293fed6
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +20,10 @@ from .concepts import choose_nodes, edges, find_graph, find_vad, from_digits, re
 from .copying import OpenVocab, Pointed, PointingBlock, Switch, copy_loss, copyable, known, look, mixture
 from .shared import SmallConfig, SmallSystem, causal, roles
 from ..batches import PAD, SPECIALS, Batch, Vocab
-from ..corpus import EMOTIONS
+from ..corpus import EMOTIONS, EcgenError
 from ..generator import Rows
 from ..model import Output, Prediction, System
+from ..prepared import content_hash
 
 # %% ../../nbs/16_baselines/04_mkedg.ipynb #294d6475
 class GraphStep(nn.Module):
@@ -103,10 +104,10 @@ class MKEDGConfig(SmallConfig):
     attention_weight: float = .1    # of the disagreement in the loss
     limits = SmallConfig.limits | dict(concepts=(0, 1000), per_word=(1, 100), strong=(-1, 2), graph_dropout=(0, .99), attention_weight=(0, 1e6))
 
-# %% ../../nbs/16_baselines/04_mkedg.ipynb #7cc4f16c
+# %% ../../nbs/16_baselines/04_mkedg.ipynb #4c1c8856
 class MKEDG(SmallSystem):
     "Multi-type Knowledge for Empathetic Dialogue Generation (Li et al., 2020)"
-    Config = MKEDGConfig
+    Config, tables, tables_from = MKEDGConfig, ('strength', 'called'), ('concepts', 'per_word', 'strong')
 
     def __init__(self, cfg:MKEDGConfig, vocab:Vocab, card:dict|None=None):
         super().__init__(cfg, OpenVocab(vocab.words[len(SPECIALS):]), card)
@@ -118,10 +119,16 @@ class MKEDG(SmallSystem):
         self.start()
         nn.init.normal_(self.kind, std=.01)
 
-    def know(self, data:Path):
-        "Read ratings and concepts of a data folder"
-        graph = read_graph(find_graph(data)) if self.cfg.concepts else {}
-        self.learn(*word_tables(self.vocab, read_vad(find_vad(data)), graph, self.cfg.per_word, self.cfg.strong))
+    def know(self, data:Path) -> dict:        # names, numbers of words, hashes
+        "Read ratings and concepts of a data folder; `EcgenError` if they say nothing of this vocabulary"
+        words, graph, ratings = self.vocab.words[len(SPECIALS):], find_graph(data) if self.cfg.concepts else None, find_vad(data)
+        vad = read_vad(ratings)
+        self.learn(*word_tables(self.vocab, vad, read_graph(graph) if graph else {}, self.cfg.per_word, self.cfg.strong))
+        rated, calling = sum(w in vad for w in words), int((self.called != 0).flatten(1).any(1).sum())
+        if not rated: raise EcgenError(f'{ratings} rates none of the {len(words):,} words of this corpus: put ratings of its words there (`ecgen download nrc-vad`).')
+        if graph and not calling: raise EcgenError(f'With {graph} none of the {len(words):,} words of this corpus calls a concept up: make it again with `ecgen download conceptnet`, train on more dialogues, or train the preset mkedg-no-conceptnet.')
+        print(f'{rated:,} of {len(words):,} words rated ({ratings.name})' + (f', {calling:,} call concepts up ({graph.name})' if graph else ''))
+        return dict(ratings=ratings.name, ratings_words=len(vad), ratings_sha=content_hash(ratings), rated_words=rated) | (dict(graph=graph.name, graph_sha=content_hash(graph), calling_words=calling) if graph else {})
 
     def learn(self, strength:Tensor, concepts:Tensor):        # from `word_tables`
         self.strength.copy_(strength), self.called.copy_(to_digits(concepts))

@@ -92,7 +92,7 @@ def test_files_are_found_or_named():
     with tempfile.TemporaryDirectory() as tmp:
         for find, what in ((find_vad, 'nrc-vad'), (find_graph, 'conceptnet')):
             with pytest.raises(EcgenError, match=f'ecgen download {what}'): find(Path(tmp))
-        for text, read in (('flood\t.1\t-.9\t.5\n', read_vad), ('flood\t.1\n', read_vad), ('# nothing\n', read_vad), ('rain\tflood\n', read_graph), ('the\tX\train\t1\n', read_graph)):
+        for text, read in (('flood\t.1\t-.9\t.5\n', read_vad), ('flood\t.1\n', read_vad), ('flood\t.1\tnan\t.5\n', read_vad), ('# nothing\n', read_vad), ('rain\tflood\n', read_graph), ('rain\tCauses\tflood\tbanana\n', read_graph), ('rain\tCauses\tflood\tnan\n', read_graph), ('the\tX\train\t1\n', read_graph)):
             (Path(tmp)/'x').write_text(text)
             with pytest.raises(EcgenError): read(Path(tmp)/'x')
 

@@ -15,9 +15,10 @@ from ecgen.baselines.concepts import FUNCTION_WORDS
 from ecgen.baselines.copying import OpenVocab, Pointed, PointingBlock, Switch, copy_loss, copyable, known, mixture
 from ecgen.baselines.shared import Encoder, SmallConfig, SmallSystem, causal
 from ecgen.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
-from ecgen.corpus import EMOTIONS, EcgenError, read_lines
+from ecgen.corpus import EMOTIONS, EcgenError, how_to_add, numbered, read_lines
 from ecgen.generator import Rows
 from ecgen.model import Output, Prediction
+from ecgen.prepared import content_hash
 from ecgen.training import Run, add_up, check_loss, in_precision, team, train_step
 from ecgen.baselines.empdg import *
 
@@ -32,12 +33,20 @@ def test_emotional_words_come_from_the_first_list_there_is():
         assert emotional_words(Path(tmp)) == (frozenset({'glad'}), 'vader')                  # `no` is a function word
         (Path(tmp)/'nrc').mkdir()
         (Path(tmp)/'nrc/NRCDict.json').write_text('[["table", "sad"], {}]')
-        assert emotional_words(Path(tmp)) == (frozenset({'table', 'sad'}), 'nrc')
+        assert emotional_words(Path(tmp))[1] == 'vader' and emotional_words(Path(tmp), 'nrc-dict') == (frozenset({'table', 'sad'}), 'nrc-dict')
+        for text, what in (('["happy", "sad"]', 'line 1 .*list of words'), ('{"happy": 1}', 'line 1 .*list of words'), ('[[1, 2]]', 'list of words'), ('[]', 'list of words'), ('[["sad"],\n,]', 'not JSON .line 2')):
+            (Path(tmp)/'nrc/NRCDict.json').write_text(text)
+            with pytest.raises(EcgenError, match=f'NRCDict.json.*{what}'): emotional_words(Path(tmp), 'nrc-dict')
         (Path(tmp)/'nrc/NRC-Emotion-Lexicon-Wordlevel-v0.92.txt').write_text('table\tfear\t0\nsad\tfear\t0\nsad\tsadness\t1\n')
         assert emotional_words(Path(tmp))[0] == {'sad'} and emotional_words(Path(tmp), 'vader')[1] == 'vader'
-        (Path(tmp)/'nrc/NRC-Emotion-Lexicon-Wordlevel-v0.92.txt').write_text('no lexicon')
-        with pytest.raises(EcgenError, match='is not the NRC'): emotional_words(Path(tmp))
-    with tempfile.TemporaryDirectory() as tmp, patch.dict(emotional_words.__globals__, vader_file=lambda: None), pytest.raises(EcgenError, match='lexicon]'): emotional_words(Path(tmp))
+        (Path(tmp)/'nrc/NRC-Emotion-Lexicon-Wordlevel-v0.92.txt').write_text('sad\tfear\t0\nno lexicon\n')
+        with pytest.raises(EcgenError, match='is not the NRC.*line 2'): emotional_words(Path(tmp))
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(emotional_words.__globals__, vader_file=lambda: None):
+        with pytest.raises(EcgenError) as missing: emotional_words(Path(tmp))
+        assert '`ecgen download nrc-emotion`' in str(missing.value) and how_to_add('lexicon') in str(missing.value) and 'nrc-dict' not in str(missing.value)
+        (Path(tmp)/'nrc').mkdir()
+        (Path(tmp)/'nrc/NRCDict.json').write_text('[["table", "sad"], {}]')
+        with pytest.raises(EcgenError, match='lexicon=nrc-dict'): emotional_words(Path(tmp))          # told of, not taken
 
 
 def test_emotional_words_keep_their_order():
@@ -96,6 +105,19 @@ def tiny(**changes):
     ids = lambda text: model.vocab.encode(text.split())
     rows = [Example(str(i), 1, 5 * i, [CLS, *ids(a), 5], [1] + [0] * (len(ids(a)) + 1), ids(b), None, ids(c)) for i, (a, b, c) in enumerate(says)]
     return model, rows, collate(rows)
+
+
+def test_a_list_that_says_nothing_is_refused():
+    import contextlib, io, re, tempfile
+    import pytest
+    with tempfile.TemporaryDirectory() as tmp:
+        (Path(tmp)/'emotional').mkdir()
+        (Path(tmp)/'emotional/words.txt').write_text('c\nh\nthe\nzebra\n')
+        with contextlib.redirect_stdout(io.StringIO()) as said: facts = tiny(lexicon='own')[0].know(Path(tmp))
+        assert said.getvalue() == '2 emotional words of 8 (lexicon own: words.txt)\n' and re.fullmatch('[0-9a-f]{16}', facts['lexicon_sha'])
+        assert facts | dict(lexicon='own', lexicon_file='words.txt', lexicon_words=4, emotional_words=2) == facts
+        (Path(tmp)/'emotional/words.txt').write_text('zebra\n')
+        with pytest.raises(EcgenError, match='none of the 8 words'): tiny(lexicon='own')[0].know(Path(tmp))
 
 
 def test_unknown_words_are_copied_and_probabilities_sum_to_one():
@@ -325,9 +347,10 @@ def test_commands():
     with tempfile.TemporaryDirectory() as tmp:
         run('train', '--preset', 'empdg', '--data', shipped('sample'), '--out', f'{tmp}/m', *(x for k, v in settings.items() for x in ('--set', f'{k}={v}')))
         assert run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!') == run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!')
-        assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5)
+        assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5, '--json', f'{tmp}/e.json')
         model = System.from_pretrained(f'{tmp}/m')
-        assert model.cfg.lexicon == 'own' and model.emotional.sum() > 20 and type(model).__name__ == 'EmpDG'
+        facts = model.card['tables']
+        assert model.cfg.lexicon == facts['lexicon'] == 'own' and model.emotional.sum() == facts['emotional_words'] > 20 and facts['lexicon_sha'] in run('info', '--model', f'{tmp}/m') and json.loads((Path(tmp)/'e.json').read_text())['tables'] == facts and type(model).__name__ == 'EmpDG'
         examples = make_examples(load_split('valid', shipped('sample')), model.vocab)
         assert len(per_example(model, examples)['nll']) == len(examples) == 59 and not all(len(e.after) for e in examples)       # every listener turn is measured
 

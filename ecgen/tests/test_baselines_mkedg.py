@@ -13,9 +13,10 @@ from ecgen.baselines.concepts import choose_nodes, edges, find_graph, find_vad, 
 from ecgen.baselines.copying import OpenVocab, Pointed, PointingBlock, Switch, copy_loss, copyable, known, look, mixture
 from ecgen.baselines.shared import SmallConfig, SmallSystem, causal, roles
 from ecgen.batches import PAD, SPECIALS, Batch, Vocab
-from ecgen.corpus import EMOTIONS
+from ecgen.corpus import EMOTIONS, EcgenError
 from ecgen.generator import Rows
 from ecgen.model import Output, Prediction, System
+from ecgen.prepared import content_hash
 from ecgen.baselines.mkedg import *
 
 def test_a_masked_edge_has_no_influence():
@@ -215,3 +216,23 @@ def test_what_is_missing_is_named():
     with tempfile.TemporaryDirectory() as tmp:
         with pytest.raises(EcgenError, match='download conceptnet.*mkedg-no-conceptnet'): tiny(learn=False)[0].know(Path(tmp))
         with pytest.raises(EcgenError, match='download nrc-vad'): tiny(learn=False, concepts=0)[0].know(Path(tmp))
+
+
+def test_tables_that_say_nothing_are_refused():
+    import contextlib, io, re
+    import pytest
+    from ecgen.corpus import EcgenError
+    with tempfile.TemporaryDirectory() as tmp:
+        ratings, graph = Path(tmp)/'vad/vad.tsv', Path(tmp)/'conceptnet/assertions-en.tsv'
+        for p in (ratings, graph): p.parent.mkdir()
+        ratings.write_text('a\t.5\t.5\t.5\nb\t.9\t.9\t.5\nzebra\t.9\t.9\t.5\n')
+        graph.write_text('zebra\tIsA\tanimal\t1.0\n')
+        with pytest.raises(EcgenError, match='none of the 8 words .* calls a concept up.*download conceptnet.*mkedg-no-conceptnet'): tiny(learn=False)[0].know(Path(tmp))
+        with contextlib.redirect_stdout(io.StringIO()) as said: facts = tiny(learn=False, concepts=0)[0].know(Path(tmp))
+        assert said.getvalue() == '2 of 8 words rated (vad.tsv)\n' and 'graph' not in facts
+        graph.write_text('d\tCauses\tb\t1.0\nzebra\tIsA\tanimal\t1.0\n')
+        with contextlib.redirect_stdout(io.StringIO()) as said: facts = tiny(learn=False)[0].know(Path(tmp))
+        assert said.getvalue() == '2 of 8 words rated (vad.tsv), 1 call concepts up (assertions-en.tsv)\n'
+        assert facts | dict(ratings='vad.tsv', ratings_words=3, rated_words=2, graph='assertions-en.tsv', calling_words=1) == facts and all(re.fullmatch('[0-9a-f]{16}', facts[k]) for k in ('ratings_sha', 'graph_sha'))
+        ratings.write_text('zebra\t.9\t.9\t.5\n')
+        with pytest.raises(EcgenError, match='rates none of the 8 words.*download nrc-vad'): tiny(learn=False)[0].know(Path(tmp))

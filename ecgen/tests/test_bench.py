@@ -6,6 +6,7 @@ import math
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
@@ -32,6 +33,18 @@ def test_operations_are_counted_as_by_hand():
         (layer(x).sum() + other(y).sum() + (x @ y.T).sum()).backward()
     a = count_flops(step)
     assert np.allclose(a, [0, 3 * 2 * 20 * 30, 3 * 2 * 20 * 50, 0, 0, 3 * 2 * 20], atol=1e-2)      # forward, and two products backward
+
+
+def test_systems_that_look_words_up_can_be_timed():
+    import tempfile
+    from ecgen.prepared import fresh_system, look_up, save_prepared
+    p = prepare(shipped('sample'), min_count=1)
+    p.tables = look_up(fresh_system('mkedg', p.vocab), p.folder)
+    with tempfile.TemporaryDirectory() as tmp:
+        save_prepared(p, tmp)
+        for data in (p, load_prepared(tmp)):
+            model = bench_run(data, 'mkedg', 5000).model
+            assert len(model.vocab) == len(model.strength) == 5000 and torch.equal(model.strength[:len(p.vocab)], p.tables.rows['strength']) and not model.strength[len(p.vocab):].any()
 
 
 def test_the_naive_form_is_the_same_model():

@@ -218,6 +218,19 @@ def test_prepared_folders_travel():
     refused('wants 2', 'train', '--preset', 'default', '--data', '{tmp}/prep', '--out', '{tmp}/other')
 
 
+def test_prepared_folders_bring_what_was_looked_up():
+    import shutil
+    small = [x for k in ('dim=16', 'head_dim=4', 'inner=8', 'epochs=1', 'warmup=0', 'min_count=1') for x in ('--set', k)]
+    r = run('prepare', '--preset', 'mkedg', '--data', shipped('sample'), '--limit', 9, '--out', '{tmp}/words', *small)
+    assert r.exit_code == 0 and 'words rated' in r.stdout and 'call concepts up' in r.stdout
+    r = run('train', '--preset', 'mkedg', '--data', '{tmp}/words', '--out', '{tmp}/fromwords', *small)
+    assert r.exit_code == 0 and 'graph sha' in run('info', '--model', '{tmp}/fromwords').stdout
+    refused('ecgen prepare --preset empdg', 'train', '--preset', 'empdg', '--data', '{tmp}/words', '--out', '{tmp}/never', *small)
+    shutil.copytree(shipped('sample')/'empatheticdialogues', Path(folder().name)/'bare/empatheticdialogues')
+    refused('ecgen download conceptnet', 'prepare', '--preset', 'mkedg', '--data', '{tmp}/bare', '--out', '{tmp}/never', *small)
+    assert not (Path(folder().name)/'never').exists()
+
+
 def test_bad_training_input_is_refused():
     refused('no preset', 'train', '--preset', 'huge', '--data', shipped('sample'), '--out', '{tmp}/never')
     refused('empatheticdialogues/train.csv', 'train', '--preset', 'tiny', '--data', '{tmp}', '--out', '{tmp}/never')

@@ -91,6 +91,12 @@ def test_a_result_holds_no_text():
     assert said and not any(' '.join(r[:3]) in text for r in said if len(r) > 2) and max(len(v) for v in values(json.loads(text)) if isinstance(v, str)) < 80
 
 
+def test_a_result_says_what_was_looked_up():
+    with tempfile.TemporaryDirectory() as tmp:
+        res = do_run(smoke('mkedg-no-conceptnet'), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
+        assert res['tables']['ratings'] == 'vad.tsv' and res['tables']['rated_words'] > 20 and 'tables' in json.loads(next(Path(tmp).glob('results/*.json')).read_text())
+
+
 def test_a_broken_run_goes_on():
     from ecgen import training
     class Break(Exception): pass

@@ -5,7 +5,7 @@
 import hashlib
 import json
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 import numpy as np
@@ -15,7 +15,7 @@ from ecgen.batches import SPECIALS, UNK, Example, Vocab, build_vocab, make_examp
 from ecgen.causes import for_choosing, read_lexicon, with_causes
 from ecgen.checkpoints import seal
 from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
-from ecgen.model import read_json, replace_file, write_json, write_tensors
+from ecgen.model import System, check_config, read_json, replace_file, system_of, write_json, write_tensors
 from ecgen.prepared import *
 
 def test_arrays_keep_examples():
@@ -41,6 +41,49 @@ def test_prepared_folders_keep_everything():
             assert a.id == b.id and list(a.src) == b.src.tolist() and list(a.tgt) == b.tgt.tolist() and list(a.after) == b.after.tolist() and a.rare == b.rare
         assert any(e.rare for e in q.valid) and any(len(e.after) for e in q.valid)
         assert len(q.judged) == len(p.judged) > 0
+
+
+def test_tables_travel_with_the_folder():
+    import tempfile
+    from unittest.mock import patch
+    import pytest
+    with tempfile.TemporaryDirectory() as tmp, patch.dict('os.environ', ECGEN_DATA=tmp):      # where there is nothing to look up
+        p = prepare(shipped('sample'), min_count=1)
+        for name, changes in (('mkedg', {}), ('empdg', {}), ('mkedg-no-conceptnet', {}), ('mkedg', dict(per_word=2))):
+            first = fresh_system(name, p.vocab, **changes)
+            p.tables = look_up(first, p.folder)
+            save_prepared(p, f'{tmp}/p')
+            q, second = load_prepared(f'{tmp}/p'), fresh_system(name, p.vocab, **changes)
+            fill_words(second, q, name)
+            assert all(torch.equal(first.get_buffer(k), second.get_buffer(k)) for k in first.tables) and any(t.any() for t in q.tables.rows.values())
+            assert vars(second.cfg) == vars(first.cfg) and second.card['tables'] == p.tables.facts == q.tables.facts
+        for name, changes, what in (('empdg', {}, 'without what empdg looks up.*ecgen prepare --preset empdg'), ('mkedg-no-conceptnet', {}, 'concepts 10, and 0 is wanted.*mkedg-no-conceptnet'), ('mkedg', dict(per_word=1), 'per_word 2, and 1 is wanted')):
+            with pytest.raises(EcgenError, match=what): fill_words(fresh_system(name, q.vocab, **changes), q, name)
+        fill_words(plain := fresh_system('tiny', q.vocab), q, 'tiny')                             # has no use for tables
+        assert 'tables' not in plain.card and look_up(plain, Path(tmp)) is None
+        with pytest.raises(EcgenError, match='ratings of words|ConceptNet'): look_up(fresh_system('mkedg', p.vocab), Path(tmp))
+
+
+def test_folders_without_tables_are_refused_by_those_who_need_them():
+    import os, tempfile
+    from unittest.mock import patch
+    import pytest
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(os.environ):
+        os.environ.pop('ECGEN_DATA', None)                                                        # where the sample would be found
+        save_prepared(prepare(shipped('sample'), min_count=1), f'{tmp}/p')
+        assert 'tables' not in (about := read_json(Path(tmp)/'p/prepared.json')) and about['seal'] == seal(dict(facts=about['facts'], files=about['files']))      # as before there were tables
+        q = load_prepared(f'{tmp}/p')
+        for name in ('mkedg', 'empdg'):
+            with pytest.raises(EcgenError, match=f'ecgen prepare --preset {name}'): fill_words(fresh_system(name, q.vocab), q, name)
+        fill_words(fresh_system('tiny', q.vocab), q, 'tiny')
+
+
+def test_who_looks_something_up_names_its_tables():
+    import pytest
+    class Curious(System):
+        def know(self, data): return {}
+    for call in (lambda c: look_up(c, Path()), lambda c: fill_words(c, Prepared(None, [], []), 'mine')):
+        with pytest.raises(EcgenError, match='Curious .*`tables`'): call(Curious.__new__(Curious))
 
 
 def test_damaged_folders_are_refused():

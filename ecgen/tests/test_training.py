@@ -23,10 +23,10 @@ from torch import distributed as dist
 from ecgen.batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from ecgen.causes import auc
 from ecgen.checkpoints import load_checkpoint, save_checkpoint
-from ecgen.corpus import EcgenError, EcgenWarning, data_dir, how_to_add, shipped
+from ecgen.corpus import EcgenError, EcgenWarning, how_to_add, shipped
 from ecgen.detector import bootstrap
-from ecgen.model import EmpatheticModel, Settings, System, check_config, preset, read_json, save_pretrained, system_of, write_json
-from ecgen.prepared import Prepared, content_hash, is_prepared, load_prepared, prepare
+from ecgen.model import EmpatheticModel, Settings, System, preset, read_json, save_pretrained, system_of, write_json
+from ecgen.prepared import Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare
 from ecgen.training import *
 
 def test_unknown_settings_are_refused():
@@ -242,6 +242,32 @@ def test_prepared_data_and_parts_change_nothing():
         assert len(lines('a')) == len(lines('c')) and all(abs(x['loss'] - y['loss']) <= 1e-5 * x['loss'] for x, y in zip(lines('a'), lines('c')))
         with pytest.raises(EcgenError, match='leave --vectors out'): train(data=tmp + '/p', vectors=vectors, out=tmp + '/d', **settings)
         with pytest.raises(EcgenError, match='prepared with min_count 1, and this preset wants 2'): train(data=tmp + '/p', out=tmp + '/d', min_count=2, **settings)
+
+
+def test_prepared_tables_change_nothing():
+    import tempfile
+    from unittest.mock import patch
+    from ecgen.prepared import fresh_system, look_up, save_prepared
+    settings = dict(epochs=2, warmup=0, device='cpu', min_count=1, dim=16, head_dim=4, inner=8)
+    shape = {k: settings[k] for k in ('dim', 'head_dim', 'inner')}
+    for name in ('mkedg', 'empdg'):
+        with tempfile.TemporaryDirectory() as tmp, patch.dict(os.environ, ECGEN_DATA=tmp):
+            p = prepare(shipped('sample'), limit=8, min_count=1, dim=16)
+            p.tables = look_up(fresh_system(name, p.vocab, **shape), p.folder)
+            save_prepared(p, tmp + '/p')
+            a, b = train(name, shipped('sample'), tmp + '/a', limit=8, **settings), train(name, tmp + '/p', tmp + '/b', **settings)
+            assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values())) and a.cfg == b.cfg
+            assert a.card['tables'] == b.card['tables'] == p.tables.facts == json.loads((Path(tmp)/'b/run.json').read_text())['tables']
+            train(name, tmp + '/p', tmp + '/a', **settings)             # the same run
+            p.tables.facts['other'] = 'list'
+            save_prepared(p, tmp + '/p')
+            with pytest.raises(EcgenError, match='other settings or data'): train(name, tmp + '/p', tmp + '/a', **settings)
+            p.tables.rows = {k: 1 - t for k, t in p.tables.rows.items()}
+            with pytest.raises(EcgenError, match='other lists'): fit(prepare_model(p, name, TrainingConfig(), **shape), p.train, p.valid, TrainingConfig(epochs=2, warmup=0), tmp + '/a')
+            p.tables = None
+            save_prepared(p, tmp + '/p')
+            del os.environ['ECGEN_DATA']
+            with pytest.raises(EcgenError, match=f'ecgen prepare --preset {name}'): train(name, tmp + '/p', tmp + '/c', **settings)
 
 
 def test_two_processes_are_one():
