@@ -53,7 +53,7 @@ class Commands(TyperGroup):
         except OSError as e: tell(f'{e.filename or "A file"} cannot be ' + ('written, for the disk is full: make room; a run of `ecgen train` goes on by the same command.' if e.errno == 28 else f'used ({e.strerror}): check the path and your rights.'))
         raise typer.Exit(2)
 
-# %% ../nbs/17_cli.ipynb #6922c024
+# %% ../nbs/17_cli.ipynb #d2b2cf47
 app = typer.Typer(name='ecgen', cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 def show_version(value:bool):
@@ -70,11 +70,15 @@ def bring_in(
 ):
     "Import what registers presets, systems or rows of somebody's own; processes that are started from here do so, too"
     if '' not in sys.path: sys.path.append('')             # the folder one is in, last, so that no file there hides a library
-    for name in modules:
+    for name in (m.strip() for m in modules):
+        if not re.fullmatch(r'\w+(\.\w+)*', name): raise EcgenError(f'--import {name!r}: write a module as in a program, such as toys or mine.toys.')
         try: import_module(name)
         except ModuleNotFoundError as e:
             if e.name not in (name, name.split('.')[0]): raise
             raise EcgenError(f'There is no module {name!r} here, and none is installed: go to its folder, or name a folder in PYTHONPATH; leave .py out.') from None
+        except Exception:
+            tell(f'The module {name!r} could not be imported:')
+            raise
     if modules: os.environ['ECGEN_IMPORT'] = ' '.join(modules)
 
 @app.callback(epilog=example('respond "My sister moved to Canada last month."'))
@@ -407,7 +411,7 @@ def setting_classes(
     config = system_of(preset).Config
     return dict(model=config) | config.parts() | dict(training=TrainingConfig)
 
-# %% ../nbs/17_cli.ipynb #6da80d09
+# %% ../nbs/17_cli.ipynb #c68b8f31
 def settings(
     pairs:list[str],     # KEY=VALUE each
     preset:str='default',     # whose system has the settings
@@ -420,10 +424,10 @@ def settings(
     words = {bool: 'true or false', int: 'a whole number', float: 'a number'}
     for pair in pairs:
         key, equals, value = pair.partition('=')
-        near = get_close_matches(key, kinds, 3)
+        near = get_close_matches(key, [k for k in kinds if k not in unused], 3)
         if key in unused: raise EcgenError(f'--set {pair}: {preset} has no use for {key}; `ecgen info --preset {preset}` lists what it uses.')
         if key in kinds and not equals: raise EcgenError(f'--set {pair}: write --set {key}=VALUE.')
-        if key not in kinds: raise EcgenError(f'--set {pair}: write KEY=VALUE with ' + (f'a key such as {", ".join(near)}; `ecgen info --preset NAME` lists them.' if near else f'one of these keys: {", ".join(kinds)}.'))
+        if key not in kinds: raise EcgenError(f'--set {pair}: write KEY=VALUE with ' + (f'a key such as {", ".join(near)}; `ecgen info --preset NAME` lists them.' if near else f'one of these keys: {", ".join(k for k in kinds if k not in unused)}.'))
         try: res[key] = convert(value, kinds[key])
         except ValueError: raise EcgenError(f'--set {pair}: {key} must be {words[kinds[key]]}.') from None
     return res
@@ -549,7 +553,7 @@ def reference_points(data:DataFolder=None, split:Annotated[str, typer.Option(met
     for name, figures in res['systems'].items(): print(f'{name}\n' + re.sub(r'(?m)^', '  ', table(figures)))
     if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
 
-# %% ../nbs/17_cli.ipynb #3813aac9
+# %% ../nbs/17_cli.ipynb #fc6adcd0
 experiment = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Run the rows of a grid with several seeds, and print tables of them.', epilog=example('experiment run main --data DATA --vectors minilm.300d --seeds 1024,2048,3170'))
 app.add_typer(experiment, name='experiment')
 
@@ -560,14 +564,15 @@ Seeds = Annotated[str, typer.Option(metavar='N,N,...', help="The paper's are 102
 Budget = Annotated[str, typer.Option(metavar='laptop|full|smoke', help='laptop: sizes of the preset small, 10,000 examples; full: the preset paper and all examples; smoke: to see that it works.')]
 Examples = Annotated[int|None, typer.Option(metavar='N', callback=positive, show_default=False, help="Training examples, instead of the budget's.")]
 RunsFolder = Annotated[Path, typer.Option('--out', metavar='FOLDER', help='Models and states of the runs.')]
-ResultsFolder = Annotated[Path|None, typer.Option('--results', metavar='FOLDER', show_default=f'{RESULTS}; beside --out, if that is given', help='One JSON file for each finished run.')]
+ResultsFolder = Annotated[Path|None, typer.Option('--results', metavar='FOLDER', show_default=f'{RESULTS}; of smoke runs, or if --out is given, beside --out', help='One JSON file for each finished run.')]
 
 def results_beside(
     out:Path,             # of the runs
     results:Path|None,    # as asked for
+    smoke:bool=False,     # is it a smoke run?
 ) -> Path:
     "Where results go: what is tried out in another folder does not get among those that the tables are made of"
-    return results or (RESULTS if out == RUNS else out.with_name(out.name + '-results'))
+    return results or (RESULTS if out == RUNS and not smoke else out.with_name(out.name + '-results'))
 
 def planned(names, data, vectors, seeds, budget, examples) -> list:
     "The runs that the options of `ecgen experiment` ask for"
@@ -577,7 +582,7 @@ def planned(names, data, vectors, seeds, budget, examples) -> list:
     if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
     return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
 
-# %% ../nbs/17_cli.ipynb #5eb318dc
+# %% ../nbs/17_cli.ipynb #72562f84
 @experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
 def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                    out:RunsFolder=RUNS, results:ResultsFolder=None,
@@ -591,7 +596,7 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     loss there is kept.
     """
     from ecgen.experiments import add_bertscore, do_runs
-    runs, results = planned(names, data, vectors, seeds, budget, examples), results_beside(out, results)
+    runs, results = planned(names, data, vectors, seeds, budget, examples), results_beside(out, results, budget == 'smoke')
     try:
         failed = do_runs(runs, data, out, results, device, jobs, lambda line: print(line, flush=True), again)
         for r in runs if encoder else ():
@@ -602,7 +607,7 @@ def experiment_run(names:RowNames=None, data:DataFolder=None, vectors:VectorName
     if failed: raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, as said above. The same command tries them again.')
     print(f'All results are in {results}. Read them: ecgen experiment table --results {shlex.quote(str(results))}')
 
-# %% ../nbs/17_cli.ipynb #c6e4dbc1
+# %% ../nbs/17_cli.ipynb #8f031a00
 @experiment.command(name='status', epilog=example('experiment status all --data DATA --vectors minilm.300d'))
 def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None, seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
                       out:RunsFolder=RUNS, results:ResultsFolder=None):
@@ -611,7 +616,7 @@ def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorN
     The arguments are those of `ecgen experiment run`.
     """
     from ecgen.experiments import ROWS, status
-    runs, results = planned(names, data, vectors, seeds, budget, examples), results_beside(out, results)
+    runs, results = planned(names, data, vectors, seeds, budget, examples), results_beside(out, results, budget == 'smoke')
     for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {ROWS[r.row]["what"]}')
 
 # %% ../nbs/17_cli.ipynb #dbe4063d

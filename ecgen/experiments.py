@@ -72,12 +72,12 @@ ROWS |= {name: row('a system of Table 2', 'none', p) for name, p in SYSTEMS.item
 ROWS |= {'mkedg-no-conceptnet': row('MK-EDG, no ConceptNet', 'none', 'mkedg-no-conceptnet'),
          'empdg-no-adversary': row('EmpDG, without its adversarial stage', 'none', 'empdg', adversarial=0.)}
 
-# %% ../nbs/13_experiments.ipynb #8b3cdf80
+# %% ../nbs/13_experiments.ipynb #75e8d5f5
 GRIDS = dict(main=('soft', 'hard', 'without-cause'),
              table4=tuple(r for r in ROWS if r.startswith(('hard', 'soft')) and not r.endswith('-labels')) + ('without-cause',),
              controls=('same-size', 'open', 'oracle', 'rule', 'random'),
              labels=('soft', 'soft-reccon-labels', 'soft-rule-labels'),
-             systems=('transformer', *(n for n in SYSTEMS if n in ROWS), 'mkedg-no-conceptnet', 'empdg-no-adversary', 'hard', 'soft'),
+             systems=('transformer', *(n for n in SYSTEMS if n in ROWS), 'mkedg-no-conceptnet', 'empdg-no-adversary', 'without-cause', 'hard', 'soft'),
              all=tuple(ROWS))
 TABLE2 = *SYSTEMS, 'hard', 'soft'        # the paper's order
 SEEDS = 1024, 2048, 3170, 4096, 5120     # the paper's (Appendix B)
@@ -517,7 +517,7 @@ def load_results(
         for r in rows.values(): r.sort(key=lambda x: x['plan']['seed'])
     return dict(sorted(res.items(), key=lambda kv: (-sum(map(len, kv[1].values())), str(kv[0]))))
 
-# %% ../nbs/13_experiments.ipynb #97d052fe
+# %% ../nbs/13_experiments.ipynb #c2fcbf29
 def caption(
     key:tuple,       # of `load_results`
     rows:dict,       # its value
@@ -528,8 +528,8 @@ def caption(
     hashes = sorted({b['hash'] for x in rows.values() for r in x for b in r.get('bertscore', {}).values()})
     p, d = some['plan'], some['decoder']
     epochs, watched = p['training'], f'{p["watch"]:,} of these' if p.get('watch') else 'these'
-    text = (f'Sizes of the preset `{p.get("beside", p["preset"])}`{"".join(f", of {n} of the preset `{q}`" for n, q in others.items())}, word vectors `{p["vectors"]}`; {some["train_examples"]:,} training examples, at most {epochs["pretrain_epochs"]} epochs of the reasoner and {epochs["epochs"]} of both; '
-            f'{some["valid_examples"]:,} listener turns of the validation split, and each stage keeps its epoch of lowest loss on {watched}; words drawn among the {d["k"]} most probable, temperature {d["temperature"]:g}, seed {d["seed"]}. '
+    text = (f'Sizes of the preset `{p.get("beside", p["preset"])}`{"".join(f", of {n} of the preset `{q}`" for n, q in others.items())}, word vectors `{p["vectors"]}`; {some["train_examples"]:,} training examples, at most {epochs["epochs"]} epochs of everything, and {epochs["pretrain_epochs"]} of the reasoner before, in systems that have one; '
+            f'{some["valid_examples"]:,} listener turns of the validation split, and each stage keeps its {"last epoch" if epochs.get("keep") == "last" else f"epoch of lowest loss on {watched}"}; words drawn among the {d["k"]} most probable, temperature {d["temperature"]:g}, seed {d["seed"]}. '
             f'Mean ± standard deviation over seeds. Hardware: {"; ".join(sorted({r["hardware"] for x in rows.values() for r in x}))}. The paper\'s figures are of the test split, with GloVe, six layers and some eighty epochs.')
     return ('**A smoke run, which supports no conclusion.** ' if some['smoke'] else '') + text + (f' BERTScore: `{"`, `".join(hashes)}`.' if hashes else '')
 

@@ -68,7 +68,7 @@ def of_table_2(system:str, changes:dict, size:dict, training:dict) -> dict: retu
 PRESETS |= {n: of_table_2(*v, {}, PUBLISHED) for n, v in OTHERS.items()}
 PRESETS |= {f'{n}-tiny': of_table_2(*v, dict(dim=64, heads=2, head_dim=32), BY_HEART) for n, v in OTHERS.items()}
 
-# %% ../nbs/09_model.ipynb #5c6da788
+# %% ../nbs/09_model.ipynb #5afef32b
 PAPER_MODEL = 'ecgen.model:EmpatheticModel'
 
 def preset(
@@ -85,6 +85,10 @@ def register(
 ):
     "Let commands know a system under the name of a preset"
     if name in PRESETS and not isinstance(PRESETS[name].get('system'), type): raise EcgenError(f'There is a preset {name!r} already: choose another name.')
+    for other, values in PRESETS.items():
+        path = values.get('system', PAPER_MODEL)
+        same = path in (system, f'{system.__module__}:{system.__name__}')
+        if other != name and not same and system.__name__ == (path.__name__ if isinstance(path, type) else path.partition(':')[2]): raise EcgenError(f'There is a system {system.__name__} already, and the folder of a model is known by that name: call the class something else.')
     PRESETS[name] = dict(training={}) | parts | dict(system=system)
 
 def system_of(
@@ -520,7 +524,7 @@ def check_tensors(stored:dict[str, Tensor]):
         if t.is_floating_point() and not t.isfinite().all(): raise ValueError(f'{k} is not finite')
         if k.endswith('.int8') and k[:-5] in stored: raise ValueError(f'{k[:-5]} is there twice')
 
-# %% ../nbs/09_model.ipynb #e989bf15
+# %% ../nbs/09_model.ipynb #1486ace1
 def find_system(
     name:str,     # of a class, from a file
     wanted:type,  # the class that somebody asks for
@@ -530,7 +534,7 @@ def find_system(
     for p, values in PRESETS.items():
         path = values.get('system', PAPER_MODEL)
         if name == (path.__name__ if isinstance(path, type) else path.partition(':')[2]): return system_of(p)
-    raise EcgenError(f'There is no system {str(name)[:40]!r} here: import the module that registers a preset for it, or update ecgen.')
+    raise EcgenError(f'There is no system {str(name)[:40]!r} here: import the module that registers a preset for it (in a shell, `ecgen --import MODULE ...`), or update ecgen.')
 
 def build(folder:Path, values:dict, wanted:type) -> System:
     "The model of a folder; any exception if something is wrong with it"

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Toy']
 
-# %% ../../nbs/16_baselines/00_new_system.ipynb #900a0be2
+# %% ../../nbs/16_baselines/00_new_system.ipynb #92c2c31b
 import torch.nn.functional as F
 from torch import nn
 

@@ -54,6 +54,8 @@ def test_what_is_not_there_is_said():
                           (lambda: evaluate(model, shipped('sample'), causes=shipped('sample')/'recec/valid_with_cause.json'), 'marks no causes'),
                           (lambda: train('toy', shipped('sample'), tmp + '/b', generator=tmp), 'Toy has no generator'), (lambda: train('toy', shipped('sample'), tmp + '/c', epochs=0), 'nothing to train')):
             with pytest.raises(EcgenError, match=why): call()
+        class MoEL(Toy): pass
+        with pytest.raises(EcgenError, match='There is a system MoEL already'): register('my-moel', MoEL)
         with patch.dict(PRESETS):
             del PRESETS['toy']
             with pytest.raises(EcgenError, match="There is no system 'Toy' here: import the module"): System.from_pretrained(tmp)
@@ -87,6 +89,7 @@ def test_a_shell_is_told_with_import():
         assert 'emotion' in shell('respond', '--model', 'run', 'I won!', ECGEN_IMPORT='toys').stdout
         wrong = shell('--import', 'toyz', 'info')
         assert wrong.returncode == 2 and "no module 'toyz'" in wrong.stderr and 'Traceback' not in wrong.stderr
+        for name in ('', './toys', 'toys.py/'): assert "write a module" in shell('--import', name, 'info').stderr
 
 
 def test_a_row_has_the_budget_of_the_others():

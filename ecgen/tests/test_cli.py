@@ -308,6 +308,7 @@ def test_score_and_reference_points_measure_and_keep():
 
 
 def test_experiments_run_go_on_and_make_tables():
+    assert results_beside(RUNS, None) == RESULTS and results_beside(RUNS, None, True) == Path('runs/experiments-results') and results_beside(Path('x/y'), None) == Path('x/y-results')
     grid = '--data', shipped('sample'), '--seeds', '1,2', '--budget', 'smoke', '--out', '{tmp}/grid'      # results beside it
     r = run('experiment', 'run', 'soft', 'without-cause', *grid)
     assert r.exit_code == 0 and '4 runs, 0 of them done' in r.stdout and '[4/4] without-cause-none-seed2: accuracy' in r.stdout
