@@ -134,30 +134,10 @@ def test_unknown_words_are_copied_and_probabilities_sum_to_one():
     assert 'x' not in model.vocab.decode(generate(model, ctx, Decoder(k=1, longest=3))[0])
 
 
-def test_cached_decoding_equals_uncached():
+def test_what_commands_rely_on_holds():
+    from ecgen.baselines.new_system import check_system
     model, rows, batch = tiny()
-    ctx, past, ids = model.read(batch.src)[2], None, torch.randint(6, 15, (4, 6))
-    ids[:, 0] = batch.tgt_in[:, 0]
-    whole = model.logits(model.decode(ids, ctx)[0]).exp()
-    for i in range(6):
-        if i == 3:                                                   # two of the responses have ended
-            keep = torch.tensor([True, False, False, True])
-            ids, whole, ctx, past = ids[keep], whole[keep], ctx.select(keep), [tuple(t[keep] for t in p) for p in past]
-        states, past = model.decode(ids[:, i:i+1], ctx, past)
-        assert torch.allclose(model.logits(states)[:, 0].exp(), whole[:, i], atol=1e-5)
-
-
-def test_greedy_words_are_those_of_one_look_and_of_a_batch_of_one():
-    from ecgen.batches import BOS, PAD
-    model, rows, batch = tiny()
-    together = generate(model, model.read(batch.src)[2], Decoder(k=1, longest=7))
-    for src, words in zip(batch.src, together):
-        ctx, past, states = model.read(src[None, :int((src != PAD).sum())])[2], None, []
-        assert generate(model, ctx, Decoder(k=1, longest=7)) == [words] and len(words) > 1
-        for i in [BOS, *words]:
-            s, past = model.decode(torch.tensor([[i]]), ctx, past)
-            states.append(s.words)
-        assert torch.allclose(torch.cat(states, 1), model.decode(torch.tensor([[BOS, *words]]), ctx)[0].words, atol=1e-5)
+    check_system(model, batch)
 
 
 def test_emotion_starts_the_response():

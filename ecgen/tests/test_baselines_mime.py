@@ -107,38 +107,10 @@ def test_the_same_question_gets_the_same_response():
     assert torch.equal(drawn(1), drawn(1)) and not torch.allclose(drawn(1), drawn(2), atol=1e-4)
 
 
-def test_cached_decoding_equals_uncached():
+def test_what_commands_rely_on_holds():
+    from ecgen.baselines.new_system import check_system
     model, batch = tiny()
-    ctx, past, ids = model.read(batch.src)[2], None, torch.randint(6, 14, (4, 6))
-    whole = model.logits(model.decode(ids, ctx)[0])
-    for i in range(6):
-        if i == 3:                                                   # two of the responses have ended
-            keep = torch.tensor([True, False, False, True])
-            ids, whole, ctx, past = ids[keep], whole[keep], ctx.select(keep), [tuple(t[keep] for t in p) for p in past]
-        states, past = model.decode(ids[:, i:i+1], ctx, past)
-        assert torch.allclose(model.logits(states)[:, 0], whole[:, i], atol=1e-5)
-
-
-def test_greedy_words_are_those_of_one_look_and_of_a_batch_of_one():
-    from ecgen.batches import BOS, PAD
-    model, batch = tiny()
-    together = generate(model, model.read(batch.src)[2], Decoder(k=1, longest=7))
-    for src, words in zip(batch.src, together):
-        ctx, past, states = model.read(src[None, :int((src != PAD).sum())])[2], None, []
-        assert generate(model, ctx, Decoder(k=1, longest=7)) == [words] and len(words) > 1
-        for i in [BOS, *words]:
-            s, past = model.decode(torch.tensor([[i]]), ctx, past)
-            states.append(s)
-        assert torch.allclose(torch.cat(states, 1), model.decode(torch.tensor([[BOS, *words]]), ctx)[0], atol=1e-5)
-
-
-def test_padding_and_neighbours_are_invisible():
-    model, batch = tiny()
-    nll = model.score(batch)[1]
-    for i in range(4):
-        n, m = int((batch.src[i] != PAD).sum()), int((batch.tgt_out[i] != PAD).sum())
-        alone = Batch(**{k: None if v is None else v[i:i+1, :n] if k in ('src', 'cause') else v[i:i+1, :m] if v.dim() > 1 else v[i:i+1] for k, v in vars(batch).items()})
-        assert torch.allclose(model.score(alone)[1], nll[i:i+1, :m], atol=1e-5)
+    check_system(model, batch)
 
 
 def test_mixture_of_a_dialogue_sums_to_one_in_each_group():
