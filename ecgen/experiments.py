@@ -517,7 +517,7 @@ def load_results(
         for r in rows.values(): r.sort(key=lambda x: x['plan']['seed'])
     return dict(sorted(res.items(), key=lambda kv: (-sum(map(len, kv[1].values())), str(kv[0]))))
 
-# %% ../nbs/13_experiments.ipynb #c2fcbf29
+# %% ../nbs/13_experiments.ipynb #c445e25c
 def caption(
     key:tuple,       # of `load_results`
     rows:dict,       # its value
@@ -528,7 +528,7 @@ def caption(
     hashes = sorted({b['hash'] for x in rows.values() for r in x for b in r.get('bertscore', {}).values()})
     p, d = some['plan'], some['decoder']
     epochs, watched = p['training'], f'{p["watch"]:,} of these' if p.get('watch') else 'these'
-    text = (f'Sizes of the preset `{p.get("beside", p["preset"])}`{"".join(f", of {n} of the preset `{q}`" for n, q in others.items())}, word vectors `{p["vectors"]}`; {some["train_examples"]:,} training examples, at most {epochs["epochs"]} epochs of everything, and {epochs["pretrain_epochs"]} of the reasoner before, in systems that have one; '
+    text = (f'Sizes of the preset `{p.get("beside", p["preset"])}`{"".join(f", of {n} of the preset `{q}`" for n, q in others.items())}, word vectors `{p["vectors"]}`; {some["train_examples"]:,} training examples, at most {epochs["epochs"]} epoch{"s" * (epochs["epochs"] != 1)} of everything, and {epochs["pretrain_epochs"]} of the reasoner before, in systems that have one; '
             f'{some["valid_examples"]:,} listener turns of the validation split, and each stage keeps its {"last epoch" if epochs.get("keep") == "last" else f"epoch of lowest loss on {watched}"}; words drawn among the {d["k"]} most probable, temperature {d["temperature"]:g}, seed {d["seed"]}. '
             f'Mean ± standard deviation over seeds. Hardware: {"; ".join(sorted({r["hardware"] for x in rows.values() for r in x}))}. The paper\'s figures are of the test split, with GloVe, six layers and some eighty epochs.')
     return ('**A smoke run, which supports no conclusion.** ' if some['smoke'] else '') + text + (f' BERTScore: `{"`, `".join(hashes)}`.' if hashes else '')
