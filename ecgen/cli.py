@@ -69,7 +69,7 @@ def bring_in(
     modules:list[str],     # names, as a program would import them
 ):
     "Import what registers presets, systems or rows of somebody's own; processes that are started from here do so, too"
-    if '' not in sys.path: sys.path.append('')             # the folder one is in, last, so that no file there hides a library
+    if modules and '' not in sys.path: sys.path.append('')             # the folder one is in, last, so that no file there hides a library
     for name in (m.strip() for m in modules):
         if not re.fullmatch(r'\w+(\.\w+)*', name): raise EcgenError(f'--import {name!r}: write a module as in a program, such as toys or mine.toys.')
         try: import_module(name)
