@@ -53,7 +53,7 @@ class Commands(TyperGroup):
         except OSError as e: tell(f'{e.filename or "A file"} cannot be ' + ('written, for the disk is full: make room; a run of `ecgen train` goes on by the same command.' if e.errno == 28 else f'used ({e.strerror}): check the path and your rights.'))
         raise typer.Exit(2)
 
-# %% ../nbs/17_cli.ipynb #d2b2cf47
+# %% ../nbs/17_cli.ipynb #c5540991
 app = typer.Typer(name='ecgen', cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 def show_version(value:bool):
@@ -65,6 +65,7 @@ def show_version(value:bool):
 
 def example(line:str) -> str: return f'\b\nExample:\n  ecgen {line}'       # \b keeps help from breaking the lines that follow
 
+# %% ../nbs/17_cli.ipynb #eb986b0e
 def bring_in(
     modules:list[str],     # names, as a program would import them
 ):

@@ -68,7 +68,7 @@ def of_table_2(system:str, changes:dict, size:dict, training:dict) -> dict: retu
 PRESETS |= {n: of_table_2(*v, {}, PUBLISHED) for n, v in OTHERS.items()}
 PRESETS |= {f'{n}-tiny': of_table_2(*v, dict(dim=64, heads=2, head_dim=32), BY_HEART) for n, v in OTHERS.items()}
 
-# %% ../nbs/09_model.ipynb #5afef32b
+# %% ../nbs/09_model.ipynb #b5b757c6
 PAPER_MODEL = 'ecgen.model:EmpatheticModel'
 
 def preset(
@@ -91,6 +91,7 @@ def register(
         if other != name and not same and system.__name__ == (path.__name__ if isinstance(path, type) else path.partition(':')[2]): raise EcgenError(f'There is a system {system.__name__} already, and the folder of a model is known by that name: call the class something else.')
     PRESETS[name] = dict(training={}) | parts | dict(system=system)
 
+# %% ../nbs/09_model.ipynb #97a2aaae
 def system_of(
     name:str,     # of a preset
 ) -> type:        # a `System`

@@ -157,7 +157,7 @@ def has_tables(model:System) -> bool:
     if not model.tables and type(model).know is not System.know: raise EcgenError(f'{type(model).__name__} looks something up, but names no tables: let its attribute `tables` name the buffers that `know` fills.')
     return bool(model.tables)
 
-# %% ../nbs/09d_prepared.ipynb #fd75f980
+# %% ../nbs/09d_prepared.ipynb #03ca6436
 def look_up(
     model:System,       # fresh; its tables are filled
     data:Path,          # data folder
@@ -167,6 +167,7 @@ def look_up(
     asked, facts = asks_by(model), model.know(data)
     return Tables(type(model).__name__, asked, asks_by(model), facts, {k: model.get_buffer(k).clone() for k in model.tables})
 
+# %% ../nbs/09d_prepared.ipynb #34478158
 def take_tables(
     model:System,       # fresh; its tables are filled
     t:Tables|None,      # from `look_up`

@@ -41,7 +41,7 @@ class Toy(System):
 # %% ../../nbs/16_baselines/00_new_system.ipynb #64b9a3bc
 register('toy', Toy, model=dict(dim=64), training=dict(epochs=20, budget=600, lr=3e-3, min_count=1))
 
-# %% ../../nbs/16_baselines/00_new_system.ipynb #3d675b85
+# %% ../../nbs/16_baselines/00_new_system.ipynb #6d283a1f
 close = partial(torch.allclose, rtol=1e-4, atol=1e-4)      # the order of sums differs
 
 def check_alone(model:System, batch:Batch):
@@ -55,6 +55,7 @@ def check_alone(model:System, batch:Batch):
     other = replace(batch, emotion=(batch.emotion + 3) % len(EMOTIONS))
     assert torch.equal(model.score(other)[1], nll), 'the right emotion has an influence on the words'
 
+# %% ../../nbs/16_baselines/00_new_system.ipynb #94ce2c69
 def check_word_by_word(model:System, batch:Batch):
     "Is a word scored the same with a memory of those before as with all at one look, also when responses end early?"
     ctx, past, ids, p = model.read(batch.src)[2], None, batch.tgt_in, lambda states: model.logits(states).softmax(-1)
@@ -65,6 +66,7 @@ def check_word_by_word(model:System, batch:Batch):
         n = min(p(states).shape[-1], whole.shape[-1])       # of words that can be copied, the dialogues that are left may have fewer
         assert torch.allclose(p(states)[:, 0, :n], whole[:, i, :n], atol=1e-5), f'word {i + 1} is scored otherwise with a memory than at one look'
 
+# %% ../../nbs/16_baselines/00_new_system.ipynb #f74d9f8c
 @torch.no_grad()
 def check_system(
     model:System,     # any; is left in evaluation mode
