@@ -12,6 +12,7 @@ import gzip
 import json
 import math
 import os
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from hashlib import sha1
@@ -236,6 +237,7 @@ def annotate(
     per_prefix:bool=False,               # see `annotate_some`
     text:bool=True,
     progress:bool=True,                  # show a bar
+    label:Callable=annotate_some,        # what makes the lines of a few dialogues; see `annotate_words` for words
 ) -> Path:                               # `out`
     "Label the causes of dialogues; goes on where an earlier run was stopped"
     from tqdm.auto import tqdm
@@ -245,12 +247,13 @@ def annotate(
     part = out.with_name(f'{out.name}.part')
     data = sha1(repr([(d.id, d.emotion, d.utterances) for d in dialogues]).encode()).hexdigest()
     order = dict(dialogues=data, detector=detector_hash(detector), thresholds=thresholds, per_prefix=per_prefix, text=text)
+    if label is not annotate_some: order['label'] = label.__name__
     with alone(out.with_name(f'{out.name}.lock')):
         lines = finished_lines(part, order)
         replace_file(part, '\n'.join([json.dumps(order), *lines, '']).encode())
         with tqdm(total=len(dialogues), initial=len(lines), desc=out.name, unit=' dialogues', disable=not progress) as bar, part.open('a', encoding='utf-8') as f:
             for i in range(len(lines), len(dialogues), CHUNK):
-                some = annotate_some(dialogues[i:i + CHUNK], detector, thresholds, per_prefix, text)
+                some = label(dialogues[i:i + CHUNK], detector, thresholds, per_prefix, text)
                 f.write(''.join(json.dumps(line, ensure_ascii=False) + '\n' for line in some))
                 f.flush()
                 bar.update(len(some))

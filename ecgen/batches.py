@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'Vocab', 'build_vocab', 'open_vectors', 'scan_vectors',
-           'read_vectors', 'Example', 'encode_context', 'soft_causes', 'rare_words', 'make_examples', 'Batch',
-           'turn_of', 'pad', 'collate', 'length_order', 'cut', 'BatchSampler', 'real_token_share']
+           'read_vectors', 'Example', 'encode_context', 'soft_causes', 'soft_words', 'word_labels', 'rare_words',
+           'known_causes', 'make_examples', 'Batch', 'turn_of', 'pad', 'collate', 'length_order', 'cut', 'BatchSampler',
+           'real_token_share']
 
 # %% ../nbs/02_batches.ipynb #02_batches-03
 import gzip
@@ -146,6 +147,29 @@ def soft_causes(
     p[:len(probabilities)] = probabilities[:turns]
     return p[ends.cumsum() - ends + turns - ends.sum()]
 
+# %% ../nbs/02_batches.ipynb #softw-def
+def soft_words(
+    tokens:list[list[str]],                         # the utterances before the response
+    words:tuple[tuple[float, ...], ...],            # for each utterance, the probability of each word
+    probabilities:tuple[tuple[float, ...], ...]|None,   # of utterances at each speaker turn, for those whose words do not fit
+    src:list[int],                                  # ids of the context, perhaps shortened from the left
+) -> np.ndarray:                                    # for each token of `src`, float16
+    "The probability of each word; [CLS] has 1"
+    res = []
+    for i, (t, p) in enumerate(zip(tokens, words)):
+        if len(p) != len(t):
+            whole = probabilities[len(tokens) // 2][i] if probabilities else 0.
+            p = (whole,) * len(t)
+        res += [*p, max(p, default=0.)]
+    return np.array([1., *res[-(len(src) - 1):]], dtype=np.float16)
+
+def word_labels(
+    soft:np.ndarray,      # probability of each token, [CLS] first
+) -> list[int]:           # 1 = cause, 0 = not
+    "Probabilities as a yes or no"
+    line = min(.5, float(soft[1:].max(initial=0.)) - 1e-3)
+    return [1, *(int(x > line) for x in soft[1:])]
+
 # %% ../nbs/02_batches.ipynb #a0996ff6
 def rare_words(
     tokens:list[list[str]],   # utterances: the context, the response, perhaps the next one
@@ -157,6 +181,18 @@ def rare_words(
     return tuple(w for w, k in zip(words, [*ids[0][1:], *ids[1], *ids[2]]) if k == UNK)
 
 # %% ../nbs/02_batches.ipynb #3cbac348
+def known_causes(
+    d:Dialogue,                  # with causes
+    tokens:list[list[str]],      # its utterances before the response
+    src:list[int],               # their ids, perhaps shortened from the left
+) -> np.ndarray|None:            # for each token of `src`; None = labels say yes or no only
+    "Cause probabilities as labels know them: of words, of utterances as seen so far, or of those of the whole dialogue"
+    turn = len(tokens) // 2
+    if d.prefix_words is not None: return soft_words(tokens, d.prefix_words[turn], d.prefix_probabilities, src)
+    if d.prefix_probabilities is not None: return soft_causes(src, d.prefix_probabilities[turn], len(tokens))
+    if d.prefix_causes is not None or not d.cause_probabilities: return None
+    return soft_causes(src, d.cause_probabilities, len(tokens))
+
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
@@ -170,8 +206,9 @@ def make_examples(
         for i in range(1, len(tokens), 2):
             if not tokens[i]: continue                      # nothing to learn from an empty turn
             src, cause = encode_context(tokens[:i], vocab, d.causes_before(i), longest, lexicon)
-            sure = lexicon is None and d.causes is not None and d.prefix_causes is None and d.cause_probabilities
-            soft, (tgt, after) = soft_causes(src, sure, i) if sure else None, (vocab.encode(t) for t in (tokens[i], [*tokens[i + 1:i + 2], []][0]))
+            tgt, after = (vocab.encode(t) for t in (tokens[i], [*tokens[i + 1:i + 2], []][0]))
+            soft = None if lexicon is not None or d.causes is None else known_causes(d, tokens[:i], src)
+            if soft is not None and d.prefix_words is not None: cause = word_labels(soft)
             res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, tgt, soft, after, rare_words(tokens[:i + 2], i, src, tgt, after)))
     return res
 

@@ -57,6 +57,8 @@ class Dialogue:
     causes: tuple[int, ...] | None = None  # 0-based utterance indices that hold the cause, None = not labelled
     prefix_causes: tuple[tuple[int, ...], ...] | None = None   # the same as seen at each speaker turn, None = not labelled so
     cause_probabilities: tuple[float, ...] | None = None       # of each utterance up to the last speaker turn, where a detector gave them
+    prefix_probabilities: tuple[tuple[float, ...], ...] | None = None        # the same as seen at each speaker turn
+    prefix_words: tuple[tuple[tuple[float, ...], ...], ...] | None = None    # and of each word of each utterance then
 
     @property
     def last_speaker_turn(self) -> int:

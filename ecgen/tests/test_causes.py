@@ -21,6 +21,18 @@ def test_rule_marks_the_last_two_speaker_turns():
         assert rule_causes(Dialogue('a', 'sad', '', ('x',) * n)) == want
 
 
+def test_words_of_prefixes_are_read_or_refused():
+    line = lambda **x: json.dumps(dict(conv_id='a', emotion_cause=[0]) | x)
+    assert parse_words(line()) is None and parse_prefix_probabilities(line()) is None
+    assert parse_words(line(prefix_words={'0': ['0f']})) == (((0., 1.),),)
+    assert parse_prefix_probabilities(line(prefix_probabilities={'0': [.5]})) == ((.5,),)
+    bad_words = [{'0': ['0g']}, {'0': [[0]]}, {'0': '0f'}, {'1': ['0']}, {'0': ['0', '0']}, ['0'], {'0': ['F']}]
+    for bad in bad_words:
+        with pytest.raises(ValueError): parse_words(line(prefix_words=bad))
+    for bad in ({'0': [2]}, {'0': [True]}, {'0': ['x']}, {'0': []}, [.5], 'x'):
+        with pytest.raises(ValueError): parse_prefix_probabilities(line(prefix_probabilities=bad))
+
+
 def test_probabilities_are_kept_where_a_detector_gave_them():
     import tempfile
     few = load_split('train', shipped('sample'))
