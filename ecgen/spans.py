@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CHECKPOINT', 'FUNCTION_WORDS', 'word_places', 'span_marks', 'word_marks', 'WordReading', 'first_pieces', 'read_words',
            'WordNetwork', 'collate_words', 'Steps', 'write_progress', 'read_progress', 'fit_words', 'read_all',
-           'of_words', 'within_auc', 'Marked', 'smooth', 'platt', 'token_scores', 'calibrate_words',
+           'of_words', 'each_auc', 'within_auc', 'Marked', 'smooth', 'platt', 'token_scores', 'calibrate_words',
            'word_probabilities', 'last_clause', 'rule_words', 'span_census', 'span_errors', 'word_figures',
            'words_report', 'readings_for', 'train_words', 'build_words', 'digits', 'annotate_words', 'has_words',
            'read_emocause', 'recall_at', 'judge_emocause']
@@ -275,14 +275,18 @@ def of_words(
     return np.array([logits[k] if k >= 0 else rest for k in places], dtype=np.float32)
 
 # %% ../nbs/01c_spans.ipynb #s029
-def within_auc(
+def each_auc(
     scores:list[np.ndarray],    # of the words of each utterance
     marks:list,                 # 0/1 for each of them
+) -> np.ndarray:                # of each utterance; nan where all words are marked, or none
+    "How often, in one utterance, a marked word has a higher score than an unmarked one"
+    return np.array([auc(s, m) if 0 < np.sum(m) < len(m) else np.nan for s, m in zip(scores, marks)])
+
+def within_auc(
+    scores:list[np.ndarray], marks:list,      # as in `each_auc`
 ) -> float:
-    "AUC over pairs of words of one utterance: how often the marked one has the higher score"
-    pairs = [(auc(s, m), int(np.sum(m)) * (len(m) - int(np.sum(m)))) for s, m in zip(scores, marks)]
-    right, n = sum(a * k for a, k in pairs if k), sum(k for _, k in pairs)
-    return right / n if n else float('nan')
+    "The mean AUC of the utterances that are marked in part"
+    return float(np.nanmean(each_auc(scores, marks)))
 
 # %% ../nbs/01c_spans.ipynb #s031
 @dataclass
@@ -419,18 +423,14 @@ def word_figures(
     threshold:float,             # words above it are marked
 ) -> dict:                       # auc, auc_within, each with interval over targets; token_scores
     "How well a scorer finds the words of a cause"
-    sizes = np.bincount(m.target).tolist()
-    sizes = [n for n in sizes if n]
-    flat = lambda rows: np.concatenate(rows)
-    part = lambda i: ([scores[k] for k in i], [m.marks[k] for k in i])
-    pooled = lambda i: auc(*map(flat, part(i)))
-    within = lambda i: within_auc(*part(i))
-    every, two = range(len(scores)), lambda f: [round(x, 4) for x in bootstrap(f, sizes, 200)]
+    sizes = [n for n in np.bincount(m.target).tolist() if n]
+    each, pred = each_auc(scores, m.marks), [(s > threshold).astype(int) for s in scores]
+    pooled = lambda i: auc(np.concatenate([scores[k] for k in i]), np.concatenate([m.marks[k] for k in i]))
+    within = lambda i: float(np.nanmean(each[i]))
+    f1 = lambda i: token_scores([pred[k] for k in i], [m.marks[k] for k in i])['f1']
+    every, two = np.arange(len(scores)), lambda f: [round(x, 4) for x in bootstrap(f, sizes, 200)]
     res = dict(auc=pooled(every), auc_interval=two(pooled), auc_within=within(every), auc_within_interval=two(within))
-    pred = lambda i: [(scores[k] > threshold).astype(int) for k in i]
-    gold = [m.marks[k] for k in every]
-    f1 = lambda i: token_scores(pred(i), [m.marks[k] for k in i])['f1']
-    return res | token_scores(pred(every), gold) | dict(f1_interval=two(f1))
+    return res | token_scores(pred, m.marks) | dict(f1_interval=two(f1))
 
 def words_report(
     detector:Detector,                 # with `calibrate_words` in its card
@@ -565,7 +565,7 @@ def has_words(
     try: return json.loads((Path(folder)/'detector.json').read_text(encoding='utf-8'))['config']['form'] == 'words'
     except (OSError, ValueError, KeyError, TypeError): return False      # `load_detector` says what is wrong
 
-# %% ../nbs/01c_spans.ipynb #s051
+# %% ../nbs/01c_spans.ipynb #s058
 def read_emocause(
     path:str|Path,      # valid.json or test.json of EmoCause
 ) -> list[dict]:        # text, emotion, words: those that people marked
@@ -574,7 +574,7 @@ def read_emocause(
     try: return [dict(text=r['original_situation'], emotion=r['emotion'], words=[w for w, _ in r['annotation']]) for r in rows]
     except (KeyError, TypeError, ValueError): raise EcgenError(f'{path} is not a file of EmoCause: it wants a list of objects with original_situation, emotion and annotation.') from None
 
-# %% ../nbs/01c_spans.ipynb #s052
+# %% ../nbs/01c_spans.ipynb #s059
 def recall_at(
     ranked:list[str],      # words of a sentence, the most probable cause first
     gold:list[str],        # words that people marked
@@ -585,7 +585,7 @@ def recall_at(
     for g in gold: chosen = [g if w.startswith(g) or w.endswith(g) else w for w in chosen]
     return sum((Counter(gold) & Counter(chosen)).values()) / len(gold)
 
-# %% ../nbs/01c_spans.ipynb #s053
+# %% ../nbs/01c_spans.ipynb #s060
 def judge_emocause(
     detector:Detector,       # of the form 'words'
     rows:list[dict],         # from `read_emocause`

@@ -1,4 +1,4 @@
-"""Keep what detectors of emotion causes measured and marked: `python tools/labels.py --reccon RUN --adapted RUN [--pair RUN]`.
+"""Keep what detectors of emotion causes measured and marked: `python tools/labels.py --reccon RUN --adapted RUN [--pair RUN] [--spans RUN]`.
 
 RUN is a folder that `ecgen detector` wrote. Their figures go to data/results/detector_*.json; data/labels/README.md says what the
 labels beside it are (`ecgen annotate --no-text` wrote those) and how good. No text of any corpus is kept.
@@ -30,11 +30,19 @@ says how near these labels are to theirs, not how right they are. On the causes 
 two plain rules agree better than either of these sets (notebook 01b_annotation). The labels are those of whole dialogues: a prefix of one
 may be labelled because of what was said later.
 
-Detector: {detector}. Made with `ecgen detector` and `ecgen annotate --networks 1 --no-text`; the notebooks 01a_detector and
+`spans` is another kind: labels of *words*, made anew for every speaker turn from what was said up to then, so nothing in them comes from a
+later turn. A word has a hexadecimal digit, 0 for improbable, f for certain: the probability that its utterance is a cause, times the
+probability that it lies in the span of that cause. `ecgen train --causes spans` learns the words, `--causes adapted-prefix` the utterances of the same
+file. Its detector learnt the words of causes from RECCON's annotators and, like `adapted`, utterances from the even dialogues too; its row says how its
+*utterances* agree when it reads the whole dialogue, its words are measured in 01c_spans. It was made with
+`ecgen detector --form words` and `ecgen annotate --words --no-text`.
+
+Detector of `reccon` and `adapted`: {detector}. Made with `ecgen detector` and `ecgen annotate --networks 1 --no-text`; the notebooks 01a_detector and
 01b_annotation tell how, and what three networks reach.
 Licence of the labels: CC BY-NC 4.0, as the corpus that they belong to.
 """
-HOW = dict(reccon='trained on RECCON; from the authors\' labels only its four thresholds, by distance', adapted='the same, then trained on the authors\' labels of the even dialogues')
+HOW = dict(reccon='trained on RECCON; from the authors\' labels only its four thresholds, by distance', adapted='the same, then trained on the authors\' labels of the even dialogues',
+           spans='words: trained on RECCON\'s spans, then on the authors\' labels of the even dialogues too')
 
 
 def read(path): return json.loads(Path(path).read_text(encoding='utf-8'))
@@ -44,7 +52,7 @@ def provenance(run):
     "What is needed to make a detector again"
     card = read(Path(run)/'detector.json')
     versions = {p: version(p) for p in ('torch', 'transformers', 'numpy')} | dict(python=platform.python_version())
-    return {k: card[k] for k in ('config', 'targets', 'data', 'start', 'seeds', 'thresholds') if k in card} | dict(versions=versions, hardware=f'{os.cpu_count()} CPU cores')
+    return {k: card[k] for k in ('config', 'targets', 'data', 'start', 'seeds', 'thresholds', 'words', 'labelled') if k in card} | dict(versions=versions, hardware=f'{os.cpu_count()} CPU cores')
 
 
 def keep(name, what):
@@ -55,7 +63,7 @@ def keep(name, what):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    for name in ('reccon', 'adapted', 'pair'): a.add_argument(f'--{name}', metavar='RUN', help='folder that `ecgen detector` wrote')
+    for name in ('reccon', 'adapted', 'pair', 'spans'): a.add_argument(f'--{name}', metavar='RUN', help='folder that `ecgen detector` wrote')
     runs = {k: v for k, v in vars(a.parse_args()).items() if v}
     for name, run in runs.items(): keep(f'detector_{name}', read(Path(run)/'results.json') | dict(made=provenance(run)))
     found = {n: read(RESULTS/f'detector_{n}.json') for n in HOW if (RESULTS/f'detector_{n}.json').exists()}

@@ -1,0 +1,91 @@
+"""Does a reasoner mark words or whole turns? `python tools/words.py --data DATA --models NAME=MODEL ...`.
+
+For each model, on the validation split of EmpatheticDialogues: the share of the variance of p(cause) that lies within turns, the
+share of turns whose words all fall on one side of one half, the share of contexts whose hard gates shut every word, and the word
+AUC against the labels of the paper's authors (dialogues with an odd hash). On RECCON's test split, read as the reasoner reads: how
+well it tells the words of a span from the other words of the same utterance. Writes data/results/reasoner_words.json.
+"""
+import argparse, json, sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from ecgen.batches import CLS, SEP, UNK, Example, encode_context, make_examples
+from ecgen.causes import auc, for_choosing, with_causes
+from ecgen.corpus import data_dir, load_split, tokenize
+from ecgen.detector import bootstrap, reccon_targets
+from ecgen.model import EmpatheticModel
+from ecgen.readers import read_reccon
+from ecgen.spans import Marked, each_auc, word_marks
+from ecgen.training import judge_scores, model_scores
+
+
+def by_turn(example, scores):
+    "The scores of each turn's words, without [CLS] and [SEP]"
+    ids = np.array(example.src)
+    turn = np.cumsum(ids == SEP) - (ids == SEP)
+    words = (ids != CLS) & (ids != SEP)
+    return [scores[words & (turn == t)] for t in range(turn.max() + 1)]
+
+
+def spread(turns):
+    "Variance within and between turns, and how many turns lie on one side of one half"
+    turns = [t for t in turns if len(t)]
+    every = np.concatenate(turns)
+    within = sum(((t - t.mean()) ** 2).sum() for t in turns) / len(every)
+    one_side = np.mean([(t > .5).all() or (t <= .5).all() for t in turns])
+    return dict(variance_within=within / every.var(), sd_within=within ** .5, one_side=float(one_side), share_above_half=float((every > .5).mean()))
+
+
+def on_spans(model, targets):
+    "AUC of the words of spans against the other words of the same utterance, over RECCON's causal utterances"
+    m, scores, unknown = Marked.of(targets), [], []
+    examples = []
+    for t in targets:
+        src, cause = encode_context([tokenize(u) for u in t.utterances], model.vocab, None, model.cfg.longest)
+        examples.append(Example(t.id, 1, 0, src, cause, [2]))
+    for t, e, p in zip(targets, examples, model_scores(model, examples)):
+        kept = by_turn(e, p)
+        kept = [np.zeros(0)] * (len(t.utterances) - len(kept)) + kept
+        unknown.append(np.mean(np.array(e.src) == UNK))
+        scores += [s for s, marks in zip(kept, word_marks(t)) if marks is not None]
+    whole = [i for i, (s, x) in enumerate(zip(scores, m.marks)) if len(s) == len(x)]
+    scores, marks, target = ([x[i] for i in whole] for x in (scores, m.marks, m.target))
+    sizes = [n for n in np.bincount(target).tolist() if n]
+    within = lambda i: float(np.nanmean(each[i]))
+    each, every = each_auc(scores, marks), np.arange(len(scores))
+    return dict(auc_within=within(every), interval=bootstrap(within, sizes, 200), auc=auc(np.concatenate(scores), np.concatenate(marks)),
+                utterances=len(scores), left_out=len(m.marks) - len(scores), unknown_words=float(np.mean(unknown)))
+
+
+def measure(model, data):
+    valid = load_split('valid', data)
+    examples = make_examples(valid, model.vocab, model.cfg.longest)
+    scores = model_scores(model, examples)
+    turns = [by_turn(e, s) for e, s in zip(examples, scores)]
+    shut = np.mean([all((t <= .5).all() for t in ts) for ts in turns])
+    judged = make_examples([d for d in with_causes(valid, data/'recec'/'valid_with_cause.json') if not for_choosing(d.id)], model.vocab, model.cfg.longest)
+    return spread([t for ts in turns for t in ts]) | dict(hard_gates_shut_all=float(shut), contexts=len(examples),
+        authors_labels=judge_scores(model_scores(model, judged), judged),
+        spans=on_spans(model, reccon_targets(read_reccon(data/'reccon'/'dailydialog_test.json'))))
+
+
+def main():
+    a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    a.add_argument('--data', required=True)
+    a.add_argument('--models', nargs='+', metavar='NAME=MODEL', required=True)
+    a = a.parse_args()
+    out, data = ROOT/'data/results/reasoner_words.json', data_dir(a.data)
+    res = json.loads(out.read_text()) if out.exists() else {}
+    for name, folder in (x.split('=', 1) for x in a.models):
+        model = EmpatheticModel.from_pretrained(folder)
+        res[name] = dict(causes=model.card.get('causes'), split='valid; RECCON test') | measure(model, data)
+        res[name] = json.loads(json.dumps(res[name], default=float))
+        print(name, json.dumps(res[name]))
+        out.write_text(json.dumps(res, indent=1) + '\n')
+
+
+if __name__ == '__main__': main()
