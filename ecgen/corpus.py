@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['EMOTIONS', 'LARGEST', 'STARTS', 'TELLING', 'HEADER', 'KEPT', 'RULE', 'EcgenError', 'how_to_add', 'Dialogue', 'role',
            'Report', 'summary', 'begin', 'text_chunks', 'read_bytes', 'decode_lines', 'read_lines', 'numbered',
-           'attempt', 'accept', 'EcgenWarning', 'weigh', 'parse_line', 'conversations', 'dialogue', 'assemble',
-           'read_dialogues', 'shipped', 'default_dir', 'data_dir', 'load_split', 'listener_turns', 'word_tokenizer',
-           'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize', 'cache_dir', 'words_file', 'load_words',
-           'save_words', 'keep_words']
+           'attempt', 'accept', 'EcgenWarning', 'weigh', 'check_row', 'parse_line', 'csv_fields', 'csv_records',
+           'csv_votes', 'parse_csv', 'conversations', 'dialogue', 'assemble', 'columns_of', 'rows_of', 'read_dialogues',
+           'shipped', 'default_dir', 'data_dir', 'load_split', 'listener_turns', 'word_tokenizer', 'cut_words',
+           'words_of', 'split_words', 'tokenize', 'detokenize', 'cache_dir', 'words_file', 'load_words', 'save_words',
+           'keep_words']
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-03
 import codecs
@@ -235,7 +236,7 @@ class EcgenWarning(UserWarning):
     "Something was left out or put right; the command line says it in a line of its own"
 
 TELLING = ('repeated dialogue', 'repeated line', 'empty utterance', 'line out of order', 'line apart from its conversation', 'conversation with a second emotion',
-           'cause index beyond its dialogue', 'message of no turn')     # the rest of what is noted is usual
+           'cause index beyond its dialogue', 'message of no turn', 'line that looks quoted by a spreadsheet')     # the rest of what is noted is usual
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-31
 def weigh(
@@ -252,17 +253,75 @@ def weigh(
 # %% ../nbs/00_corpus.ipynb #00_corpus-33
 HEADER = 'conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags'
 
-def parse_line(
-    line:str,   # one line of an official file, without its line end
-) -> tuple:     # (conversation id, utterance index from 1, emotion, situation, utterance)
-    "The five fields that matter; a line of another shape is a `ValueError`"
-    f = line.split(',')
-    if len(f) not in (8, 9): raise ValueError(f'has {len(f)} fields instead of 8 or 9')
+def check_row(
+    f:list[str],   # fields in the order of `HEADER`
+) -> tuple:        # (conversation id, utterance index from 1, emotion, situation, utterance)
+    "The five fields that matter; `ValueError` if a field cannot be what its column says"
     if not f[0]: raise ValueError('has no conversation id')
     if f[2] not in EMOTIONS: raise ValueError(f'names the emotion {f[2][:40]!r}, which is none of the 32')
     if not re.fullmatch('[0-9]{1,6}', f[1]) or int(f[1]) < 1: raise ValueError(f'has the utterance index {f[1][:40]!r}')
+    for i, name, kind in ((4, 'speaker index', '[0-9]+'), (6, 'self-evaluation', '[0-9|_]*')):
+        if not re.fullmatch(kind, f[i]):
+            raise ValueError(f'has the {name} {f[i][:40]!r} (is a comma in a text, where _comma_ belongs?)')
     situation, text = (f[i].replace('_comma_', ',').strip() for i in (3, 5))
     return f[0], int(f[1]), f[2], situation, text
+
+def parse_line(
+    line:str,   # one line of an official file, without its line end
+) -> tuple:     # as from `check_row`
+    "An utterance of an official file; a line of another shape is a `ValueError`"
+    f = line.split(',')
+    if len(f) not in (8, 9): raise ValueError(f'has {len(f)} fields instead of 8 or 9')
+    return check_row(f)
+
+# %% ../nbs/00_corpus.ipynb #csv-fields
+def csv_fields(
+    line:str,        # one line of a file
+    sep:str=',',     # what stands between fields
+) -> list[str]|None: # its fields; None if no program would write such a line
+    "The fields of a line of real CSV"
+    field = re.compile(rf'(?:"((?:[^"]|"")*)"|([^"{sep}]*))({sep}|\Z)')
+    res, at = [], 0
+    while m := field.match(line, at):
+        res.append(m[2] if m[1] is None else m[1].replace('""', '"'))
+        if not m[3]: return res
+        at = m.end()
+
+# %% ../nbs/00_corpus.ipynb #csv-records
+def csv_records(
+    lines:list[str],             # of a file
+    sep:str=',',                 # what stands between fields
+) -> Iterator[tuple[int, str]]:  # (number of its first line, record)
+    "The lines of real CSV, joined where a quoted text runs over several"
+    row, done = re.compile(rf'"?[^"{sep}]+"?{sep}"?[0-9]{{1,6}}"?{sep}'), 0
+    for n, line in enumerate(lines, 1):
+        if n <= done: continue
+        whole, done = line, n
+        while whole.count('"') % 2 and done < min(len(lines), n + 20) and not row.match(lines[done]):
+            whole, done = f'{whole}\n{lines[done]}', done + 1
+        if done > n and csv_fields(whole, sep) is None: whole, done = line, n
+        if whole.strip(): yield n, whole
+
+# %% ../nbs/00_corpus.ipynb #csv-votes
+def csv_votes(
+    lines:list[str],        # of a file
+) -> tuple[int, int]:       # for real CSV, for the official layout
+    "How many lines only a CSV program would write, and how many none would"
+    quoted = [csv_fields(record) for _, record in csv_records(lines) if '"' in record]
+    needed = sum(f is not None and any(',' in x or '"' in x for x in f) for f in quoted)
+    return needed, quoted.count(None)
+
+def parse_csv(
+    record:str,         # from `csv_records`
+    names:list[str],    # of the columns, with all of `HEADER` among them
+    sep:str=',',        # what stands between fields
+) -> tuple:             # as from `check_row`
+    "An utterance of real CSV; a line of another shape is a `ValueError`"
+    f = csv_fields(record, sep)
+    if f is None: raise ValueError('has quotation marks that do not belong together')
+    if abs(len(f) - len(names)) > 1: raise ValueError(f'has {len(f)} fields instead of {len(names)}')
+    row = dict(zip(names, f))
+    return check_row([row.get(name, '').replace('\n', ' ') for name in HEADER.split(',')])
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-36
 def conversations(
@@ -309,17 +368,36 @@ def assemble(
     return accept(filter(None, [dialogue(g, report, lost) for g in groups.values()]), report)
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-40
+def columns_of(
+    line:str,                     # the first of a file
+) -> tuple[str, list[str]]:       # what stands between fields; names of the columns, none if it is no header
+    "The header of an official file, or of one that was saved again"
+    sep = max(',;\t', key=line.count)
+    names = [name.strip() for name in csv_fields(line, sep) or []]
+    return sep, names if set(HEADER.split(',')) <= set(names) else []
+
+def rows_of(
+    lines:list[str],    # of the file
+    report:Report,      # told what was skipped
+) -> Iterator[tuple]:   # (line number, row as from `check_row`)
+    "The rows of an official file, or of one that was saved again as real CSV"
+    sep, names = columns_of(lines[0])
+    if not names: report.refuse(1, dict(report.skipped).get(1, 'is not the header "conv_id,utterance_idx,..."'))
+    yes, no = csv_votes(lines[1:]) if sep == ',' else (1, 0)
+    body = ['', *lines[1:]]
+    if lines[0].strip().split(',')[:8] == HEADER.split(',') and yes <= no:
+        report.noted += Counter({'ninth field': sum(line.count(',') == 8 for line in lines), 'line that looks quoted by a spreadsheet': yes})
+        return attempt(numbered(body), parse_line, report)
+    report.noted += Counter({'quoted line': sum('"' in line for line in body)})
+    return attempt(csv_records(body, sep), lambda record: parse_csv(record, names, sep), report)
+
 def read_dialogues(
     path:str|Path,             # train.csv, valid.csv or test.csv of EmpatheticDialogues
     report:Report|None=None,   # filled with what was met
 ) -> list[Dialogue]:           # in the order of the file
     "Read one split in the official layout; `EcgenError` with file and line if it has another one"
     r = begin(report, path, 'a csv file of EmpatheticDialogues')
-    lines = read_lines(path, r)
-    if lines[0].strip().split(',')[:8] != HEADER.split(','): r.refuse(1, dict(r.skipped).get(1, 'is not the header "conv_id,utterance_idx,..."'))
-    r.noted += Counter({'ninth field': sum(line.count(',') == 8 for line in lines)})
-    lines[0] = ''
-    return assemble(attempt(numbered(lines), parse_line, r), r)
+    return assemble(rows_of(read_lines(path, r), r), r)
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-51
 def shipped(
