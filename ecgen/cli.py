@@ -6,14 +6,14 @@
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'CauseSource',
            'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'HELLO', 'FIGURES',
            'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RunsFolder',
-           'ResultsFolder', 'study', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'bring_in', 'options',
-           'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color',
-           'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download', 'vectors', 'shown',
-           'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate',
-           'score', 'reference_points', 'results_beside', 'planned', 'experiment_run', 'experiment_status',
-           'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench',
-           'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
-           'next_step', 'preset_text', 'info', 'main']
+           'ResultsFolder', 'study', 'SHAPES', 'printable', 'tell', 'Commands', 'show_version', 'example', 'bring_in',
+           'options', 'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand',
+           'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download',
+           'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train',
+           'prepare', 'evaluate', 'score', 'reference_points', 'results_beside', 'planned', 'experiment_run',
+           'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention',
+           'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts',
+           'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
@@ -35,11 +35,17 @@ from typer.core import TyperGroup
 from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 
 # %% ../nbs/17_cli.ipynb #17_cli-05
+def printable(
+    text:str,     # perhaps from a file
+) -> str:
+    "Text without characters that a terminal would obey"
+    return ''.join(c for c in text if c.isprintable() or c.isspace() and c not in '\x0b\x0c\r\x1c\x1d\x1e\x1f\x85')
+
 def tell(
     text:str,     # a sentence
 ):
     "Say something to the user without getting into the results"
-    typer.echo(f'ecgen: {text}', err=True)
+    typer.echo(f'ecgen: {printable(text)}', err=True)
 
 # %% ../nbs/17_cli.ipynb #87d036fc
 class Commands(TyperGroup):
@@ -215,7 +221,8 @@ def table(
 ) -> str:            # two columns
     "Figures in a column"
     width = max(map(len, values))
-    return '\n'.join(f'{k.replace("_", " "):<{width}}  {v:.4f}' if isinstance(v, float) else f'{k.replace("_", " "):<{width}}  {v}' for k, v in values.items() if v is not None)
+    text = {k: f'{v:.4f}' if isinstance(v, float) else str(v) for k, v in values.items() if v is not None}
+    return printable('\n'.join(f'{k.replace("_", " "):<{width}}  {v}' for k, v in text.items()))
 
 # %% ../nbs/17_cli.ipynb #c23
 @app.command(epilog=example('respond "I passed my driving test!" "Well done! Was it hard?" "I failed it twice before."'))

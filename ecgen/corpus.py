@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'LARGEST', 'STARTS', 'TELLING', 'HEADER', 'KEPT', 'RULE', 'EcgenError', 'how_to_add', 'Dialogue', 'role',
-           'Report', 'summary', 'begin', 'text_chunks', 'read_bytes', 'decode_lines', 'read_lines', 'numbered',
-           'attempt', 'accept', 'EcgenWarning', 'weigh', 'check_row', 'parse_line', 'csv_fields', 'csv_records',
-           'csv_votes', 'parse_csv', 'conversations', 'dialogue', 'assemble', 'columns_of', 'rows_of', 'read_dialogues',
-           'shipped', 'default_dir', 'data_dir', 'load_split', 'listener_turns', 'word_tokenizer', 'cut_words',
-           'words_of', 'split_words', 'tokenize', 'detokenize', 'cache_dir', 'words_file', 'load_words', 'save_words',
-           'keep_words']
+           'Report', 'summary', 'begin', 'begins_like', 'text_chunks', 'read_bytes', 'decode_lines', 'read_lines',
+           'numbered', 'attempt', 'accept', 'EcgenWarning', 'weigh', 'check_row', 'parse_line', 'csv_fields',
+           'csv_records', 'csv_votes', 'parse_csv', 'conversations', 'dialogue', 'assemble', 'columns_of', 'rows_of',
+           'read_dialogues', 'shipped', 'default_dir', 'data_dir', 'load_split', 'listener_turns', 'word_tokenizer',
+           'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize', 'cache_dir', 'words_file', 'load_words',
+           'save_words', 'keep_words']
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-03
 import codecs
@@ -127,7 +127,14 @@ LARGEST = 2**30   # bytes; EmpatheticDialogues has 2**24
 STARTS = {b'\x1f\x8b': 'a gzip archive: unpack it', b'PK\x03\x04': 'a zip archive: unpack it', b'BZh': 'a bzip2 archive: unpack it',
           b'\xfd7zXZ': 'an xz archive: unpack it', b'\xff\xfe': 'UTF-16: save it as UTF-8', b'\xfe\xff': 'UTF-16: save it as UTF-8',
           b'%PDF': 'a PDF document: name a text file', b'<!doctype': 'a web page: download the file itself', b'<html': 'a web page: download the file itself',
-          b'version https://git-lfs': 'a Git LFS pointer: fetch the file itself', b'PAR1': 'a parquet file: its name should end in .parquet'}
+          b'version https://git-lfs': 'a Git LFS pointer: fetch the file itself (`git lfs pull`)', b'PAR1': 'a parquet file: its name should end in .parquet'}
+
+def begins_like(
+    start:bytes,     # the first bytes of a file
+) -> str|None:       # what else it is, and what to do; None = perhaps text
+    "Name a file that is no text by how it begins"
+    start = start.lstrip().lower()
+    return next((what for s, what in STARTS.items() if start.startswith(s.lower())), None)
 
 def text_chunks(
     f,              # a file opened in binary mode
@@ -136,9 +143,7 @@ def text_chunks(
     "The content in chunks of 1 MB, as long as it is text"
     line = 1
     while chunk := f.read(2**20):
-        start = chunk[:40].lstrip().lower() if f.tell() <= 2**20 else b''
-        for s, what in STARTS.items():
-            if start.startswith(s.lower()): raise EcgenError(f'{path}: line 1 begins like {what}.')
+        if f.tell() <= 2**20 and (what := begins_like(chunk[:40])): raise EcgenError(f'{path}: line 1 begins like {what}.')
         zero = chunk.find(b'\0')
         line += chunk.count(b'\n', 0, zero if zero >= 0 else None)
         if zero >= 0: raise EcgenError(f'{path}: line {line} has a zero byte, so this is not text: download or unpack it again.')

@@ -19,6 +19,11 @@ from typer.core import TyperGroup
 from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 from ecgen.cli import *
 
+def test_what_a_file_says_does_not_command_a_terminal():
+    assert printable('a\x1b[2J\x9b31m\x07\u202e é 猫 😀\tb\n') == 'a[2J31m é 猫 😀\tb\n'
+    assert '\x1b' not in table({'name': '\x1b]0;mine\x07', 'auc': .5}) and '0.5000' in table({'auc': .5})
+
+
 import functools, json, pytest, subprocess, sys, tempfile
 from pathlib import Path
 from unittest import mock
