@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'LARGEST', 'STARTS', 'TELLING', 'HEADER', 'KEPT', 'RULE', 'EcgenError', 'how_to_add', 'Dialogue', 'role',
-           'Report', 'summary', 'begin', 'begins_like', 'text_chunks', 'read_bytes', 'decode_lines', 'read_lines',
-           'numbered', 'attempt', 'accept', 'EcgenWarning', 'weigh', 'check_row', 'parse_line', 'csv_fields',
-           'csv_records', 'csv_votes', 'parse_csv', 'conversations', 'dialogue', 'assemble', 'columns_of', 'rows_of',
-           'read_dialogues', 'shipped', 'default_dir', 'data_dir', 'load_split', 'listener_turns', 'word_tokenizer',
-           'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize', 'cache_dir', 'words_file', 'load_words',
-           'save_words', 'keep_words']
+           'Report', 'summary', 'begin', 'begins_like', 'text_chunks', 'refuse_special', 'read_bytes', 'decode_lines',
+           'read_lines', 'numbered', 'attempt', 'accept', 'EcgenWarning', 'weigh', 'check_row', 'parse_line',
+           'csv_fields', 'csv_records', 'csv_votes', 'parse_csv', 'conversations', 'dialogue', 'assemble', 'columns_of',
+           'rows_of', 'read_dialogues', 'shipped', 'default_dir', 'data_dir', 'load_split', 'listener_turns',
+           'word_tokenizer', 'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize', 'cache_dir',
+           'words_file', 'load_words', 'save_words', 'keep_words']
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-03
 import codecs
@@ -150,12 +150,18 @@ def text_chunks(
         yield chunk
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-21
+def refuse_special(
+    path:str|Path,   # of a file that shall be read; it need not exist
+):
+    "Refuse a folder, and a pipe or a device, which may have no end"
+    if Path(path).exists() and not Path(path).is_file(): raise EcgenError(f'{path} is a folder or a device: name a file.')
+
 def read_bytes(
     path:str|Path,   # a text file
 ) -> bytes:          # all of it, at least one byte
     "The content of a text file; `EcgenError` if there is none, or something else"
     try:
-        if Path(path).exists() and not Path(path).is_file(): raise EcgenError(f'{path} is a folder or a device: name a file.')
+        refuse_special(path)
         with open(path, 'rb') as f:
             if (size := os.fstat(f.fileno()).st_size) > LARGEST: raise EcgenError(f'{path} has {size / 2**30:.1f} GB: cut it into files of 1 GB.')
             raw = b''.join(text_chunks(f, path))
