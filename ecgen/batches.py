@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'Vocab', 'build_vocab', 'open_vectors', 'vector_lines',
            'is_header', 'split_vector', 'to_vector', 'scan_vectors', 'say_odd', 'read_vectors', 'Example',
-           'encode_context', 'soft_causes', 'rare_words', 'make_examples', 'Batch', 'turn_of', 'pad', 'collate',
-           'length_order', 'cut', 'BatchSampler', 'real_token_share']
+           'encode_context', 'soft_causes', 'rare_words', 'context_starts', 'make_examples', 'Batch', 'turn_of', 'pad',
+           'collate', 'length_order', 'cut', 'BatchSampler', 'real_token_share']
 
 # %% ../nbs/02_batches.ipynb #02_batches-03
 import codecs
@@ -232,6 +232,20 @@ def rare_words(
     words = [w for t in tokens[:i] for w in (*t, SPECIALS[SEP])][-(len(ids[0]) - 1):] + [w for t in tokens[i:] for w in t]
     return tuple(w for w, k in zip(words, [*ids[0][1:], *ids[1], *ids[2]]) if k == UNK)
 
+# %% ../nbs/02_batches.ipynb #context-starts
+def context_starts(
+    tokens:list[list[str]],     # the utterances of a dialogue
+    longest:int,                # tokens that a context may have
+) -> list[int]:                 # for each utterance, the first one that its context still needs
+    "Where contexts begin, if only their last tokens are kept"
+    res, first, total = [], 0, 0
+    for t in tokens:
+        res.append(first)
+        total += len(t) + 1
+        while total - len(tokens[first]) - 1 >= longest - 1:
+            total, first = total - len(tokens[first]) - 1, first + 1
+    return res
+
 # %% ../nbs/02_batches.ipynb #3cbac348
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
@@ -243,12 +257,16 @@ def make_examples(
     res = []
     for d in dialogues:
         tokens = [tokenize(u) for u in d.utterances]
+        starts = context_starts(tokens, longest)
         for i in range(1, len(tokens), 2):
             if not tokens[i]: continue                      # nothing to learn from an empty turn
-            src, cause = encode_context(tokens[:i], vocab, d.causes_before(i), longest, lexicon)
+            k = starts[i]                                   # what was said before is dropped anyway
+            causes = d.causes_before(i)
+            if causes is not None: causes = tuple(c - k for c in causes if c >= k)
+            src, cause = encode_context(tokens[k:i], vocab, causes, longest, lexicon)
             sure = lexicon is None and d.causes is not None and d.prefix_causes is None and d.cause_probabilities
-            soft, (tgt, after) = soft_causes(src, sure, i) if sure else None, (vocab.encode(t) for t in (tokens[i], [*tokens[i + 1:i + 2], []][0]))
-            res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, tgt, soft, after, rare_words(tokens[:i + 2], i, src, tgt, after)))
+            soft, (tgt, after) = soft_causes(src, sure[k:], i - k) if sure else None, (vocab.encode(t) for t in (tokens[i], [*tokens[i + 1:i + 2], []][0]))
+            res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, tgt, soft, after, rare_words(tokens[k:i + 2], i - k, src, tgt, after)))
     return res
 
 # %% ../nbs/02_batches.ipynb #593b04a5

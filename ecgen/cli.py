@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'CauseSource',
-           'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'HELLO', 'FIGURES',
-           'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RunsFolder',
-           'ResultsFolder', 'study', 'SHAPES', 'printable', 'tell', 'Commands', 'show_version', 'example', 'bring_in',
-           'options', 'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand',
-           'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download',
-           'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train',
-           'prepare', 'evaluate', 'score', 'reference_points', 'results_beside', 'planned', 'experiment_run',
-           'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention',
-           'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts',
-           'data_facts', 'next_step', 'preset_text', 'info', 'main']
+           'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'MOST_BYTES', 'HELLO',
+           'FIGURES', 'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples',
+           'RunsFolder', 'ResultsFolder', 'study', 'SHAPES', 'printable', 'tell', 'Commands', 'show_version', 'example',
+           'own_traceback', 'bring_in', 'options', 'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known',
+           'read_turns', 'understand', 'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo',
+           'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings',
+           'report', 'train', 'prepare', 'evaluate', 'score', 'reference_points', 'results_beside', 'planned',
+           'experiment_run', 'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score',
+           'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts',
+           'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
@@ -21,7 +21,9 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import sys
+import traceback
 import warnings
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -72,6 +74,14 @@ def show_version(value:bool):
 def example(line:str) -> str: return f'\b\nExample:\n  ecgen {line}'       # \b keeps help from breaking the lines that follow
 
 # %% ../nbs/17_cli.ipynb #eb986b0e
+def own_traceback(
+    e:BaseException,      # raised by a module of somebody's own
+) -> str:
+    "A traceback that begins in the module, and not in the machinery that imported it"
+    tb, ours = e.__traceback__, (__file__, import_module.__code__.co_filename)
+    while tb and (tb.tb_frame.f_code.co_filename in ours or 'importlib' in tb.tb_frame.f_code.co_filename): tb = tb.tb_next
+    return ''.join(traceback.format_exception(type(e), e, tb)).rstrip()
+
 def bring_in(
     modules:list[str],     # names, as a program would import them
 ):
@@ -80,12 +90,11 @@ def bring_in(
     for name in (m.strip() for m in modules):
         if not re.fullmatch(r'\w+(\.\w+)*', name): raise EcgenError(f'--import {name!r}: write a module as in a program, such as toys or mine.toys.')
         try: import_module(name)
-        except ModuleNotFoundError as e:
-            if e.name not in (name, name.split('.')[0]): raise
-            raise EcgenError(f'There is no module {name!r} here, and none is installed: go to its folder, or name a folder in PYTHONPATH; leave .py out.') from None
-        except Exception:
-            tell(f'The module {name!r} could not be imported:')
-            raise
+        except (Exception, SystemExit) as e:
+            if isinstance(e, ModuleNotFoundError) and e.name in (name, name.split('.')[0]):
+                raise EcgenError(f'There is no module {name!r} here, and none is installed: go to its folder, or name a folder in PYTHONPATH; leave .py out.') from None
+            tell(f'The module {name!r} that --import names could not be imported; this is its own error:\n{own_traceback(e)}')
+            raise typer.Exit(2) from None
     if modules: os.environ['ECGEN_IMPORT'] = ' '.join(modules)
 
 @app.callback(epilog=example('respond "My sister moved to Canada last month."'))
@@ -101,6 +110,10 @@ def writable(
     "Refuse a path that cannot be written"
     if path is None: return None
     if path.is_dir(): raise EcgenError(f'{path} is a folder: name a file.')
+    try: pipe = stat.S_ISFIFO(path.stat().st_mode)
+    except FileNotFoundError: pipe = False
+    except OSError as e: raise EcgenError(f'{path} cannot be written ({e.strerror}): choose another path.') from None
+    if pipe: raise EcgenError(f'{path} is a pipe, and nobody may be reading from it: name a file.')
     if not path.parent.is_dir(): raise EcgenError(f'There is no folder {path.parent}: make it, or choose another path for {path.name}.')
     if not os.access(path if path.exists() else path.parent, os.W_OK): raise EcgenError(f'{path} may not be written: choose another path.')
     return path
@@ -112,11 +125,11 @@ def fresh(
     overwrite:bool,              # may a file be replaced that is there already?
 ):
     "Refuse to write over what is read, over another output, or unasked over anything"
-    seen = {p.resolve() for p in inputs if p}
+    seen = {os.path.realpath(p) for p in inputs if p}      # `resolve` of a link to itself is an error
     for p in filter(None, outputs):
-        if p.resolve() in seen: raise EcgenError(f'{p} is read or written by this command already: name another file.')
+        if os.path.realpath(p) in seen: raise EcgenError(f'{p} is read or written by this command already: name another file.')
         if p.exists() and not overwrite: raise EcgenError(f'{p} is there already: name another file, or add --overwrite.')
-        seen.add(p.resolve())
+        seen.add(os.path.realpath(p))
 
 # %% ../nbs/17_cli.ipynb #c11
 def no_file(
@@ -164,11 +177,16 @@ def known(
     return name
 
 # %% ../nbs/17_cli.ipynb #c14
+MOST_BYTES = 2**20     # of a dialogue on standard input
+
 def read_turns(
     turns:list[str],      # arguments
 ) -> list[str]:           # turns
     "The turns themselves; `-` stands for the lines of standard input"
-    if turns == ['-']: turns = [t for t in sys.stdin.buffer.read().decode('utf-8', 'replace').split('\n') if t.strip()]     # not at other marks that Python takes for line ends
+    if turns == ['-']:
+        raw = sys.stdin.buffer.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES: raise EcgenError(f'Standard input has more than {MOST_BYTES // 2**20} MB: give one dialogue, a turn on each line.')
+        turns = [t for t in raw.decode('utf-8', 'replace').split('\n') if t.strip()]     # not at other marks that Python takes for line ends
     return [t.encode('utf-8', 'replace').decode('utf-8') for t in turns]     # an argument need not be valid UTF-8
 
 # %% ../nbs/17_cli.ipynb #5197de16

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from .attention import BLOCKS
 from .batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
-from .corpus import EMOTIONS, EcgenError, EcgenWarning, begins_like, detokenize, read_bytes, role, shipped, split_words
+from .corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, begins_like, detokenize, read_bytes, role, shipped, split_words
 from .decoding import Decoder, check_scores, generate
 from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
@@ -370,6 +370,8 @@ def check_turns(
     "Refuse what cannot be answered, with an `EcgenError` that says why"
     if not turns or len(turns) % 2 == 0:
         raise EcgenError(f'The last turn must be the speaker\'s, so give 1, 3, 5, ... turns; there are {len(turns)}.')
+    if long := [i for i, t in enumerate(turns, 1) if len(t) > MOST_CHARACTERS]:
+        raise EcgenError(f'Turn {long[0]} has more than {MOST_CHARACTERS:,} characters: give the part of it that matters.')
     words = [split_words(t) for t in turns]
     empty = [i for i, w in enumerate(words, 1) if not w]
     if empty: raise EcgenError(f'Turn {empty[0]} is empty: write what the {role(empty[0] - 1)} says.')

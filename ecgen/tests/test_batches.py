@@ -121,6 +121,24 @@ def test_long_contexts_lose_their_beginning():
     assert cause == [1, 0, 1, 1, 1, 1]
 
 
+def test_contexts_made_from_their_end_are_those_of_the_whole():
+    import random, time
+    rng, v = random.Random(0), Vocab(list('abcd'))
+    for n in range(60):
+        texts = [' '.join(rng.choices('abcdx', k=rng.randint(n > 30, 9))) for _ in range(rng.randint(2, 40))]
+        tokens, longest = [t.split() for t in texts], rng.choice([8, 20, 50])
+        causes = tuple(sorted(rng.sample(range(len(texts)), len(texts) // 2)))
+        sure = tuple(rng.random() for _ in texts)
+        d = Dialogue('x', 'sad', '', tuple(texts), causes, cause_probabilities=sure)
+        for e in make_examples([d], v, longest):
+            assert (e.src, e.cause) == encode_context(tokens[:e.turn], v, causes, longest)
+            assert np.array_equal(e.soft, soft_causes(e.src, sure, e.turn))
+            assert e.rare == rare_words(tokens[:e.turn + 2], e.turn, e.src, e.tgt, e.after)
+    start = time.process_time()
+    many = make_examples([Dialogue('x', 'sad', '', tuple(f'a b {i} c' for i in range(40_000)), causes=(0, 39_998))], v, 64)
+    assert len(many) == 20_000 and time.process_time() - start < 20
+
+
 def test_words_know_their_turn():
     assert turn_of(torch.tensor([[CLS, 7, SEP, 8, SEP], [CLS, 7, SEP, PAD, PAD]])).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, -1, -1]]
 

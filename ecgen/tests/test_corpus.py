@@ -185,6 +185,19 @@ def test_a_file_in_two_layouts_is_not_read_without_a_word():
     with pytest.raises(EcgenError, match='do not belong together .3 bad'): read_text(saved_again(OWN) + '\n'.join(stray) + '\n')
 
 
+def test_dialogues_of_many_turns_are_cut_and_said_so():
+    import time
+    rows = [f'{c},{i},sad,p,{i % 2},Turn {i} of {c}.,,' for c, n in (('a', 40_000), ('b', 1000), ('c', 4)) for i in range(1, n + 1)]
+    start = time.process_time()
+    a, b, c = crafted(rows, read_dialogues, r := Report())
+    assert [len(d.utterances) for d in (a, b, c)] == [1000, 1000, 4] and time.process_time() - start < 10
+    assert r.noted['dialogue cut after 1,000 turns'] == 1 and not r.skipped and 'dialogue cut after 1,000 turns' in TELLING
+    long = replace(a, utterances=('x',) * 2000, causes=(3, 999, 1000, 1999))
+    assert shorten(long, r).causes == (3, 999) and shorten(c, r) is c
+    book = ['d,1,sad,p,0,' + 'x' * (MOST_CHARACTERS + 1) + ',,']
+    assert len(crafted(rows[-4:] + book, read_dialogues, r)) == 1 and 'more than 100,000 characters' in r.skipped[0][1]
+
+
 def test_the_real_corpus_saved_again_is_the_same():
     #| eval: false
     path = real_data()/'empatheticdialogues'/'valid.csv'

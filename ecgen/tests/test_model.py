@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import BLOCKS
 from ecgen.batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
-from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, begins_like, detokenize, read_bytes, role, shipped, split_words
+from ecgen.corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, begins_like, detokenize, read_bytes, role, shipped, split_words
 from ecgen.decoding import Decoder, check_scores, generate
 from ecgen.gates import GATES, Gates, make_gates, temperature
 from ecgen.generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
@@ -263,6 +263,21 @@ def test_bad_turns_are_refused_and_long_ones_shortened():
         with pytest.raises(EcgenError, match=why): model.respond(turns)
     long = model.explain(['sad ' * 10_000])
     assert long.dropped == 10_000 - 510 and len(long.turns[0]['words']) == 510
+
+
+def test_special_files_and_endless_turns_are_refused_at_once():
+    import time
+    model, start = little(), time.process_time()
+    with pytest.raises(EcgenError, match='Turn 3 has more than 100,000 characters'): model.respond(['a', 'b', 'sad ' * 5_000_000])
+    assert time.process_time() - start < 1
+    with tempfile.TemporaryDirectory() as tmp:
+        for name in ('config.json', 'vocab.json', 'model.safetensors'):
+            model.save_pretrained(tmp)
+            (path := Path(tmp)/name).unlink()
+            for make in (os.mkfifo, os.mkdir, lambda p: p.symlink_to('/dev/zero'), lambda p: p.symlink_to(p.name)):
+                make(path)
+                with pytest.raises(EcgenError): System.from_pretrained(tmp)
+                path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_shipped_model_is_small_and_has_a_card():
