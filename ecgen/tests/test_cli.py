@@ -95,6 +95,9 @@ def test_standard_input_without_an_end_is_refused_at_once():
         r = run('respond', '--model', '{tmp}/nowhere', '-', input=text)
         assert r.exit_code == 2 and r.stderr == 'ecgen: Standard input has more than 1 MB: give one dialogue, a turn on each line.\n'
     assert time.process_time() - start < 5
+    r = run('chat', '--model', '{tmp}/little', input=b'sad ' * 5_000_000)
+    assert r.exit_code == 0 and 'has more than 100,000 characters, so the chat ends here' in r.stderr
+    assert time.process_time() - start < 8
     r = run('respond', '--model', '{tmp}/little', '-', input=b'sad ' * 30_000)
     assert r.exit_code == 2 and 'Turn 1 has more than 100,000 characters' in r.stderr and r.stderr.count('\n') == 1
 
