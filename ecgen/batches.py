@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from .causes import with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, begins_like, load_split, refuse_special, shipped, tokenize
+from .corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, Report, begins_like, load_split, refuse_special, shipped, tokenize
 
 # %% ../nbs/02_batches.ipynb #02_batches-05
 SPECIALS = ('<pad>', '<unk>', '<bos>', '<eos>', '[CLS]', '[SEP]')
@@ -119,42 +119,42 @@ def to_vector(
 
 # %% ../nbs/02_batches.ipynb #02_batches-14
 def scan_vectors(
-    lines,                     # an iterable of bytes, one word a line
-    words:dict[str, int],      # words wanted -> row
-    dim:int,                   # numbers a line must have
-    odd:list|None=None,        # gets (line number, why) of what was not understood
-) -> dict[int, np.ndarray]:    # row -> vector
+    lines,                       # an iterable of bytes, one word a line
+    words:dict[str, int],        # words wanted -> row
+    dim:int,                     # numbers a line must have
+    report:Report|None=None,     # told what was not understood
+) -> dict[int, np.ndarray]:      # row -> vector
     "Pick the wanted words out of a vector file"
-    found, odd, lines = {}, [] if odd is None else odd, iter(lines)
+    found, r, lines = {}, report or Report(), iter(lines)
     start = list(islice(lines, 2))
     header = len(start) == 2 and is_header(*start, dim)
-    for n, line in enumerate(chain(start, lines), 1):
-        if n == 1 and header or not line.strip(): continue
+    for r.lines, line in enumerate(chain(start, lines), 1):
+        if r.lines == 1 and header or not line.strip(): continue
         try:
             plain = line.rstrip().count(b' ') == dim and b'\t' not in line      # the usual line, which need not be split
             word, numbers = (line[:line.index(b' ')].decode(), None) if plain else split_vector(line, dim)
             row = words.get(word)
             if row is None or row in found: continue
             found[row] = to_vector(numbers or split_vector(line, dim)[1])
-        except UnicodeDecodeError: odd.append((n, 'has a word that is not UTF-8 text'))
-        except ValueError as e: odd.append((n, str(e)))
-        if len(odd) == 1000 and len(found) < 10: break                           # it is no such file
+        except UnicodeDecodeError: r.skip(r.lines, 'has a word that is not UTF-8 text', bad=False)
+        except ValueError as e: r.skip(r.lines, str(e))
+        if r.bad >= 1000 and r.bad > r.lines / 2: break                         # it is no such file
     return found
 
 # %% ../nbs/02_batches.ipynb #vector-odd
 def say_odd(
     path:str|Path,      # of the vectors
-    odd:list,           # from `scan_vectors`
+    r:Report,           # from `scan_vectors`
     found:int,          # words that were found
     dim:int,            # numbers a word
 ):
-    "Say which lines were left out; refuse a file of which more was left out than found"
-    if not odd: return
-    line, why = odd[0]
-    wrong = [x for x in odd if 'UTF-8' not in x[1]]       # other words are of no use, but do no harm
-    if len(wrong) > found: raise EcgenError(f'{path} is not a readable file of {dim} numbers a word (line {wrong[0][0]} {wrong[0][1]}).')
-    which = ', '.join(f'line {n} {why}' for n, why in odd[:3]) + ' ...' * (len(odd) > 3)
-    warnings.warn(f'{Path(path).name}: {len(odd)} of its lines were left out: {which}', EcgenWarning, stacklevel=3)
+    "Say which lines were left out; refuse a file of which they are more than 1 in 100 (and more than one)"
+    if not r.skipped: return
+    line, why = r.skipped[0]
+    if r.bad > max(1, r.lines / 100) or not found:
+        raise EcgenError(f'{path} is not a readable file of {dim} numbers a word (line {line} {why}).')
+    which = ', '.join(f'line {n} {why}' for n, why in r.skipped[:3]) + ' ...' * (len(r.skipped) > 3)
+    warnings.warn(f'{Path(path).name}: {len(r.skipped)} of its lines were left out: {which}', EcgenWarning, stacklevel=3)
 
 # %% ../nbs/02_batches.ipynb #02_batches-16
 def read_vectors(
@@ -169,11 +169,11 @@ def read_vectors(
     try:
         with open_vectors(path) as f:
             lines = tqdm(vector_lines(f), f'reading {Path(path).name}', unit=' words', disable=not progress)
-            found = scan_vectors(lines, vocab.ids, dim, odd := [])
+            found = scan_vectors(lines, vocab.ids, dim, r := Report())
     except EcgenError: raise
     except (OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as e:
         raise EcgenError(f'{path} is not a readable file of {dim} numbers a word ({e}).') from None
-    say_odd(path, odd, len(found), dim)
+    say_odd(path, r, len(found), dim)
     if not found: raise EcgenError(f'{path} holds none of the {len(vocab)} words.')
     rows = np.stack(list(found.values()))
     if rows.std() == 0: raise EcgenError(f'{path} holds numbers that are all the same.')

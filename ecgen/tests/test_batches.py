@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from ecgen.causes import with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, begins_like, load_split, refuse_special, shipped, tokenize
+from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, Report, begins_like, load_split, refuse_special, shipped, tokenize
 from ecgen.batches import *
 
 def test_vocabulary_round_trip_and_specials():
