@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .corpus import Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines, role, shipped
+from .corpus import Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines, refuse_special, role, shipped
 
 # %% ../nbs/01_causes.ipynb #01_causes-05
 def rule_causes(
@@ -100,6 +100,7 @@ def label_lines(
 ) -> list[str]:
     "The lines of a label file, unpacked"
     if Path(path).suffix != '.gz': return read_lines(path)
+    refuse_special(path)
     try:
         with gzip.open(path) as f: raw = f.read(2**28)
         return raw.decode('utf-8-sig').split('\n')

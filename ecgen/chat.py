@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .corpus import EcgenError, detokenize, split_words
+from .corpus import MOST_CHARACTERS, EcgenError, detokenize, split_words
 from .decoding import Decoder
 from .gates import UNLABELLED
 from .model import EmpatheticModel, Explanation, System
@@ -267,5 +267,7 @@ Session.run = run
 
 def next_line(_) -> str:
     "An `ask` for standard input that is a file or a pipe"
-    if line := sys.stdin.readline(): return line
+    line = sys.stdin.readline(MOST_CHARACTERS + 2)
+    if len(line) <= MOST_CHARACTERS + 1 and line: return line
+    if line: print(f'ecgen: A line has more than {MOST_CHARACTERS:,} characters, so the chat ends here.', file=sys.stderr)
     raise EOFError

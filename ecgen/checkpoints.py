@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .corpus import EcgenError, EcgenWarning
+from .corpus import EcgenError, EcgenWarning, refuse_special
 from .model import write_json, write_tensors
 
 # %% ../nbs/09c_checkpoints.ipynb #9e65b07e
@@ -60,6 +60,7 @@ def read_checkpoint(
 ) -> tuple[dict, dict]:         # tensors, values
     "One checkpoint; an exception of some kind if it is damaged"
     from safetensors.torch import load
+    for p in (path, path.with_suffix('.safetensors')): refuse_special(p)
     state = json.loads(path.read_text(encoding='utf-8'))
     data = path.with_suffix('.safetensors').read_bytes()
     if state['seal'] != seal(state['values']) or state['tensors'] != hashlib.sha256(data).hexdigest(): raise ValueError('checksum')

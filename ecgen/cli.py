@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'CauseSource',
-           'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'HELLO', 'FIGURES',
-           'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RunsFolder',
-           'ResultsFolder', 'study', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'bring_in', 'options',
-           'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color',
-           'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download', 'vectors', 'shown',
-           'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate',
-           'score', 'reference_points', 'results_beside', 'planned', 'experiment_run', 'experiment_status',
-           'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench',
-           'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
-           'next_step', 'preset_text', 'info', 'main']
+           'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'MOST_BYTES', 'HELLO',
+           'FIGURES', 'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples',
+           'RunsFolder', 'ResultsFolder', 'study', 'SHAPES', 'printable', 'tell', 'Commands', 'show_version', 'example',
+           'own_traceback', 'bring_in', 'options', 'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known',
+           'read_turns', 'understand', 'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo',
+           'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings',
+           'report', 'train', 'prepare', 'evaluate', 'score', 'reference_points', 'results_beside', 'planned',
+           'experiment_run', 'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score',
+           'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts',
+           'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
@@ -21,7 +21,9 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import sys
+import traceback
 import warnings
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -35,11 +37,17 @@ from typer.core import TyperGroup
 from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 
 # %% ../nbs/17_cli.ipynb #17_cli-05
+def printable(
+    text:str,     # perhaps from a file
+) -> str:
+    "Text without characters that a terminal would obey"
+    return ''.join(c for c in text if c.isprintable() or c.isspace() and c not in '\x0b\x0c\r\x1c\x1d\x1e\x1f\x85')
+
 def tell(
     text:str,     # a sentence
 ):
     "Say something to the user without getting into the results"
-    typer.echo(f'ecgen: {text}', err=True)
+    typer.echo(f'ecgen: {printable(text)}', err=True)
 
 # %% ../nbs/17_cli.ipynb #87d036fc
 class Commands(TyperGroup):
@@ -66,6 +74,14 @@ def show_version(value:bool):
 def example(line:str) -> str: return f'\b\nExample:\n  ecgen {line}'       # \b keeps help from breaking the lines that follow
 
 # %% ../nbs/17_cli.ipynb #eb986b0e
+def own_traceback(
+    e:BaseException,      # raised by a module of somebody's own
+) -> str:
+    "A traceback that begins in the module, and not in the machinery that imported it"
+    tb, ours = e.__traceback__, (__file__, import_module.__code__.co_filename)
+    while tb and (tb.tb_frame.f_code.co_filename in ours or 'importlib' in tb.tb_frame.f_code.co_filename): tb = tb.tb_next
+    return ''.join(traceback.format_exception(type(e), e, tb)).rstrip()
+
 def bring_in(
     modules:list[str],     # names, as a program would import them
 ):
@@ -74,12 +90,11 @@ def bring_in(
     for name in (m.strip() for m in modules):
         if not re.fullmatch(r'\w+(\.\w+)*', name): raise EcgenError(f'--import {name!r}: write a module as in a program, such as toys or mine.toys.')
         try: import_module(name)
-        except ModuleNotFoundError as e:
-            if e.name not in (name, name.split('.')[0]): raise
-            raise EcgenError(f'There is no module {name!r} here, and none is installed: go to its folder, or name a folder in PYTHONPATH; leave .py out.') from None
-        except Exception:
-            tell(f'The module {name!r} could not be imported:')
-            raise
+        except (Exception, SystemExit) as e:
+            if isinstance(e, ModuleNotFoundError) and e.name in (name, name.split('.')[0]):
+                raise EcgenError(f'There is no module {name!r} here, and none is installed: go to its folder, or name a folder in PYTHONPATH; leave .py out.') from None
+            tell(f'The module {name!r} that --import names could not be imported; this is its own error:\n{own_traceback(e)}')
+            raise typer.Exit(2) from None
     if modules: os.environ['ECGEN_IMPORT'] = ' '.join(modules)
 
 @app.callback(epilog=example('respond "My sister moved to Canada last month."'))
@@ -95,6 +110,10 @@ def writable(
     "Refuse a path that cannot be written"
     if path is None: return None
     if path.is_dir(): raise EcgenError(f'{path} is a folder: name a file.')
+    try: pipe = stat.S_ISFIFO(path.stat().st_mode)
+    except FileNotFoundError: pipe = False
+    except OSError as e: raise EcgenError(f'{path} cannot be written ({e.strerror}): choose another path.') from None
+    if pipe: raise EcgenError(f'{path} is a pipe, and nobody may be reading from it: name a file.')
     if not path.parent.is_dir(): raise EcgenError(f'There is no folder {path.parent}: make it, or choose another path for {path.name}.')
     if not os.access(path if path.exists() else path.parent, os.W_OK): raise EcgenError(f'{path} may not be written: choose another path.')
     return path
@@ -106,11 +125,11 @@ def fresh(
     overwrite:bool,              # may a file be replaced that is there already?
 ):
     "Refuse to write over what is read, over another output, or unasked over anything"
-    seen = {p.resolve() for p in inputs if p}
+    seen = {os.path.realpath(p) for p in inputs if p}      # `resolve` of a link to itself is an error
     for p in filter(None, outputs):
-        if p.resolve() in seen: raise EcgenError(f'{p} is read or written by this command already: name another file.')
+        if os.path.realpath(p) in seen: raise EcgenError(f'{p} is read or written by this command already: name another file.')
         if p.exists() and not overwrite: raise EcgenError(f'{p} is there already: name another file, or add --overwrite.')
-        seen.add(p.resolve())
+        seen.add(os.path.realpath(p))
 
 # %% ../nbs/17_cli.ipynb #c11
 def no_file(
@@ -135,7 +154,7 @@ FolderOnly = Annotated[Path|None, typer.Option('--data', metavar='FOLDER', callb
 GateName = Annotated[str, typer.Option(metavar='soft|hard|...', show_default=False, help='How cause probabilities open words for the response. To compare with: open (all words), rule (the last two speaker turns), random (as many as hard).')]
 DecoderName = Annotated[str, typer.Option('--decoder', metavar='topk|greedy', help='Draw among the 3 most probable words, or always take the first.')]
 Seed = Annotated[int, typer.Option(metavar='N', min=0, max=2**32 - 1, help='The same seed gives the same response.')]
-CauseSource = Annotated[str|None, typer.Option('--causes', metavar='rule|own|file|reccon|adapted|lexicon|PATH', show_default='rule', help='Cause labels: the rule, those in the data, DATA/recec/*_with_cause.json, those of our detectors for EmpatheticDialogues, words of the NRC-VAD lexicon instead of causes, or a path with {split} in it.')]
+CauseSource = Annotated[str|None, typer.Option('--causes', metavar='rule|own|file|reccon|adapted|adapted-prefix|spans|lexicon|PATH', show_default='rule', help='Cause labels: the rule, those in the data, DATA/recec/*_with_cause.json, those of our detectors for EmpatheticDialogues (spans: of words, as seen at each turn), words of the NRC-VAD lexicon instead of causes, or a path with {split} in it.')]
 VectorFile = Annotated[Path|None, typer.Option('--vectors', metavar='FILE', show_default=False, help="Word vectors in GloVe's format: .txt, .txt.gz or archive.zip/member.txt")]
 JudgeFile = Annotated[Path|None, typer.Option('--judge', metavar='FILE', show_default=False, help='Watch after each epoch how well causes agree with these labels of the validation split; nothing is chosen by them.')]
 Changes = Annotated[list[str]|None, typer.Option('--set', metavar='KEY=VALUE', show_default=False, help='Change a setting that `ecgen info --preset NAME` lists; may be repeated.')]
@@ -158,11 +177,16 @@ def known(
     return name
 
 # %% ../nbs/17_cli.ipynb #c14
+MOST_BYTES = 2**20     # of a dialogue on standard input
+
 def read_turns(
     turns:list[str],      # arguments
 ) -> list[str]:           # turns
     "The turns themselves; `-` stands for the lines of standard input"
-    if turns == ['-']: turns = [t for t in sys.stdin.buffer.read().decode('utf-8', 'replace').split('\n') if t.strip()]     # not at other marks that Python takes for line ends
+    if turns == ['-']:
+        raw = sys.stdin.buffer.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES: raise EcgenError(f'Standard input has more than {MOST_BYTES // 2**20} MB: give one dialogue, a turn on each line.')
+        turns = [t for t in raw.decode('utf-8', 'replace').split('\n') if t.strip()]     # not at other marks that Python takes for line ends
     return [t.encode('utf-8', 'replace').decode('utf-8') for t in turns]     # an argument need not be valid UTF-8
 
 # %% ../nbs/17_cli.ipynb #5197de16
@@ -215,7 +239,8 @@ def table(
 ) -> str:            # two columns
     "Figures in a column"
     width = max(map(len, values))
-    return '\n'.join(f'{k.replace("_", " "):<{width}}  {v:.4f}' if isinstance(v, float) else f'{k.replace("_", " "):<{width}}  {v}' for k, v in values.items() if v is not None)
+    text = {k: f'{v:.4f}' if isinstance(v, float) else str(v) for k, v in values.items() if v is not None}
+    return printable('\n'.join(f'{k.replace("_", " "):<{width}}  {v}' for k, v in text.items()))
 
 # %% ../nbs/17_cli.ipynb #c23
 @app.command(epilog=example('respond "I passed my driving test!" "Well done! Was it hard?" "I failed it twice before."'))

@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .causes import auc, put_aside
-from .corpus import Dialogue, EcgenError, data_dir, how_to_add, role
+from .corpus import Dialogue, EcgenError, data_dir, how_to_add, refuse_special, role
 from .encoders import first_line, load_encoder
 from .readers import Annotated, read_reccon
 
@@ -430,6 +430,7 @@ def load_detector(
     folder = Path(folder)
     if not (folder/'encoder'/'config.json').is_file(): raise EcgenError(f'{folder} holds no whole detector (no encoder/config.json): make one with `ecgen detector --out {folder}`.')
     try:
+        refuse_special(folder/'detector.json')
         card = json.loads((folder/'detector.json').read_text(encoding='utf-8'))
         config, many = DetectorConfig(**card.pop('config')), len(card['seeds'])
         seeds = card['seeds'][:networks]

@@ -63,7 +63,8 @@ def gumbel_noise(
     like:Tensor,    # any shape, floating point
 ) -> Tensor:        # the same shape
     "Independent draws from the Gumbel distribution"
-    return -torch.empty_like(like).exponential_().log()
+    draws = torch.empty_like(like).exponential_()
+    return -draws.clamp_(min=torch.finfo(like.dtype).tiny).log()
 
 # %% ../nbs/05_gates.ipynb #c27
 def gumbel_softmax(

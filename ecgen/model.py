@@ -9,13 +9,17 @@ __all__ = ['PRESETS', 'OTHERS', 'PUBLISHED', 'BY_HEART', 'PAPER_MODEL', 'FORMAT'
            'nothing_to_know', 'same_batch', 'fill_tables', 'no_generator', 'check_gate', 'EmpatheticModel', 'items',
            'losses', 'groups', 'cool', 'mark_last', 'mark_if_asked', 'start_words', 'take_generator', 'Explanation',
            'check_turns', 'annotate', 'explain', 'quantise', 'pack', 'unpack', 'replace_file', 'write_json',
-           'write_tensors', 'save_pretrained', 'read_json', 'check_values', 'check_config', 'check_folder',
-           'check_tensors', 'find_system', 'build', 'model_folder', 'from_pretrained', 'respond']
+           'write_tensors', 'words_hash', 'save_pretrained', 'read_json', 'check_values', 'check_config',
+           'check_folder', 'check_tensors', 'check_words', 'check_names', 'model_name', 'find_system', 'build',
+           'model_folder', 'from_pretrained', 'add_words_hash', 'respond']
 
 # %% ../nbs/09_model.ipynb #238e7760
+import codecs
 import hashlib
 import json
 import os
+import re
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import import_module
@@ -27,8 +31,8 @@ from torch import Tensor, nn
 
 from .attention import BLOCKS
 from .batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
-from .corpus import EMOTIONS, EcgenError, detokenize, role, shipped, split_words
-from .decoding import Decoder, generate
+from .corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, begins_like, detokenize, read_bytes, role, shipped, split_words
+from .decoding import Decoder, check_scores, generate
 from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
@@ -366,6 +370,8 @@ def check_turns(
     "Refuse what cannot be answered, with an `EcgenError` that says why"
     if not turns or len(turns) % 2 == 0:
         raise EcgenError(f'The last turn must be the speaker\'s, so give 1, 3, 5, ... turns; there are {len(turns)}.')
+    if long := [i for i, t in enumerate(turns, 1) if len(t) > MOST_CHARACTERS]:
+        raise EcgenError(f'Turn {long[0]} has more than {MOST_CHARACTERS:,} characters: give the part of it that matters.')
     words = [split_words(t) for t in turns]
     empty = [i for i, w in enumerate(words, 1) if not w]
     if empty: raise EcgenError(f'Turn {empty[0]} is empty: write what the {role(empty[0] - 1)} says.')
@@ -400,20 +406,22 @@ def explain(
     on_word:Callable|None=None,     # called with each word of the response as it is chosen
 ) -> Explanation:
     "Emotion, cause words and gates of a dialogue, and a response to it"
+    from ecgen.show import clean       # here, because show.py stands on this module
     model.check_gate(gate)
     words, v = check_turns(turns), model.vocab
     src, _ = encode_context([[w.lower() for w in t] for t in words], v, None, model.cfg.longest)
     with torch.random.fork_rng(devices=[]):      # gates that are drawn are drawn by the seed
         torch.manual_seed(seed)
         out, gates, ctx = model.read(torch.tensor([src], device=model.device), gate)
+    check_scores(out.emotion, out.cause)
     none = [None] * (len(src) - 1)
     c, g = none if out.cause is None else out.cause[0, 1:].softmax(-1)[:, 1].tolist(), none if gates is None else gates.log[0, 1:].exp().tolist()
     emotions = dict(sorted(zip(EMOTIONS, out.emotion[0].softmax(-1).tolist()), key=lambda x: -x[1]))
-    tell = on_word and (lambda _, i: on_word(v.decode([i])[0]))
+    tell = on_word and (lambda _, i: on_word(clean(v.decode([i])[0])))
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
     ids = generate(model, ctx, decoder, torch.Generator().manual_seed(seed), tell)[0] if respond else []
     annotated = annotate(turns, words, c, g)
-    return Explanation(detokenize(v.decode(ids)), next(iter(emotions)), emotions, annotated, model.card.get('name', 'unnamed'), seed,
+    return Explanation(clean(detokenize(v.decode(ids))), next(iter(emotions)), emotions, annotated, model_name(model), seed,
                        dropped=sum(map(len, words)) - sum(len(t['words']) for t in annotated))
 
 # %% ../nbs/09_model.ipynb #09_model-21
@@ -439,7 +447,8 @@ def unpack(
     stored:dict[str, Tensor],    # what `pack` made
 ) -> dict[str, Tensor]:          # a float32 state dict
     "The inverse of `pack`"
-    res = {k: t.float() for k, t in stored.items() if not k.endswith(('.int8', '.scale'))}
+    stored = {k: t if t.dtype == torch.int8 else t.float() for k, t in stored.items()}      # somebody may have made them halves
+    res = {k: t for k, t in stored.items() if not k.endswith(('.int8', '.scale'))}
     return res | {k[:-5]: t * stored[k[:-5] + '.scale'] for k, t in stored.items() if k.endswith('.int8')}
 
 # %% ../nbs/09_model.ipynb #c29
@@ -468,6 +477,12 @@ def write_tensors(path:Path, tensors:dict[str, Tensor]) -> str:     # SHA-256 of
 # %% ../nbs/09_model.ipynb #56b020cd
 FORMAT = 'ecgen-model-1'
 
+def words_hash(
+    words:list[str],     # of vocab.json
+) -> str:                # SHA-256
+    "What tells one vocabulary from another, whatever the layout of its file"
+    return hashlib.sha256('\n'.join(words).encode('utf-8', 'surrogatepass')).hexdigest()
+
 def save_pretrained(
     model:System,            # any model
     folder:str|Path,         # made if it does not exist
@@ -476,16 +491,20 @@ def save_pretrained(
     "Write config.json, vocab.json and model.safetensors"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder/'vocab.json', model.vocab.words[len(SPECIALS):])
+    write_json(folder/'vocab.json', words := model.vocab.words[len(SPECIALS):])
     write_tensors(folder/'model.safetensors', pack(model.state_dict(), compact))
-    write_json(folder/'config.json', dict(format=FORMAT, system=type(model).__name__, config=asdict(model.cfg), card=model.card))      # last: its figures are of these weights
+    about = dict(format=FORMAT, system=type(model).__name__, words_sha256=words_hash(words))
+    write_json(folder/'config.json', about | dict(config=asdict(model.cfg), card=model.card))      # last: its figures are of these weights
 
 # %% ../nbs/09_model.ipynb #09_model-28
 def read_json(path:Path):
     "A JSON file of a model, or an `EcgenError`"
-    try: return json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError: raise EcgenError(f'{path.parent} is not a model of ecgen: it has no {path.name}.') from None
-    except (OSError, ValueError, RecursionError): raise EcgenError(f'{path} is damaged or unreadable: copy or train the model again.') from None
+    if not os.path.lexists(path): raise EcgenError(f'{path.parent} is not a model of ecgen: it has no {path.name}.')
+    raw = read_bytes(path)       # refuses a folder, a device, an archive, a Git LFS pointer
+    if raw.startswith(codecs.BOM_UTF8):
+        raise EcgenError(f'{path} begins with a byte order mark: save it as UTF-8 without one.')
+    try: return json.loads(raw)
+    except (ValueError, RecursionError): raise EcgenError(f'{path} is damaged or unreadable: copy or train the model again.') from None
 
 # %% ../nbs/09_model.ipynb #b7c6449e
 LIMITS = dict(dim=(2, 8192), layers=(1, 200), heads=(1, 256), head_dim=(1, 4096), inner=(1, 65536), longest=(8, 100_000), dropout=(0, .99),
@@ -521,9 +540,31 @@ def check_folder(values:dict, words:list, cls:type=ModelConfig):
 def check_tensors(stored:dict[str, Tensor]):
     "What is in model.safetensors; `ValueError` if a value cannot be a weight"
     for k, t in stored.items():
-        if t.dtype != torch.int8 and not t.is_floating_point() or (t.dtype == torch.int8) != k.endswith('.int8'): raise ValueError(f'{k} has the type {t.dtype}')
-        if t.is_floating_point() and not t.isfinite().all(): raise ValueError(f'{k} is not finite')
+        if t.dtype != torch.int8 and not t.is_floating_point() or t.dtype == torch.int8 and not k.endswith('.int8'): raise ValueError(f'{k} has the type {t.dtype}')
+        largest = t.float() * (127 if k.endswith('.scale') else 1)       # of the numbers that are made of them
+        if not largest.isfinite().all(): raise ValueError(f'{k} is not finite')
         if k.endswith('.int8') and k[:-5] in stored: raise ValueError(f'{k[:-5]} is there twice')
+
+# %% ../nbs/09_model.ipynb #words-weights
+def check_words(folder:Path, values:dict, words:list[str]):
+    "Refuse a vocabulary that is not the one that the weights were trained with"
+    known = values.get('words_sha256')
+    if known == words_hash(words): return
+    if known: raise EcgenError(f'The words in {folder/"vocab.json"} are not those that the weights beside it were trained with: copy vocab.json, config.json and model.safetensors from one and the same model.')
+    warnings.warn(f'{folder/"config.json"} does not say which words its weights belong to, for an older ecgen wrote it; if its responses make sense, this adds it: '
+                  f'python -c "from ecgen.model import add_words_hash; add_words_hash({str(folder)!r})"', EcgenWarning, stacklevel=4)
+
+def check_names(path:Path, names, wanted):
+    "Refuse weights with the names that a wrapper gives them"
+    for name in sorted(names - wanted):
+        if found := re.search(r'(?:^|\.)(module|_orig_mod)\.', name):
+            kind = dict(module='DataParallel or DistributedDataParallel', _orig_mod='torch.compile')[found[1]]
+            raise EcgenError(f'{path} has weights that were saved from inside a wrapper, such as {name[:60]!r} ({kind} adds "{found[1]}."): save the model inside it (`model.{found[1]}.save_pretrained`), or take "{found[1]}." out of the names.')
+
+def model_name(model:System) -> str:
+    "The name on a model's card, without characters that a terminal would obey"
+    from ecgen.show import clean
+    return clean(str(model.card.get('name', 'unnamed')))
 
 # %% ../nbs/09_model.ipynb #1486ace1
 def find_system(
@@ -545,7 +586,10 @@ def build(folder:Path, values:dict, wanted:type) -> System:
     stored = load_file(folder/'model.safetensors')
     check_tensors(stored)
     with torch.device('meta'): model = cls(cls.Config.from_dict(values['config']), Vocab(words), values['card'])
-    model.load_state_dict(unpack(stored), assign=True)
+    state = unpack(stored)
+    check_names(folder/'model.safetensors', state.keys(), model.state_dict().keys())
+    model.load_state_dict(state, assign=True)
+    check_words(folder, values, words)
     return model
 
 # %% ../nbs/09_model.ipynb #6571744f
@@ -572,9 +616,20 @@ def from_pretrained(
     try: model = build(folder, values, cls)
     except EcgenError: raise
     except Exception as e:      # whatever the damage, the user can do only one thing about it
+        with open(folder/'model.safetensors', 'rb') as f: what = begins_like(f.read(40))
+        if what: raise EcgenError(f'{folder/"model.safetensors"} begins like {what}.') from None
         raise EcgenError(f'The model in {folder} is damaged ({str(e).splitlines()[0][:80] if str(e) else type(e).__name__}): copy or train it again.') from None
     if cls.__name__ not in {c.__name__ for c in type(model).__mro__}: raise EcgenError(f'{folder} holds a {type(model).__name__}, and this works with {cls.__name__} only: name a model of that kind, or leave --model out.')
     return model.eval().to(device)
+
+# %% ../nbs/09_model.ipynb #add-words-hash
+def add_words_hash(
+    folder:str|Path,     # of a model that an older ecgen saved
+):
+    "Note in its config.json which words its weights belong to; they should be its own"
+    folder = model_folder(Path(folder))
+    values, words = read_json(folder/'config.json'), read_json(folder/'vocab.json')
+    write_json(folder/'config.json', values | dict(words_sha256=words_hash(words)))
 
 # %% ../nbs/09_model.ipynb #98fa5318
 def respond(

@@ -194,7 +194,7 @@ def serve(
     "Show the playground until Ctrl-C"
     try: import voila, anywidget
     except ImportError: raise EcgenError(f'The playground needs Voila and anywidget: {how_to_add("demo")}.') from None
-    settings = dict(ECGEN_DEMO_MODEL=str(Path(model).resolve()) if model else '', ECGEN_DEMO_GATE=gate, JUPYTER_PATH=os.pathsep.join(filter(None, [str(shipped('demo')), os.environ.get('JUPYTER_PATH')])))
+    settings = dict(ECGEN_DEMO_MODEL=os.path.realpath(model) if model else '', ECGEN_DEMO_GATE=gate, JUPYTER_PATH=os.pathsep.join(filter(None, [str(shipped('demo')), os.environ.get('JUPYTER_PATH')])))
     Playground(EmpatheticModel.from_pretrained(model), SAMPLES[:1], gate)      # what is wrong with model or gate is said here and not in the browser
     port, token = free_port(port), secrets.token_urlsafe(24)
     for name in ('SIGTERM', 'SIGHUP'):      # Windows has no SIGHUP

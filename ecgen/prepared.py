@@ -23,7 +23,7 @@ from torch import Tensor
 from .batches import SPECIALS, UNK, Example, Vocab, build_vocab, make_examples, read_vectors
 from .causes import for_choosing, read_lexicon, with_causes
 from .checkpoints import seal
-from .corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
+from .corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped
 from .model import System, check_config, read_json, replace_file, system_of, write_json, write_tensors
 
 # %% ../nbs/09d_prepared.ipynb #2587ce92
@@ -268,6 +268,7 @@ def read_prepared(folder:Path, about:dict) -> Prepared:
     "The files of a folder; an exception of some kind if one is damaged"
     from safetensors.torch import load
     if about['seal'] != seal({k: about[k] for k in ('facts', 'files', 'tables') if k in about}): raise ValueError('prepared.json is not what it was')
+    for name in about['files']: refuse_special(folder/Path(name).name)
     data = {name: (folder/Path(name).name).read_bytes() for name in about['files']}
     for name, sha in about['files'].items():
         if hashlib.sha256(data[name]).hexdigest() != sha: raise ValueError(f'{name} is not what it was')

@@ -332,7 +332,7 @@ def recognise(
             with path.open('rb') as f: head = f.read(2**16)
     except OSError as e: raise EcgenError(f'{path} cannot be read ({e.strerror or e}): check the path.') from None
     if head.startswith(b'PAR1'): return read_parquet
-    if b'conv_id,utterance_idx' in head.partition(b'\n')[0]: return read_dialogues
+    if re.match(rb'.*conv_id"?[,;\t].*utterance_idx|.*utterance_idx"?[,;\t].*conv_id', head): return read_dialogues
     found = [read for name, read in SIGNS if re.search(rb'"%s"\s*:' % name.encode(), head)]
     if not found and path.suffix.lower() not in ENDINGS:
         read_lines(path)   # what is not even text is refused here, with its reason

@@ -353,7 +353,13 @@ def check_loss(
     p, ids = run.progress, [dict(id=run.train[i].id, turn=run.train[i].turn) for i in batch]
     if team()[0] == 0: write_json(run.out/'stopped.json', dict(stage=p.stage, epoch=p.epoch + 1, step=p.step, loss=str(loss), gradient=str(norm), batch=ids))
     what = f'The loss is {loss:.3g}' + (f' and was mostly {usual:.3g} before' if usual < math.inf else '') + ('' if math.isfinite(norm) else f', its gradient {norm:.3g} long')
-    raise EcgenError(f'{what}, in step {p.step} of stage {p.stage}; the step was not taken. Train with a lower rate in a new folder (--set lr=..., or pretrain_lr), or look at the dialogues in {run.out/"stopped.json"}.')
+    ordinary = run.recent and max(run.recent[-5:]) < 2 * abs(median(run.recent))
+    advice = 'Train with a lower rate in a new folder (--set lr=..., or pretrain_lr)'
+    if ordinary and not (math.isfinite(loss) and math.isfinite(norm)):
+        advice = (f'Only this batch is so, for the {len(run.recent)} losses before it were ordinary: a random draw '
+                  'or one of its dialogues may be at fault, and not the rate. Run the same command again; if it stops '
+                  'here once more, train with another seed in a new folder (--set seed=...)')
+    raise EcgenError(f'{what}, in step {p.step} of stage {p.stage}; the step was not taken. {advice}, or look at the dialogues in {run.out/"stopped.json"}.')
 
 # %% ../nbs/10_training.ipynb #c51
 @contextmanager

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 import ecgen
-from .batches import SPECIALS, build_vocab, open_vectors
+from .batches import SPECIALS, build_vocab, is_header, open_vectors
 from .corpus import EcgenError, data_dir, load_split, shipped
 from .encoders import LONGEST, Encoder, encode_words, file_hash, first_line, load_encoder
 
@@ -79,14 +79,17 @@ def read_words(
     longest:int=2**16, # bytes a line may have
 ) -> list[str]:        # each once, in the order of the file
     "The first field of each line"
-    words, n = {}, 0
+    words, n, last = {}, 0, b''
     try:
         with open_vectors(path) as f:
             while line := f.readline(longest):
                 n += 1
                 if len(line) == longest: raise ValueError('is too long')
                 if n == 1: line = line.removeprefix(codecs.BOM_UTF8)
+                if n == 2 and is_header(last, line): words = {}       # it was no word, but how many there are
                 words |= dict.fromkeys(w.decode('utf-8') for w in line.split(maxsplit=1)[:1])
+                last = line
+    except EcgenError: raise
     except UnicodeDecodeError: raise EcgenError(f'{path}: line {n} is not UTF-8 text.') from None
     except ValueError as e: raise EcgenError(f'{path}: line {n} {e}; is it a list of words?') from None
     except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:

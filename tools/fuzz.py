@@ -6,7 +6,7 @@
 With atheris (`pip install atheris`) the inputs are guided by which lines of the readers they reach; without it, or with --random,
 they are the sample's files with random changes. An input that fails is kept in the folder named by --keep, with its traceback shown.
 """
-import argparse, json, random, resource, sys, tempfile, time
+import argparse, json, random, re, resource, sys, tempfile, time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,7 +31,8 @@ def seeds(sample):
     chats = [json.dumps({'emotion': 'sad', 'turns': [f'Number {i}.', 'Oh.'], 'causes': [0]}) + '\n' for i in range(120)]
     labels = [json.dumps({'conv_id': f'd{i}', 'utters': [['number', str(i)], ['oh', '.']], 'context': 'sad', 'emotion_cause': [0]}) + '\n' for i in range(120)]
     many = {f'own_{i}': [[TURN | {'utterance': f'Bus {i} left .'}]] for i in range(110)}
-    return res + [''.join(x).encode() for x in ([HEADER, '\n', *rows], chats, labels)] + [json.dumps(many, indent=0).encode()]
+    again = [re.sub('[^,]*_comma_[^,]*', r'"\g<0>"', row).replace('_comma_', ',') for row in rows]     # as a spreadsheet saves them
+    return res + [''.join(x).encode() for x in ([HEADER, '\n', *rows], [HEADER, '\n', *again], chats, labels)] + [json.dumps(many, indent=0).encode()]
 
 
 def changed(rng, sound):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
-from ecgen.corpus import Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines, role, shipped
+from ecgen.corpus import Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines, refuse_special, role, shipped
 from ecgen.causes import *
 
 import pytest

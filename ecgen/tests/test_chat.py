@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from ecgen.corpus import EcgenError, detokenize, split_words
+from ecgen.corpus import MOST_CHARACTERS, EcgenError, detokenize, split_words
 from ecgen.decoding import Decoder
 from ecgen.gates import UNLABELLED
 from ecgen.model import EmpatheticModel, Explanation, System

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 import torch
 from torch import Tensor
-from ecgen.corpus import EcgenError, EcgenWarning
+from ecgen.corpus import EcgenError, EcgenWarning, refuse_special
 from ecgen.model import write_json, write_tensors
 from ecgen.checkpoints import *
 

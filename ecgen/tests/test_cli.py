@@ -7,7 +7,9 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import sys
+import traceback
 import warnings
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -18,6 +20,11 @@ import typer
 from typer.core import TyperGroup
 from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 from ecgen.cli import *
+
+def test_what_a_file_says_does_not_command_a_terminal():
+    assert printable('a\x1b[2J\x9b31m\x07\u202e é 猫 😀\tb\n') == 'a[2J31m é 猫 😀\tb\n'
+    assert '\x1b' not in table({'name': '\x1b]0;mine\x07', 'auc': .5}) and '0.5000' in table({'auc': .5})
+
 
 import functools, json, pytest, subprocess, sys, tempfile
 from pathlib import Path
@@ -81,6 +88,33 @@ def test_bad_turns_and_choices_are_refused():
     assert run('respond', *little).exit_code == run('respond', *little, '--seed', 'x', 'a').exit_code == run('answer').exit_code == 2
 
 
+def test_standard_input_without_an_end_is_refused_at_once():
+    import time
+    start = time.process_time()
+    for text in (b'sad ' * 5_000_000, b'sad\n' * 5_000_000):
+        r = run('respond', '--model', '{tmp}/nowhere', '-', input=text)
+        assert r.exit_code == 2 and r.stderr == 'ecgen: Standard input has more than 1 MB: give one dialogue, a turn on each line.\n'
+    assert time.process_time() - start < 5
+    r = run('chat', '--model', '{tmp}/little', input=b'sad ' * 5_000_000)
+    assert r.exit_code == 0 and 'has more than 100,000 characters, so the chat ends here' in r.stderr
+    assert time.process_time() - start < 8
+    r = run('respond', '--model', '{tmp}/little', '-', input=b'sad ' * 30_000)
+    assert r.exit_code == 2 and 'Turn 1 has more than 100,000 characters' in r.stderr and r.stderr.count('\n') == 1
+
+
+def test_a_module_that_fails_shows_its_own_traceback():
+    mine = Path(folder().name)
+    for name, text, last in (('broken_one', 'def f(): return 1 / 0\nf()\n', 'ZeroDivisionError: division by zero'),
+                             ('broken_two', 'import no_such_thing_at_all\n', "ModuleNotFoundError: No module named 'no_such_thing_at_all'"),
+                             ('broken_three', 'def f(:\n', 'SyntaxError: '), ('broken_four', 'import sys\nsys.exit(0)\n', 'SystemExit: 0'),
+                             ('broken_five', 'from ecgen.corpus import EcgenError\nraise EcgenError("no.")', 'EcgenError: no.')):
+        (mine/f'{name}.py').write_text(text)
+        with mock.patch.object(sys, 'path', [*sys.path, str(mine)]): r = run('--import', name, 'info')
+        head, second, *rest = r.stderr.splitlines()
+        assert r.exit_code == 2 and not r.stdout and head == f"ecgen: The module '{name}' that --import names could not be imported; this is its own error:"
+        assert last in r.stderr and f'{name}.py' in r.stderr and 'cli.py' not in r.stderr and 'importlib' not in r.stderr
+
+
 def test_long_turns_are_shortened_and_said_so():
     r = run('respond', '--json', '--model', '{tmp}/little', 'sad ' * 10_000)
     assert r.exit_code == 0 and len(json.loads(r.stdout)['turns'][0]['words']) == 510
@@ -114,6 +148,17 @@ def test_output_paths_are_checked_before_computing():
     for option in ('--html', '--svg'):
         refused('no folder', 'explain', '--model', '{tmp}/nowhere', option, '{tmp}/missing/a.html', 'a')
         refused('is a folder', 'explain', '--model', '{tmp}/nowhere', option, '{tmp}', 'a')
+
+
+def test_links_in_a_circle_and_pipes_are_no_targets():
+    loop, other, pipe = (Path(folder().name)/x for x in ('loop.html', 'other.html', 'pipe.html'))
+    loop.symlink_to(other), other.symlink_to(loop), os.mkfifo(pipe)
+    for option in ('--html', '--svg'):
+        for extra in ((), ('--overwrite',)):
+            refused('cannot be written (Too many levels of symbolic links', 'explain', '--model', '{tmp}/nowhere', option, loop, 'a', *extra)
+            refused('is a pipe', 'explain', '--model', '{tmp}/nowhere', option, pipe, 'a', *extra)
+            refused('File name too long', 'explain', '--model', '{tmp}/nowhere', option, '{tmp}/' + 'x' * 300, 'a', *extra)
+    for path in (loop, other, pipe): path.unlink()
 
 
 def test_chat_answers_a_pipe_and_leaves_quietly():

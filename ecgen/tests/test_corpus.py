@@ -66,7 +66,7 @@ def by_this_notebook(path):
 
 
 QUOTES = ['a,1,sad,Moved.,3,"I miss my sister,,', 'a,2,sad,Moved.,9,Where is she?,,', 'b,1,proud,Cake.,4,My cake won.,,', 'b,2,proud,Cake.,9,Well done!,,',
-        'c,1,angry,Car.,5,"They said ""wait"" again",,', 'c,2,angry,Car.,9,Again?,,', 'd,1,joyful,Dog.,6,We have a dog!,,', 'd,2,joyful,Dog.,9,What is its name?,,']
+        'c,1,angry,Car.,5,They said "wait" again,,', 'c,2,angry,Car.,9,Again?,,', 'd,1,joyful,Dog.,6,We have a dog!,,', 'd,2,joyful,Dog.,9,What is its name?,,']
 
 
 def test_other_readers_lose_what_this_one_keeps():
@@ -128,6 +128,84 @@ def test_other_files_are_refused_with_their_line():
             with pytest.raises(EcgenError, match=why): read_dialogues(path)
         for bad, why in ((tmp, 'folder'), (path/'x', 'cannot be read')):
             with pytest.raises(EcgenError, match=why): read_dialogues(bad)
+
+
+import io
+
+OWN = [HEADER.split(',')] + [
+    [f'{c}', str(i), 'proud', 'My garden, and a prize.', str(i % 2), text, '5|5|5_4|5|5', '']
+    for c in ('own:1', 'own:2') for i, text in enumerate((f'I am {c}, and I won!', 'Oh, what; really?', 'Say "won", please.', 'Won'), 1)]
+
+def saved_again(rows, change=lambda row: row, **style):
+    "What a spreadsheet or pandas would write"
+    out = io.StringIO(newline='')
+    csv.writer(out, lineterminator='\n', **style).writerows(map(change, rows))
+    return out.getvalue()
+
+def read_text(text, report=None):
+    "What `read_dialogues` makes of a file with this text"
+    with tempfile.TemporaryDirectory() as tmp:
+        (Path(tmp)/'train.csv').write_bytes(text.encode())
+        return read_dialogues(Path(tmp)/'train.csv', report or Report())
+
+
+def test_files_saved_again_as_csv_are_read_rightly():
+    official = '\n'.join(','.join(x.replace(',', '_comma_') for x in row) for row in OWN) + '\n'
+    want = read_text(official)
+    assert want[0].utterances == ('I am own:1, and I won!', 'Oh, what; really?', 'Say "won", please.', 'Won')
+    kept = lambda row: [x.replace(',', '_comma_') for x in row]
+    index = lambda row: ['', *row]
+    names_last = lambda row: row[3:] + row[:3]
+    styles = [{}, dict(quoting=csv.QUOTE_ALL), dict(quoting=csv.QUOTE_NONNUMERIC), dict(delimiter=';'), dict(delimiter='\t')]
+    for style in styles:
+        for change in (list, kept, index, names_last):
+            text = saved_again(OWN, change, **style)
+            for end in ('\n', '\r\n'): assert read_text('\ufeff' + text.replace('\n', end), r := Report()) == want
+            assert not r.skipped and r.noted['quoted line'] >= 2
+    broken = lambda row: [x.replace('really', 'really,\nreally') for x in row]
+    assert read_text(saved_again(OWN, broken))[1].utterances[1] == 'Oh, what; really, really?'
+
+
+def test_what_is_neither_official_nor_csv_is_refused_with_its_line():
+    odd = [dict(doublequote=False, escapechar='\\'), dict(quoting=csv.QUOTE_NONE, escapechar='\\', quotechar=None), dict(quotechar="'")]
+    for style in odd:
+        with pytest.raises(EcgenError, match='line [0-9]+ has .* bad of 9'): read_text(saved_again(OWN, **style))
+    with pytest.raises(EcgenError, match='line 1 is not the header'): read_text(saved_again(OWN, delimiter='|'))
+    plain = f'{HEADER}\na,1,sad,p,0,We moved.,,\na,2,sad,p,1,Where to?,,\n'
+    for line, why in (('b,1,sad,p, really,0,I moved.,', 'speaker index'), ('b,1,sad,p,0,I moved, too.,5|5,', 'self-evaluation')):
+        assert len(read_text(plain + line + '\n', r := Report())) == 1 and why in r.skipped[0][1] and r.skipped[0][0] == 4
+        with pytest.raises(EcgenError, match='line 4'): read_text(f'{plain}{line}\n{line}\n')
+
+
+def test_a_file_in_two_layouts_is_not_read_without_a_word():
+    stray = [f'b:{i},1,sad,p,0,"I moved no {i}.,,' for i in range(3)]
+    text = f'{HEADER}\n' + '\n'.join([*stray, 'c,1,sad,p,0,"I ""moved"" too.",,']) + '\n'
+    assert len(read_text(text, r := Report())) == 4 and r.noted['line that looks quoted by a spreadsheet'] == 1
+    assert 'line that looks quoted by a spreadsheet' in TELLING
+    with pytest.raises(EcgenError, match='do not belong together .3 bad'): read_text(saved_again(OWN) + '\n'.join(stray) + '\n')
+
+
+def test_dialogues_of_many_turns_are_cut_and_said_so():
+    import time
+    rows = [f'{c},{i},sad,p,{i % 2},Turn {i} of {c}.,,' for c, n in (('a', 40_000), ('b', 1000), ('c', 4)) for i in range(1, n + 1)]
+    start = time.process_time()
+    a, b, c = crafted(rows, read_dialogues, r := Report())
+    assert [len(d.utterances) for d in (a, b, c)] == [1000, 1000, 4] and time.process_time() - start < 10
+    assert r.noted['dialogue cut after 1,000 turns'] == 1 and not r.skipped and 'dialogue cut after 1,000 turns' in TELLING
+    long = replace(a, utterances=('x',) * 2000, causes=(3, 999, 1000, 1999))
+    assert shorten(long, r).causes == (3, 999) and shorten(c, r) is c
+    book = ['d,1,sad,p,0,' + 'x' * (MOST_CHARACTERS + 1) + ',,']
+    assert len(crafted(rows[-4:] + book, read_dialogues, r)) == 1 and 'more than 100,000 characters' in r.skipped[0][1]
+
+
+def test_the_real_corpus_saved_again_is_the_same():
+    #| eval: false
+    path = real_data()/'empatheticdialogues'/'valid.csv'
+    rows = [line.split(',') for line in path.read_text(encoding='utf-8').splitlines()]
+    rows = [[x.replace('_comma_', ',') for x in row] for row in rows]
+    want = read_dialogues(path)
+    for style in ({}, dict(delimiter=';')): assert read_text(saved_again(rows, **style), r := Report()) == want and not r.skipped
+    assert csv_votes(path.read_text(encoding='utf-8').splitlines())[0] == 0
 
 
 def test_a_gigabyte_of_zeros_costs_nothing():

@@ -7,8 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from ecgen.batches import BOS, CLS, EOS, PAD, SEP, UNK
+from ecgen.corpus import EcgenError
 from ecgen.generator import Context, ResponseGenerator, some_rows
 from ecgen.decoding import *
+
+def test_scores_that_are_no_numbers_are_refused_in_one_sentence():
+    import pytest
+    from ecgen.corpus import EcgenError
+    for bad in (torch.nan, torch.inf):
+        for decoder in DECODERS.values():
+            with pytest.raises(EcgenError, match='weights of this model overflow'):
+                choose(torch.zeros(2, 20).index_fill_(1, torch.tensor([9]), bad), decoder, False)
+    logits = torch.full((1, 20), -torch.inf)
+    logits[0, 9] = 0.
+    assert choose(logits, GREEDY, False).item() == choose(logits.clone(), Decoder(), False).item() == 9
+
 
 def test_top_k_draws_in_proportion_among_the_k_best():
     p = torch.tensor([[.0, .3, .0, .0, .0, .0, .4, .15, .1, .05]])

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from ecgen.causes import auc, put_aside
-from ecgen.corpus import Dialogue, EcgenError, data_dir, how_to_add, role
+from ecgen.corpus import Dialogue, EcgenError, data_dir, how_to_add, refuse_special, role
 from ecgen.encoders import first_line, load_encoder
 from ecgen.readers import Annotated, read_reccon
 from ecgen.detector import *

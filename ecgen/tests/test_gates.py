@@ -63,6 +63,23 @@ def test_a_draw_is_clean_forward_and_slopes_backward():
     assert torch.allclose(got, want) and (got != 0).float().mean() > .99
 
 
+def test_a_draw_of_exactly_zero_leaves_gates_and_gradients_finite():
+    from unittest.mock import patch
+    from ecgen.batches import CLS
+    for kind in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+        with patch.object(torch.Tensor, 'exponential_', torch.Tensor.zero_):
+            x = torch.zeros(3, 4, 2, dtype=kind, requires_grad=True)
+            y = gumbel_softmax(x, .1)
+        y[..., 1].sum().backward()
+        assert gumbel_noise(x.detach()).isfinite().all() and y.isfinite().all() and x.grad.isfinite().all()
+    def mostly_fine(t): return t.fill_(1.).masked_fill_(torch.arange(t.numel()).view(t.shape) % 7 == 0, 0.)
+    with patch.object(torch.Tensor, 'exponential_', mostly_fine):
+        x, src = torch.zeros(2, 5, 2, requires_grad=True), torch.tensor([[CLS, 7, 8, 9, SEP]] * 2)
+        gates = gumbel_gates(x, src)
+    gates.hard.sum().backward()
+    assert set(gates.hard.unique().tolist()) <= {0., 1.} and x.grad.isfinite().all()
+
+
 def words(*rows):
     "Token ids of contexts, padded"
     return torch.nn.utils.rnn.pad_sequence([torch.tensor([4, *r]) for r in rows], batch_first=True)

@@ -16,7 +16,7 @@ from itertools import combinations
 from pathlib import Path
 import numpy as np
 from ecgen.causes import with_causes
-from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, role, shipped, tokenize
+from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
 from ecgen.model import read_json, write_json
 from ecgen.prepared import label_source
 from ecgen.human import *
@@ -150,6 +150,28 @@ def test_rows_without_a_majority_and_sheets_that_never_come_back_are_told():
         for bad in ('{', '{"format": "ecgen-study-1"}'):
             (folder/'study.json').write_text(bad)
             with pytest.raises(EcgenError, match='not the key of a study, or is damaged'): score_study(folder)
+
+
+def test_study_files_of_a_wrong_kind_are_refused_in_one_sentence():
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp)
+        row = next(iter(key['rows']['ab']))
+        odd = [dict(sheets=x) for x in ([], 'ab-1.csv', None, 3, dict(ab='ab-1.csv'), dict(ab=[1]), dict(ab=dict(a=1)), dict(other=['a.csv']))]
+        odd += [dict(rows=x) for x in (None, [], dict(ab=[]), key['rows'] | dict(ab={}), key['rows'] | dict(ab=key['rows']['ab'] | {row: 3}))]
+        odd += [dict(seals=x) for x in (None, {}, dict(ab='x'))] + [dict(systems='ours'), dict(systems=[]), dict(n='3'), dict(split=None)]
+        texts = [json.dumps(key | x) for x in odd] + ['[' * 100_000, '{"a":' * 100_000, '[]', '3', '\ufeff' + json.dumps(key), '']
+        for text in texts:
+            (folder/'study.json').write_text(text)
+            for use in (score_study, fill_invented):
+                with pytest.raises(EcgenError, match='not the key of a study, or is damaged'): use(folder)
+        (folder/'study.json').unlink()
+        with pytest.raises(EcgenError, match='is not a study'): fill_invented(folder)
+        said = Path(tmp)/'said.jsonl'
+        for line in ('[' * 100_000, '{"id": ' * 100_000, '{"id": [], "turn": 1, "response": "Oh."}', '{"id": "a", "turn": 1, "tokens": [1]}'):
+            said.write_text(line + '\n')
+            with pytest.raises(EcgenError, match='line 1 is no response'): file_responses(said, [('a', 1)])
+        os.mkfifo(sheet := Path(tmp)/'ratings-1.csv')
+        with pytest.raises(EcgenError, match='a folder or a device'): read_sheet(sheet)
 
 
 def test_altered_and_unfinished_sheets_are_refused_by_row():

@@ -14,7 +14,7 @@ from torch import Tensor
 from ecgen.batches import SPECIALS, UNK, Example, Vocab, build_vocab, make_examples, read_vectors
 from ecgen.causes import for_choosing, read_lexicon, with_causes
 from ecgen.checkpoints import seal
-from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, shipped
+from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped
 from ecgen.model import System, check_config, read_json, replace_file, system_of, write_json, write_tensors
 from ecgen.prepared import *
 

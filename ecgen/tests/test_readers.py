@@ -170,12 +170,14 @@ def sound(i):
     return Dialogue(f'd:{i}', EMOTIONS[i % 32], f'Situation {i}', (f'Number {i}, at the café.', f'And then, {i}?', f'It was {i} times.', 'Oh.'), (0, 2))
 
 def as_official(d): return ''.join(f'{d.id},{i},{d.emotion},{d.situation},{i % 2},{u.replace(",", "_comma_")},,\n' for i, u in enumerate(d.utterances, 1))
+def as_csv(d): return ''.join(re.sub('[^,]*_comma_[^,]*', r'"\g<0>"', line) for line in as_official(d).splitlines(True)).replace('_comma_', ',')
 def as_recec(d): return json.dumps(dict(conv_id=d.id, utters=[u.split() for u in d.utterances], context=d.emotion, emotion_cause=[0, 2]), ensure_ascii=False) + '\n'
 def as_chat(d): return json.dumps(dict(id=d.id, turns=d.utterances, emotion=d.emotion, causes=[0, 2]), ensure_ascii=False) + '\n'
 def as_reccon(d): return [[turn(i, 'BA'[i % 2], u, *([] if i % 2 == 0 else ['happy', 1, i])) for i, u in enumerate(d.utterances, 1)]]
 
 DIALOGUES = [sound(i) for i in range(120)]
 SOUND = {'official': (read_dialogues, 'conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags\n' + ''.join(map(as_official, DIALOGUES))),
+         'saved again': (read_dialogues, 'conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags\n' + ''.join(map(as_csv, DIALOGUES))),
          'labelled': (read_recec, ''.join(map(as_recec, DIALOGUES))), 'chat': (read_chat, ''.join(map(as_chat, DIALOGUES))),
          'reccon': (read_reccon, json.dumps({d.id: as_reccon(d) for d in DIALOGUES}, ensure_ascii=False, indent=0) + '\n')}
 
@@ -240,8 +242,11 @@ OFFICIAL = {
     'empty utterance': (swap('And then_comma_ 3?', ''), '1 x empty utterance'), 'silent dialogue': (lambda raw: raw + b'e,1,sad,s,0,,,\n', "without a word"),
     'copied dialogue': (lambda raw: raw + as_official(sound(3)).replace('d:3', 'e:3').encode(), '1 x repeated dialogue'),
     'no header': (lambda raw: raw.partition(b'\n')[2], 'refused: line 1 is not the header'), 'other header': (swap('context', 'emotion'), 'refused: line 1 is not the header'),
-    'semicolons': (swap(',', ';', -1), 'refused: line 1'), 'tabs': (swap(',', '\t', -1), 'refused: line 1'), 'header quoted': (swap('conv_id', '"conv_id"'), 'refused: line 1'),
-    'header only': (lambda raw: raw.partition(b'\n')[0], 'refused: no dialogue'), 'index column': (lambda raw: b','+raw.replace(b'\n', b'\n0,'), 'refused: line 1')}
+    'semicolons': (swap(',', ';', -1), '480 utterances'), 'tabs': (swap(',', '\t', -1), '480 utterances'),
+    'bars': (swap(',', '|', -1), 'refused: line 1'), 'header quoted': (swap('conv_id', '"conv_id"'), '480 utterances'),
+    'a comma put back': (swap('And then_comma_ 3?', 'And then, 3?'), 'has the self-evaluation'),
+    'commas put back': (swap('_comma_', ',', -1), 'refused: has the self-evaluation'),
+    'header only': (lambda raw: raw.partition(b'\n')[0], 'refused: no dialogue'), 'index column': (lambda raw: b','+raw.replace(b'\n', b'\n0,'), '480 utterances')}
 
 
 NESTED = '[' * 100_000

@@ -215,14 +215,32 @@ def test_a_run_that_goes_astray_stops_before_the_step():
             parts = real(*args)
             return parts | dict(loss=parts['loss'] * worth) if len(seen) == at else parts
         return loss
-    for worth, at in ((math.nan, 3), (math.inf, 3), (100., 55), (1e38, 2)):
+    alone, rate_too_high = 'Only this batch', 'Train with a lower rate'
+    cases = ((math.nan, 3, alone), (math.inf, 3, alone), (1e38, 2, alone), (100., 55, rate_too_high), (math.nan, 1, rate_too_high))
+    for worth, at, advice in cases:
         seen.clear()
         with tempfile.TemporaryDirectory() as tmp:
-            with patch.dict(train_step.__globals__, multitask_loss=bad(worth, at)), pytest.raises(EcgenError, match='step was not taken. Train with a lower rate'): train(out=tmp, **settings)
+            with patch.dict(train_step.__globals__, multitask_loss=bad(worth, at)), pytest.raises(EcgenError, match=f'step was not taken. {advice}'): train(out=tmp, **settings)
             stopped = json.loads((Path(tmp)/'stopped.json').read_text())
             known = {(e.id, e.turn) for e in prepare(shipped('sample')).train}
             assert stopped['batch'] and all((x['id'], x['turn']) in known for x in stopped['batch'])
             train(out=tmp, **settings)                                  # it was chance this time: the same command goes on
+
+
+def test_a_single_batch_without_a_number_is_not_blamed_on_the_rate():
+    import tempfile
+    from types import SimpleNamespace
+    def advice(recent, loss, norm=1.):
+        "What `check_loss` says after these losses"
+        with tempfile.TemporaryDirectory() as tmp:
+            run = SimpleNamespace(recent=recent, progress=Progress('joint'), train=[], out=Path(tmp))
+            with pytest.raises(EcgenError) as e: check_loss(run, [], loss, norm)
+        return str(e.value)
+    steady, rising = [5., 4.8, 5.1] * 10, [5.] * 20 + [6., 9., 30., 200., 900.]
+    for loss, norm in ((math.nan, math.nan), (math.inf, math.inf), (5., math.nan)):
+        assert '--set seed=' in advice(steady, loss, norm) and 'lr=' not in advice(steady, loss, norm)
+        assert '--set lr=' in advice(rising, loss, norm) and '--set lr=' in advice([], loss, norm)
+    assert '--set lr=' in advice([5.] * 50, 60.)
 
 
 def test_prepared_data_and_parts_change_nothing():

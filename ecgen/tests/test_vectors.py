@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import ecgen
-from ecgen.batches import SPECIALS, build_vocab, open_vectors
+from ecgen.batches import SPECIALS, build_vocab, is_header, open_vectors
 from ecgen.corpus import EcgenError, data_dir, load_split, shipped
 from ecgen.encoders import LONGEST, Encoder, encode_words, file_hash, first_line, load_encoder
 from ecgen.vectors import *
@@ -82,6 +82,8 @@ def test_word_lists_are_forgiving_about_form_and_strict_about_content():
             return read_words(tmp/name, **kw)
         assert read('a.txt', '\ufeffsad\r\n\r\nna\u00efve\tx\nsad 1 2\n<unk>\n\u00a0x'.encode()) == ['sad', 'na\u00efve', '\u00a0x']
         assert read('a.txt.gz', gzip.compress(b'sad .1 .2\n... .3 .4\n')) == ['sad', '...']
+        for header in ('5 3', ' 5\t3 '): assert read('a.txt', f'{header}\n5 .1 .2 .3\nsad .4 .5 .6\n'.encode()) == ['5', 'sad']
+        assert read('a.txt', b'5 3\nsad\n') == ['5', 'sad']              # a list of words, not a header
         whole = gzip.compress(b'some words\n' * 99)
         for data, what in ((b'sad\n\xff\xfe', 'line 2 is not UTF-8'), (b'sad\n' + b'\0' * 99, 'line 2 is too long'), (b'\n \n', 'no word')):
             with pytest.raises(EcgenError, match=what): read('b.txt', data, longest=50)
