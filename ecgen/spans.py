@@ -477,6 +477,7 @@ def train_words(
     "Train a detector of causes and of their words; one that was stopped goes on"
     need_extra('detector', 'transformers', 'accelerate')
     out, first, labelled = Path(out), load_detector(start) if start else None, list(labelled)
+    if first: config = replace(first.config, epochs=config.epochs)
     digest = sha1(json.dumps([asdict(t) for t in [*targets, *labelled]]).encode()).hexdigest()
     card = dict(config=asdict(config), targets=len(targets), labelled=len(labelled), data=digest, start=first and first.card['data'])
     done = check_folder(out, card)
