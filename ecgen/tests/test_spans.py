@@ -128,6 +128,23 @@ def test_a_stopped_training_of_words_ends_with_the_same_weights():
         with pytest.raises(EcgenError, match='another'): toy(f'{tmp}/b', 3.)
 
 
+def test_adapting_keeps_the_form_and_learns_from_both():
+    with tempfile.TemporaryDirectory() as tmp:
+        first = toy(tmp)
+        labelled = [replace(t, spans=None) for t in sample_targets('valid')]
+        other = DetectorConfig('joint', 'another', epochs=1.)              # what it begins from decides
+        second = train_words(sample_targets(), f'{tmp}/second', other, start=f'{tmp}/detector', labelled=labelled, progress=False)
+        assert second.config.form == 'words' and has_words(f'{tmp}/second') and has_words(f'{tmp}/detector')
+        a, b = first.networks[0].state_dict(), second.networks[0].state_dict()
+        assert not torch.equal(a['words.1.weight'], b['words.1.weight']) and not torch.equal(a['head.1.weight'], b['head.1.weight'])
+        rows = readings_for(sample_targets(), labelled, second.tokenizer, second.config, 0)
+        assert sum(r.marks is None for r in rows) == sum(r.word_labels is None for r in rows) == len(labelled)
+        for bad in ('', '[]', '{"config": 1}', None):
+            if bad is None: Path(f'{tmp}/second/detector.json').unlink()
+            else: Path(f'{tmp}/second/detector.json').write_text(bad)
+            assert not has_words(f'{tmp}/second')
+
+
 def test_later_turns_change_no_label_of_a_prefix():
     from ecgen.corpus import load_split
     for d in load_split('train', shipped('sample'))[:12]:
