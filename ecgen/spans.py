@@ -566,7 +566,7 @@ def has_words(
     try: return json.loads((Path(folder)/'detector.json').read_text(encoding='utf-8'))['config']['form'] == 'words'
     except (OSError, ValueError, KeyError, TypeError): return False      # `load_detector` says what is wrong
 
-# %% ../nbs/01c_spans.ipynb #s060
+# %% ../nbs/01c_spans.ipynb #s062
 def read_emocause(
     path:str|Path,      # valid.json or test.json of EmoCause
 ) -> list[dict]:        # text, emotion, words: those that people marked
@@ -575,7 +575,7 @@ def read_emocause(
     try: return [dict(text=r['original_situation'], emotion=r['emotion'], words=[w for w, _ in r['annotation']]) for r in rows]
     except (KeyError, TypeError, ValueError): raise EcgenError(f'{path} is not a file of EmoCause: it wants a list of objects with original_situation, emotion and annotation.') from None
 
-# %% ../nbs/01c_spans.ipynb #s061
+# %% ../nbs/01c_spans.ipynb #s063
 def recall_at(
     ranked:list[str],      # words of a sentence, the most probable cause first
     gold:list[str],        # words that people marked
@@ -586,7 +586,7 @@ def recall_at(
     for g in gold: chosen = [g if w.startswith(g) or w.endswith(g) else w for w in chosen]
     return sum((Counter(gold) & Counter(chosen)).values()) / len(gold)
 
-# %% ../nbs/01c_spans.ipynb #s062
+# %% ../nbs/01c_spans.ipynb #s064
 def judge_emocause(
     detector:Detector,       # of the form 'words'
     rows:list[dict],         # from `read_emocause`

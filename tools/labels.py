@@ -1,4 +1,4 @@
-"""Keep what detectors of emotion causes measured and marked: `python tools/labels.py --reccon RUN --adapted RUN [--pair RUN] [--spans RUN]`.
+"""Keep what detectors of emotion causes measured and marked: `python tools/labels.py --reccon RUN --adapted RUN [--pair RUN] [--words RUN] [--spans RUN]`.
 
 RUN is a folder that `ecgen detector` wrote. Their figures go to data/results/detector_*.json; data/labels/README.md says what the
 labels beside it are (`ecgen annotate --no-text` wrote those) and how good. No text of any corpus is kept.
@@ -63,7 +63,7 @@ def keep(name, what):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    for name in ('reccon', 'adapted', 'pair', 'spans'): a.add_argument(f'--{name}', metavar='RUN', help='folder that `ecgen detector` wrote')
+    for name in ('reccon', 'adapted', 'pair', 'words', 'spans'): a.add_argument(f'--{name}', metavar='RUN', help='folder that `ecgen detector` wrote')
     runs = {k: v for k, v in vars(a.parse_args()).items() if v}
     for name, run in runs.items(): keep(f'detector_{name}', read(Path(run)/'results.json') | dict(made=provenance(run)))
     found = {n: read(RESULTS/f'detector_{n}.json') for n in HOW if (RESULTS/f'detector_{n}.json').exists()}
