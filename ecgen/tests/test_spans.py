@@ -51,6 +51,7 @@ def test_words_of_spans_are_found_by_their_characters():
 
 
 def test_spans_of_reccon_are_counted():
+    #| eval: false
     for name, pairs, spans in (('train', 7027, 7269), ('valid', 328, 347), ('test', 1767, 1894)):
         targets = split_of(name)
         marks = [m for t in targets for m in word_marks(t) if m is not None]
