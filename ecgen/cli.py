@@ -7,13 +7,13 @@ __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName'
            'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'HELLO', 'FIGURES',
            'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RunsFolder',
            'ResultsFolder', 'study', 'SHAPES', 'tell', 'Commands', 'show_version', 'example', 'bring_in', 'options',
-           'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'read_turns', 'understand', 'has_color',
-           'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download', 'vectors', 'shown',
-           'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate',
-           'score', 'reference_points', 'results_beside', 'planned', 'experiment_run', 'experiment_status',
-           'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench',
-           'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts',
-           'next_step', 'preset_text', 'info', 'main']
+           'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'TurnCommand', 'read_turns', 'understand',
+           'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download',
+           'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train',
+           'prepare', 'evaluate', 'score', 'reference_points', 'results_beside', 'planned', 'experiment_run',
+           'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention',
+           'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts',
+           'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 
@@ -157,12 +157,25 @@ def known(
     if name not in names: raise EcgenError(f'There is no {kind} {name!r}; choose one of: {", ".join(names)}.')
     return name
 
+# %% ../nbs/17_cli.ipynb #dash-code
+class TurnCommand(TyperCommand):
+    "A command whose turns may begin with a dash"
+    def parse_args(self, ctx, args:list[str]):
+        waits = {o for p in self.params if not getattr(p, 'is_flag', True) for o in p.opts}
+        before, res = '', []
+        for a in args:
+            dash = a[:1] == '-' and a not in ('-', '--') and before not in waits
+            res.append('\0' + a if dash and not re.match(r'--?[A-Za-z][\w-]*(=|$)', a) else a)
+            before = a
+        return super().parse_args(ctx, res)
+
 # %% ../nbs/17_cli.ipynb #c14
 def read_turns(
     turns:list[str],      # arguments
 ) -> list[str]:           # turns
     "The turns themselves; `-` stands for the lines of standard input"
     if turns == ['-']: turns = [t for t in sys.stdin.buffer.read().decode('utf-8', 'replace').split('\n') if t.strip()]     # not at other marks that Python takes for line ends
+    turns = [t.removeprefix('\0') for t in turns]                            # see `TurnCommand`
     return [t.encode('utf-8', 'replace').decode('utf-8') for t in turns]     # an argument need not be valid UTF-8
 
 # %% ../nbs/17_cli.ipynb #5197de16
@@ -218,17 +231,17 @@ def table(
     return '\n'.join(f'{k.replace("_", " "):<{width}}  {v:.4f}' if isinstance(v, float) else f'{k.replace("_", " "):<{width}}  {v}' for k, v in values.items() if v is not None)
 
 # %% ../nbs/17_cli.ipynb #c23
-@app.command(epilog=example('respond "I passed my driving test!" "Well done! Was it hard?" "I failed it twice before."'))
+@app.command(cls=TurnCommand, epilog=example('respond "I passed my driving test!" "Well done! Was it hard?" "I failed it twice before."'))
 def respond(turns:Turns, model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', seed:Seed=0, json:AsJson=False):
     """Answer a conversation with empathy.
 
-    Each TURN is what was said, in quotation marks: speaker, listener, ..., speaker (put -- before the first one if a turn begins
-    with -). A single - reads turns from standard input, one a line. The response is shown with the emotion that the model recognises, and with the words that it takes for the cause.
+    Each TURN is what was said, in quotation marks: speaker, listener, ..., speaker (put -- before the first one if a turn looks
+    like an option). A single - reads turns from standard input, one a line. The response is shown with the emotion that the model recognises, and with the words that it takes for the cause.
     """
     present(understand(turns, model, gate, decoder, seed, respond=True), json)
 
 # %% ../nbs/17_cli.ipynb #6bf86e7e
-@app.command(epilog=example('explain "Someone broke into my car last night." --html cause.html'))
+@app.command(cls=TurnCommand, epilog=example('explain "Someone broke into my car last night." --html cause.html'))
 def explain(turns:Turns, model:ModelFolder=None, gate:GateName='', respond:Annotated[bool, typer.Option('--respond', help='Write a response too.')]=False,
             decoder:DecoderName='topk', seed:Seed=0, html:Annotated[Path|None, out_file('--html', 'Write a web page.')]=None,
             svg:Annotated[Path|None, out_file('--svg', 'Write a picture.')]=None, json:AsJson=False, overwrite:Overwrite=False):

@@ -278,7 +278,7 @@ def judge_causes(
     examples:list,            # with cause labels
 ) -> dict:                    # cause_auc, and at p > .5: cause_precision, cause_recall, cause_f1; all_ones and position beside them
     "Word-level cause detection against labels"
-    if not any(c >= 0 and t not in (PAD, CLS, SEP) for e in examples for t, c in zip(e.src, e.cause)): raise EcgenError('No word of these dialogues has a cause label, so causes cannot be judged: give labels of this split, or a larger --limit.')
+    if not any(c >= 0 and t not in (PAD, CLS, SEP) for e in examples for t, c in zip(e.src, e.cause)): raise EcgenError('No word of these dialogues has a cause label, so causes cannot be judged: give labels of this split, or a larger limit.')
     batches = (collate([examples[i] for i in rows]).to(model.device) for rows in in_batches(examples))
     scores, gold = (torch.cat(x).cpu().numpy() for x in zip(*[cause_scores(model.predict(b.src), b) for b in batches]))
     at_half, ones = agreement(scores > .5, gold), agreement(np.ones_like(gold), gold)
@@ -313,10 +313,11 @@ def check_wish(
     model:System, causes:str|Path|None, decoder:str, gate:str,     # as in `evaluate`
 ):
     "Refuse what this model cannot be asked"
+    if not isinstance(decoder, str): raise TypeError(f'decoder is {decoder!r}: here it is a name, {" or ".join(map(repr, DECODERS))}.')
     if decoder not in DECODERS: raise EcgenError(f'There is no decoder {decoder!r}; choose one of: {", ".join(DECODERS)}.')
     model.check_gate(gate)
-    if causes and not model.has_causes: raise EcgenError(f'{type(model).__name__} marks no causes, so there are none to be judged: leave --causes out.')
-    if (gate or model.cfg.gate) == 'oracle' and not causes: raise EcgenError('The oracle gate opens words that are labelled as cause: name a file of labels (--causes).')
+    if causes and not model.has_causes: raise EcgenError(f'{type(model).__name__} marks no causes, so there are none to be judged: leave causes out.')
+    if (gate or model.cfg.gate) == 'oracle' and not causes: raise EcgenError('The oracle gate opens words that are labelled as cause: name a file of labels (causes).')
 
 def circumstances(
     model:System,

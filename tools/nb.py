@@ -95,12 +95,15 @@ def test_module(path):
 
 def export():
     "Write the tests, remove modules and tests that no notebook makes any more, write the library"
-    lib, nbs = get_config().lib_path, notebooks()
+    cfg, nbs = get_config(), notebooks()
+    lib = cfg.lib_path
     sources = {lib/'tests'/f"test_{modules(p)[0].replace('.', '_')}.py": s for p in nbs if (s := test_module(p))}
     made = {lib/f"{m.replace('.', '/')}.py" for p in nbs for m in modules(p)} | sources.keys()
     (lib/'tests').mkdir(parents=True, exist_ok=True)
     write(lib/'tests'/'__init__.py', '')
     for path, source in sources.items(): write(path, source)
+    module, _, function = cfg.console_scripts.partition('=')[2].partition(':')
+    write(lib/'__main__.py', f'"""What `python -m {cfg.lib_name}` runs"""\nfrom {module} import {function}\n\nif __name__ == \'__main__\': {function}()\n')
     for path in set(lib.rglob('*.py')) - made:
         if AUTO in path.read_text(encoding='utf-8'): path.unlink()
     nbdev_export.__wrapped__()  # last, for its index of modules lists the tests; unwrapped, for it would parse our own arguments

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 from ecgen.cli import *
 
@@ -81,6 +81,19 @@ def test_bad_turns_and_choices_are_refused():
     assert run('respond', *little).exit_code == run('respond', *little, '--seed', 'x', 'a').exit_code == run('answer').exit_code == 2
 
 
+def test_turns_may_begin_with_a_dash():
+    little = '--model', '{tmp}/little', '--json'
+    for turn in ('-5', '-5 degrees, I am so sad', '- I am so sad', '-_-', '-:(', '--- no', '-I am so sad.'):
+        for args in ((*little, turn), (turn, *little), (*little, '--seed', 1, turn)):
+            r = run('respond', *args)
+            assert r.exit_code == 0 and json.loads(r.stdout)['turns'][0]['text'] == turn, (args, r.output)
+    turns = json.loads(run('explain', '-1', 'Oh.', '-2', *little).stdout)['turns']
+    assert [t['text'] for t in turns] == ['-1', 'Oh.', '-2']
+    for args in (('--sede', '3', 'a'), ('-x', 'a'), ('--seed', '-5', 'a'), ('--seed=-5', 'a')):
+        r = run('respond', *little, *args)
+        assert r.exit_code == 2 and '\0' not in r.output and args[0].partition('=')[0] in r.stderr, r.output
+
+
 def test_long_turns_are_shortened_and_said_so():
     r = run('respond', '--json', '--model', '{tmp}/little', 'sad ' * 10_000)
     assert r.exit_code == 0 and len(json.loads(r.stdout)['turns'][0]['words']) == 510
@@ -102,7 +115,7 @@ def test_folders_without_a_model_are_refused():
 
 
 def test_explain_writes_page_and_picture():
-    assert not run('explain', '--json', '--model', '{tmp}/little', 'I want to die.').stderr    # nothing is answered, so no note
+    assert 'crisis' not in run('explain', '--json', '--model', '{tmp}/little', 'I want to die.').stderr    # nothing is answered, so no note
     html, svg = (Path(folder().name)/f'a.{x}' for x in ('html', 'svg'))
     r = run('explain', '--model', '{tmp}/little', '--html', html, '--svg', svg, '--json', 'I am <b>so</b> sad.')
     assert r.exit_code == 0 and json.loads(r.stdout)['response'] is None and r.stderr.count('ecgen: wrote ') == 2
@@ -405,6 +418,11 @@ def test_own_dialogues_are_understood_counted_and_told():
     path.write_text('\n'.join(['{"emotion": "hapy", "turns": ["Hi."]}'] * 3))
     refused('line 1 names the emotion', 'train', '--data', path, '--out', '{tmp}/own2')
     assert f'mend {path}' in run('info', '--model', '{tmp}/little', '--data', path).stdout
+
+
+def test_python_runs_the_package():
+    p = subprocess.run([sys.executable, '-m', 'ecgen', '--version'], capture_output=True, text=True)
+    assert p.returncode == 0 and p.stdout.startswith('ecgen ') and not p.stderr
 
 
 def test_help_imports_nothing_heavy():

@@ -4,7 +4,9 @@
 
 import hashlib
 import json
+import operator
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import import_module
@@ -14,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import BLOCKS
 from ecgen.batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
-from ecgen.corpus import EMOTIONS, EcgenError, detokenize, role, shipped, split_words
+from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, detokenize, role, shipped, split_words
 from ecgen.decoding import Decoder, generate
 from ecgen.gates import GATES, Gates, make_gates, temperature
 from ecgen.generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
@@ -99,6 +101,9 @@ def test_folders_that_are_no_model_are_refused():
         def refused(why):
             with pytest.raises(EcgenError, match=why): EmpatheticModel.from_pretrained(folder)
         refused('no model folder')
+        for bad in (5, 0, b'm', ['m']): pytest.raises(TypeError, EmpatheticModel.from_pretrained, bad)
+        for bad in ('gpu', 'cuda:99', ''): pytest.raises(EcgenError, EmpatheticModel.from_pretrained, device=bad).match('There is no device')
+        pytest.raises(TypeError, EmpatheticModel.from_pretrained, device=None)
         folder.mkdir(); refused('no config.json')
         little().save_pretrained(folder)
         whole = (folder/'model.safetensors').read_bytes()
@@ -181,6 +186,27 @@ def test_bad_turns_are_refused_and_long_ones_shortened():
         with pytest.raises(EcgenError, match=why): model.respond(turns)
     long = model.explain(['sad ' * 10_000])
     assert long.dropped == 10_000 - 510 and len(long.turns[0]['words']) == 510
+
+
+def test_what_is_no_dialogue_is_refused_in_words_of_python():
+    model = little()
+    for bad in ('I am sad.', None, b'sad', 5, (t for t in ['sad']), {'sad'}, dict(a='sad'), [None], ['a', b'b', 'c'], [5]):
+        with pytest.raises(TypeError, match='turns is a|Turn . is a'): model.respond(bad)
+    for bad in (dict(decoder='greedy'), dict(decoder=None), dict(decoder=5), dict(seed='1'), dict(seed=1.5), dict(seed=None), dict(on_word='print')):
+        with pytest.raises(TypeError, match=f'{next(iter(bad))} is'): model.respond(['sad'], **bad)
+    for bad in (dict(k=0), dict(k=10**6), dict(k=2.), dict(longest=-1), dict(temperature=-1.), dict(temperature=0), dict(temperature='1')):
+        with pytest.raises(ValueError, match='decoder.'): model.respond(['sad'], decoder=Decoder(**bad))
+    with pytest.raises(ValueError, match='seed is -1'): model.respond(['sad'], seed=-1)
+    assert model.respond(('sad',)) == model.respond(['sad'])
+
+
+def test_what_the_model_cannot_read_is_answered_with_a_warning():
+    model = EmpatheticModel.from_pretrained()
+    for text in ('Ich bin heute sehr traurig.', 'Estoy muy triste.', '今日はとても悲しい', 'asdf qwer zxcv', 'q w r t y', '?!', '12 345', '😢'):
+        with pytest.warns(EcgenWarning, match='The model knows (no|only . of the .) word'): assert model.respond([text]).response
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for text in ('I am so sad.', 'My Zanzibar trip!', 'Sad', "I can't believe it."): model.explain([text])
 
 
 def test_shipped_model_is_small_and_has_a_card():
