@@ -10,10 +10,10 @@ __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName'
            'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known', 'TurnCommand', 'read_turns', 'understand',
            'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo', 'agree', 'download',
            'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train',
-           'prepare', 'evaluate', 'score', 'reference_points', 'results_beside', 'planned', 'experiment_run',
-           'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention',
-           'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts',
-           'data_facts', 'next_step', 'preset_text', 'info', 'main']
+           'prepare', 'evaluate', 'compared', 'p_said', 'score', 'reference_points', 'results_beside', 'planned',
+           'experiment_run', 'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score',
+           'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts',
+           'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
@@ -516,7 +516,9 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
              causes:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Judge the causes too, by these labels.')]=None,
              model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', seed:Seed=0, limit:Limit=None,
              json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None,
-             responses:Annotated[Path|None, out_file('--responses', 'Keep the responses, one JSON object a line.')]=None, overwrite:Overwrite=False, encoder:EncoderName=None):
+             responses:Annotated[Path|None, out_file('--responses', 'Keep the responses, one JSON object a line.')]=None,
+             references:Annotated[Path|None, out_file('--references', 'Keep what people said in the same way, for `ecgen score --ref`.')]=None,
+             overwrite:Overwrite=False, encoder:EncoderName=None):
     """Measure a model on a corpus.
 
     Emotions and causes are compared with their labels, responses with those that people wrote. BLEU-4 and Dist count words;
@@ -528,28 +530,49 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     if gate: known('gate', gate, GATES)
     known('decoder', decoder, evaluation.DECODERS)
     known('split', split, ('train', 'valid', 'test'))
-    fresh([json_file, responses], [data, causes], overwrite)
-    res = evaluation.evaluate(System.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder)
+    fresh([json_file, responses, references], [data, causes], overwrite)
+    res = evaluation.evaluate(System.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder, references_file=references)
     print(table({k: v for k, v in res.items() if not isinstance(v, (dict, list))}))
-    if responses: tell(f'wrote {responses}')
+    for path in filter(None, (responses, references)): tell(f'wrote {path}')
     text = json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n'     # NaN is not JSON
     if json_file: write(json_file, re.sub(r'\[[\d\s,]+\]', lambda m: re.sub(r'\s+', '', m[0]), text))     # a line for each row of the confusion matrix
 
 # %% ../nbs/17_cli.ipynb #388e74b2
-@app.command(epilog=example('score --hyp theirs.txt --ref references.txt'))
-def score(hyp:Annotated[Path, typer.Option(metavar='FILE', help='Responses, one a line; or JSON lines with "tokens" or "response".')], ref:Annotated[Path, typer.Option(metavar='FILE', help='References, one on the same line as its response.')],
+def compared(
+    c:dict,      # from `compare_files`
+) -> str:        # a table
+    "What two files differ in, for people"
+    how = 'dialogues' if c['grouped_by'] == 'id' else 'lines'
+    rows = {f'BLEU-{n}': c[f'bleu{n}'] for n in (1, 2, 3, 4)}
+    lines = [f'{k}  {d["difference"]:+8.4f}  [{d["low"]:+.4f}, {d["high"]:+.4f}]  p {p_said(d["p"])}' for k, d in rows.items()]
+    return '\n'.join([f'first minus second, 95 % interval (paired bootstrap over {c["groups"]} {how}), permutation test', *lines])
+
+def p_said(p:float) -> str: return '< .001' if p < .001 else f'= {p:.3f}'
+
+@app.command(epilog=example('score --hyp theirs.txt --against mine.jsonl --ref references.jsonl'))
+def score(hyp:Annotated[Path, typer.Option(metavar='FILE', help='Responses, one a line; or JSON lines with "tokens" or "response".')],
+          ref:Annotated[Path, typer.Option(metavar='FILE', help='References: each on the same line as its response, or JSON lines with the same "id" and "turn".')],
+          against:Annotated[Path|None, typer.Option('--against', metavar='FILE', show_default=False, help='Responses of a second system, to compare the first with.')]=None,
           blanks:Annotated[bool, typer.Option('--blanks', help='Lines are tokens with blanks between, and are not tokenised again.')]=False, encoder:EncoderName=None,
           json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):
     """Measure a file of responses against a file of references.
 
     BLEU-1 to BLEU-4 (corpus, unsmoothed, times 100), Dist-1 and Dist-2 over all responses, and with --encoder BERTScore. Text is
-    lowercased and tokenised as for training.
+    lowercased and tokenised as for training. With --against, a second file is measured too, and BLEU compared. `ecgen evaluate`
+    writes such files (--responses and --references).
     """
     from ecgen import evaluation
-    fresh([json_file], [hyp, ref], overwrite)
-    res = evaluation.score(hyp, ref, encoder, blanks)
-    print(table({k: v for k, v in res.items() if not isinstance(v, dict)}))
-    if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
+    fresh([json_file], [hyp, ref, against], overwrite)
+    files = {'hyp': hyp} | ({'against': against} if against else {})
+    res = {k: evaluation.score(p, ref, encoder, blanks) for k, p in files.items()}
+    for k, r in res.items():
+        if against: print(f'{files[k]}')
+        print(table({k: v for k, v in r.items() if not isinstance(v, dict)}), end='\n\n' if against else '\n')
+    if against:
+        from ecgen.experiments import compare_files
+        res['comparison'] = compare_files(hyp, against, ref, blanks)
+        print(compared(res['comparison']))
+    if json_file: write(json_file, json.dumps(res if against else res['hyp'], indent=1) + '\n')
 
 # %% ../nbs/17_cli.ipynb #daea566f
 @app.command(name='reference-points', epilog=example('reference-points --data DATA --json reference_points.json'))

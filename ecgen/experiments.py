@@ -8,8 +8,9 @@ __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'SYSTEMS', 'GRIDS', 'TABLE2', '
            'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples', 'figures', 'measure_run', 'same_plan',
            'write_result', 'finished', 'train_run', 'do_run', 'add_bertscore', 'command', 'in_process', 'do_runs',
            'status', 'Metric', 'columns', 'by_dialogue', 'paired_bootstrap', 'permutation_test', 'seed_test',
-           'published', 'load_results', 'caption', 'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables',
-           'every_run', 'all_runs', 'effects', 'in_words', 'answer', 'plot_effects', 'reference_table']
+           'compare_files', 'published', 'load_results', 'caption', 'spread', 'compare', 'p_text', 'table_rows',
+           'markdown', 'tables', 'every_run', 'all_runs', 'effects', 'in_words', 'answer', 'plot_effects',
+           'reference_table']
 
 # %% ../nbs/13_experiments.ipynb #31f1c801
 import json
@@ -32,7 +33,7 @@ from .batches import UNK, build_vocab, make_examples
 from .causes import for_choosing, read_lexicon, with_causes
 from .corpus import EcgenError, data_dir, how_to_add, keep_words, shipped
 from .decoding import DECODERS
-from .evaluation import (bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap,
+from .evaluation import (bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, pair_files,
                               bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash)
 from .model import PRESETS, System, preset, read_json, system_of, write_json
 from .prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
@@ -444,6 +445,8 @@ def permutation_test(
     swap = np.random.default_rng(seed).integers(0, 2, (times, a.shape[1])).astype(float)
     swap[0] = 0          # as it is
     differ = sum(value(x.sum(0) + swap @ (y - x)) - value(y.sum(0) + swap @ (x - y)) for x, y in zip(a, b))
+    zero = 1e-9 * max(1, *(abs(float(value(z.sum(0)))) for z in (*a, *b)))     # up to rounding
+    if abs(differ[0]) <= zero: return 1.
     return float((np.abs(differ) >= abs(differ[0]) * (1 - 1e-9)).mean())
 
 def seed_test(
@@ -453,9 +456,32 @@ def seed_test(
     "Welch's t-test over seeds"
     try: from scipy.stats import ttest_ind
     except ImportError: raise EcgenError(f'Tests over seeds need scipy: {how_to_add("metrics")}.') from None
-    if min(len(a), len(b)) < 2 or np.ptp(a) == np.ptp(b) == 0: return dict(p=math.nan, low=math.nan, high=math.nan)
+    same = lambda v: np.ptp(v) <= 1e-12 * max(1, np.abs(v).max())              # up to rounding
+    if min(len(a), len(b)) < 2 or same(a) and same(b): return dict(p=math.nan, low=math.nan, high=math.nan)
     res = ttest_ind(a, b, equal_var=False)
     return dict(p=float(res.pvalue), low=float(res.confidence_interval().low), high=float(res.confidence_interval().high))
+
+# %% ../nbs/13_experiments.ipynb #files-code
+def compare_files(
+    hyp:str|Path, against:str|Path,     # responses of two systems, see `read_rows`
+    ref:str|Path,                       # file of references
+    blanks:bool=False,                  # as in `score`
+    times:int=2000,                     # draws
+) -> dict:     # bleu1 to bleu4: difference, low, high (95 %), p; groups; grouped_by
+    "Is one system's BLEU better than another's? Paired bootstrap and permutation test"
+    (a, refs, keys, _), (b, others, more, _) = (pair_files(p, ref, blanks) for p in (hyp, against))
+    keys, res = keys or more, {}
+    names = [k[0] for k in keys] if keys else range(len(refs))
+    _, group = np.unique(list(names), return_inverse=True)
+    def sums(responses, gold):
+        parts = bleu_sums(bleu_parts(responses, gold)).astype(float)
+        return np.stack([np.bincount(group, column) for column in parts.T], -1)[None]
+    both = sums(a, refs), sums(b, others)
+    for n in (1, 2, 3, 4):
+        value = lambda s, n=n: bleu_from(s, n)
+        difference, low, high = paired_bootstrap(*both, value, times)
+        res[f'bleu{n}'] = dict(difference=difference, low=low, high=high, p=permutation_test(*both, value, times))
+    return res | dict(groups=int(group.max()) + 1, grouped_by='id' if keys else 'line')
 
 # %% ../nbs/13_experiments.ipynb #0e33dc65
 PAPER_COLUMNS = 'bleu4', 'bert_p', 'bert_r', 'bert_f', 'dist1', 'dist2', 'emotion_accuracy'

@@ -311,6 +311,13 @@ def test_score_and_reference_points_measure_and_keep():
     r = run('score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'s.json')
     kept = json.loads((home/'s.json').read_text())
     assert r.exit_code == 0 and f'{kept["bleu4"]:.4f}' in r.stdout and kept['responses'] == 2 and kept['hyp'] == 'h.txt'
+    assert f'{kept["length_ratio"]:.4f}' in r.stdout and '1 of 2 responses are shorter than four words' in r.stderr
+    r = run('score', '--hyp', home/'h.txt', '--against', home/'r.txt', '--ref', home/'r.txt', '--json', home/'ab.json')
+    assert r.exit_code == 0 and 'paired bootstrap over 2 lines' in r.stdout and json.loads((home/'ab.json').read_text())['comparison']['bleu1']['difference'] < 0
+    little, kept = ('--model', '{tmp}/little', '--data', shipped('sample'), '--limit', 20), [f'--{k}={home/k}.jsonl' for k in ('responses', 'references')]
+    assert run('evaluate', *little, *kept).exit_code == 0
+    r = run('score', '--hyp', home/'responses.jsonl', '--against', home/'references.jsonl', '--ref', home/'references.jsonl')
+    assert r.exit_code == 0 and 'dialogues), permutation test' in r.stdout and 'p = 0.001' in r.stdout and 'paired by     id' in r.stdout
     (home/'short.txt').write_text('One.\n')
     refused('has 2 lines and', 'score', '--hyp', home/'h.txt', '--ref', home/'short.txt', '--json', home/'none.json')
     refused('add --overwrite', 'score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'s.json')
