@@ -32,6 +32,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ._project import PIP_NAME
 from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 
 # %% ../nbs/17_cli.ipynb #17_cli-05
@@ -816,7 +817,7 @@ def extras() -> dict:     # extra -> names of its packages
     "The optional parts of this package"
     import re
     from importlib.metadata import PackageNotFoundError, requires
-    try: lines = requires('ecgen') or []
+    try: lines = requires(PIP_NAME) or []
     except PackageNotFoundError: return {}
     res = {}
     for line in lines:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
+from ecgen._project import PIP_NAME
 from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
 from ecgen.cli import *
 
