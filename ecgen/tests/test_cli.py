@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand, TyperGroup
 from ecgen._project import PIP_NAME
-from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
+from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split, shipped
 from ecgen.cli import *
 
 import functools, json, pytest, subprocess, sys, tempfile
@@ -339,6 +339,19 @@ def test_experiments_run_go_on_and_make_tables():
     assert r.exit_code == 0 and r.stdout.count('  done  ') == 6 and r.stdout.count('not run') == 2
     r = run('experiment', 'table', 'main', 'open', '--results', '{tmp}/grid-results', '--metric', 'bleu4')
     assert r.exit_code == 0 and 'smoke run' in r.stdout and '| ours, validation' in r.stdout and '1.774 ± 0.063' in r.stdout and r.stdout.count('not run') == 1
+    r = run('experiment', 'status', 'soft', '--vectors', 'some.300d', *grid)
+    assert r.exit_code == 0 and 'not run' in r.stdout and 'soft: finished with vectors none, budget smoke' in r.stdout and 'seeds 1, 2' in r.stdout
+    assert '<sup>' not in run('experiment', 'table', 'table2', 'table4', '--results', '{tmp}/grid-results').stdout
+    only = Path(folder().name)/'only'
+    only.mkdir()
+    for p in Path(folder().name, 'grid-results').glob('[sh]*'): (only/p.name).write_bytes(p.read_bytes())
+    assert 'minus soft' in run('experiment', 'table', 'main', '--results', only, '--metric', 'bleu4').stdout
+    here = os.getcwd()
+    try:      # away from a checkout, as an installed wheel
+        os.chdir(folder().name)
+        assert 'word vectors' in run('experiment', 'table', 'main', '--metric', 'bleu4').stdout and 'moel' not in run('experiment', 'table', 'main').stdout
+        assert run('experiment', 'status', 'main').exit_code == run('info', '--model', 'little', '--data', 'data/sample').exit_code == 0
+    finally: os.chdir(here)
     r = run('experiment', 'table', 'table2', '--each', '--results', '{tmp}/grid-results')
     assert r.exit_code == 0 and '| MIME' in r.stdout and '| soft   | 1 ' in r.stdout and 'word vectors `none`' in r.stdout
     refused('another budget', 'experiment', 'run', 'soft', *grid, '--examples', 50)
@@ -352,6 +365,16 @@ def test_cases_show_every_model():
     page = Path(folder().name)/'cases.html'
     r = run('cases', '--model', 'one={tmp}/little', '--model', 'two={tmp}/little', '--n', 2, '--html', page)
     assert r.exit_code == 0 and page.read_text().count('<article>') == 4 and '<h3>two</h3>' in page.read_text()
+    mine = Path(folder().name)/'mine.jsonl'
+    mine.write_text(''.join(json.dumps(dict(emotion='sad', turns=[f'I am so sad {i}.', 'Oh.', 'So sad.', 'Why?', 'I am.'][:i % 5 + 1])) + '\n' for i in range(10)))
+    r = run('cases', '--model', '{tmp}/little', '--data', mine, '--html', '{tmp}/ten.html')
+    assert r.exit_code == 0 and Path(folder().name, 'ten.html').read_text().count('<article>') == 10, r.output
+    r = run('explain', '--model', '{tmp}/little', '--data', mine, '--html', '{tmp}/explained.html')
+    assert r.exit_code == 0 and r.stdout.count('emotion ') == 10 and Path(folder().name, 'explained.html').read_text().count('<article>') == 10
+    assert len(run('explain', '--json', '--model', '{tmp}/little', '--data', mine).stdout.splitlines()) == 10
+    refused('leave the turns out', 'explain', 'a', '--data', mine)
+    refused('--data FILE', 'explain')
+    refused('leave --svg out', 'explain', '--data', mine, '--svg', '{tmp}/x.svg')
     refused('add --overwrite', 'cases', '--html', page)
     refused('no model folder', 'cases', '--model', 'x={tmp}/nowhere', '--html', '{tmp}/none.html')
 
