@@ -38,7 +38,7 @@ def extras():
 readme = HERE/'README.md'
 placeholder = '.invalid' in cfg['git_url']
 setup(
-    name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
+    name=cfg['pip_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
     author=cfg['author'], author_email=cfg['author_email'] or None, license='Apache-2.0 AND CC-BY-NC-4.0',  # the code, and the weights in data/model
     url=None if placeholder else cfg['git_url'],
     long_description=readme.read_text(encoding='utf-8') if readme.exists() else cfg['description'],

@@ -7,13 +7,14 @@ __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName'
            'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'MOST_BYTES', 'HELLO',
            'FIGURES', 'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples',
            'RunsFolder', 'ResultsFolder', 'study', 'SHAPES', 'printable', 'tell', 'Commands', 'show_version', 'example',
-           'own_traceback', 'bring_in', 'options', 'writable', 'fresh', 'no_file', 'positive', 'out_file', 'known',
-           'read_turns', 'understand', 'has_color', 'present', 'write', 'table', 'respond', 'explain', 'chat', 'demo',
-           'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings',
-           'report', 'train', 'prepare', 'evaluate', 'score', 'reference_points', 'results_beside', 'planned',
-           'experiment_run', 'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score',
-           'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts',
-           'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info', 'main']
+           'own_traceback', 'bring_in', 'options', 'writable', 'fresh', 'or_sample', 'no_file', 'positive', 'out_file',
+           'known', 'TurnCommand', 'read_turns', 'vector_file', 'understand', 'has_color', 'present', 'write', 'table',
+           'respond', 'explain_file', 'explain', 'page_of_cases', 'chat', 'demo', 'agree', 'download', 'vectors',
+           'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'prepare',
+           'evaluate', 'compared', 'p_said', 'score', 'reference_points', 'results_beside', 'planned', 'experiment_run',
+           'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention',
+           'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts',
+           'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
@@ -32,9 +33,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
+from ._project import PIP_NAME
+from .corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split, shipped
 
 # %% ../nbs/17_cli.ipynb #17_cli-05
 def printable(
@@ -132,6 +134,13 @@ def fresh(
         seen.add(os.path.realpath(p))
 
 # %% ../nbs/17_cli.ipynb #c11
+def or_sample(
+    path:Path|None,     # of data
+) -> Path|None:         # the same, or the sample
+    "`data/sample`, or `sample`, is the sample that is shipped, away from a checkout too"
+    if path and path.as_posix() in ('sample', 'data/sample') and not path.exists(): return shipped('sample')
+    return path
+
 def no_file(
     path:Path|None,     # of a data folder
 ) -> Path|None:         # the same
@@ -149,13 +158,13 @@ def positive(
 # %% ../nbs/17_cli.ipynb #58116184
 Turns = Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]
 ModelFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
-DataFolder = Annotated[Path|None, typer.Option(metavar='PATH', show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on), or a file with dialogues of your own, such as my.jsonl; else ECGEN_DATA, or the sample that is shipped.')]
+DataFolder = Annotated[Path|None, typer.Option(metavar='PATH', callback=or_sample, show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on), or a file with dialogues of your own, such as my.jsonl; else ECGEN_DATA, or the sample that is shipped.')]
 FolderOnly = Annotated[Path|None, typer.Option('--data', metavar='FOLDER', callback=no_file, show_default=False, help='Data folder; else ECGEN_DATA, or a folder of your own (`ecgen download --list` names it).')]
 GateName = Annotated[str, typer.Option(metavar='soft|hard|...', show_default=False, help='How cause probabilities open words for the response. To compare with: open (all words), rule (the last two speaker turns), random (as many as hard).')]
 DecoderName = Annotated[str, typer.Option('--decoder', metavar='topk|greedy', help='Draw among the 3 most probable words, or always take the first.')]
 Seed = Annotated[int, typer.Option(metavar='N', min=0, max=2**32 - 1, help='The same seed gives the same response.')]
 CauseSource = Annotated[str|None, typer.Option('--causes', metavar='rule|own|file|reccon|adapted|adapted-prefix|spans|lexicon|PATH', show_default='rule', help='Cause labels: the rule, those in the data, DATA/recec/*_with_cause.json, those of our detectors for EmpatheticDialogues (spans: of words, as seen at each turn), words of the NRC-VAD lexicon instead of causes, or a path with {split} in it.')]
-VectorFile = Annotated[Path|None, typer.Option('--vectors', metavar='FILE', show_default=False, help="Word vectors in GloVe's format: .txt, .txt.gz or archive.zip/member.txt")]
+VectorFile = Annotated[Path|None, typer.Option('--vectors', metavar='FILE', show_default=False, help="Word vectors in GloVe's format: .txt, .txt.gz or archive.zip/member.txt; or the name of a file in DATA/vectors, such as glove.6B.300d")]
 JudgeFile = Annotated[Path|None, typer.Option('--judge', metavar='FILE', show_default=False, help='Watch after each epoch how well causes agree with these labels of the validation split; nothing is chosen by them.')]
 Changes = Annotated[list[str]|None, typer.Option('--set', metavar='KEY=VALUE', show_default=False, help='Change a setting that `ecgen info --preset NAME` lists; may be repeated.')]
 AsJson = Annotated[bool, typer.Option('--json', help='Print one JSON object instead.')]
@@ -176,6 +185,18 @@ def known(
     if name not in names: raise EcgenError(f'There is no {kind} {name!r}; choose one of: {", ".join(names)}.')
     return name
 
+# %% ../nbs/17_cli.ipynb #dash-code
+class TurnCommand(TyperCommand):
+    "A command whose turns may begin with a dash"
+    def parse_args(self, ctx, args:list[str]):
+        waits = {o for p in self.params if not getattr(p, 'is_flag', True) for o in p.opts}
+        before, res = '', []
+        for a in args:
+            dash = a[:1] == '-' and a not in ('-', '--') and before not in waits
+            res.append('\0' + a if dash and not re.match(r'--?[A-Za-z][\w-]*(=|$)', a) else a)
+            before = a
+        return super().parse_args(ctx, res)
+
 # %% ../nbs/17_cli.ipynb #c14
 MOST_BYTES = 2**20     # of a dialogue on standard input
 
@@ -187,7 +208,18 @@ def read_turns(
         raw = sys.stdin.buffer.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES: raise EcgenError(f'Standard input has more than {MOST_BYTES // 2**20} MB: give one dialogue, a turn on each line.')
         turns = [t for t in raw.decode('utf-8', 'replace').split('\n') if t.strip()]     # not at other marks that Python takes for line ends
+    turns = [t.removeprefix('\0') for t in turns]                            # see `TurnCommand`
     return [t.encode('utf-8', 'replace').decode('utf-8') for t in turns]     # an argument need not be valid UTF-8
+
+# %% ../nbs/17_cli.ipynb #vector-file
+def vector_file(
+    vectors:Path|None,     # a path or a name
+    data:Path|None,        # data folder
+) -> Path|None:            # the file
+    "Word vectors by path, or by their name in DATA/vectors"
+    if vectors is None: return None
+    from ecgen.experiments import find_vectors
+    return find_vectors(str(vectors), data_dir(data))
 
 # %% ../nbs/17_cli.ipynb #5197de16
 def understand(
@@ -218,10 +250,11 @@ def has_color() -> bool:
 def present(
     e,               # an `Explanation`
     as_json:bool,    # for programs?
+    a_line:bool=False,     # JSON on one line
 ):
     "Print an explanation"
     from ecgen.show import to_dict, to_terminal
-    if as_json: return print(json.dumps(to_dict(e), indent=1))
+    if as_json: return print(json.dumps(to_dict(e), indent=None if a_line else 1))
     print(to_terminal(e, has_color(), min(100, shutil.get_terminal_size().columns)))
 
 # %% ../nbs/17_cli.ipynb #17_cli-17
@@ -243,33 +276,59 @@ def table(
     return printable('\n'.join(f'{k.replace("_", " "):<{width}}  {v}' for k, v in text.items()))
 
 # %% ../nbs/17_cli.ipynb #c23
-@app.command(epilog=example('respond "I passed my driving test!" "Well done! Was it hard?" "I failed it twice before."'))
+@app.command(cls=TurnCommand, epilog=example('respond "I passed my driving test!" "Well done! Was it hard?" "I failed it twice before."'))
 def respond(turns:Turns, model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', seed:Seed=0, json:AsJson=False):
     """Answer a conversation with empathy.
 
-    Each TURN is what was said, in quotation marks: speaker, listener, ..., speaker (put -- before the first one if a turn begins
-    with -). A single - reads turns from standard input, one a line. The response is shown with the emotion that the model recognises, and with the words that it takes for the cause.
+    Each TURN is what was said, in quotation marks: speaker, listener, ..., speaker (put -- before the first one if a turn looks
+    like an option). A single - reads turns from standard input, one a line. The response is shown with the emotion that the model recognises, and with the words that it takes for the cause.
     """
     present(understand(turns, model, gate, decoder, seed, respond=True), json)
 
 # %% ../nbs/17_cli.ipynb #6bf86e7e
-@app.command(epilog=example('explain "Someone broke into my car last night." --html cause.html'))
-def explain(turns:Turns, model:ModelFolder=None, gate:GateName='', respond:Annotated[bool, typer.Option('--respond', help='Write a response too.')]=False,
-            decoder:DecoderName='topk', seed:Seed=0, html:Annotated[Path|None, out_file('--html', 'Write a web page.')]=None,
+def explain_file(data:Path, model:Path|None, gate:str, respond:bool, decoder:str, seed:int) -> list:     # options as of `explain`
+    "An explanation of each dialogue of a file"
+    from ecgen.cases import case_dialogues, context_of
+    from ecgen.decoding import DECODERS
+    from ecgen.model import System
+    options = dict(respond=respond, gate=gate, decoder=DECODERS[known('decoder', decoder, DECODERS)], seed=seed)
+    system = System.from_pretrained(model)
+    return [(d, system.explain(context_of(d, None), **options)) for d in case_dialogues(None, data)]
+
+@app.command(cls=TurnCommand, epilog=example('explain "Someone broke into my car last night." --html cause.html'))
+def explain(turns:Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]=None, model:ModelFolder=None, gate:GateName='',
+            respond:Annotated[bool, typer.Option('--respond', help='Write a response too.')]=False,
+            decoder:DecoderName='topk', seed:Seed=0, data:Annotated[Path|None, typer.Option('--data', metavar='FILE', callback=or_sample, show_default=False, help='Dialogues of your own, such as my.jsonl, instead of TURNs.')]=None,
+            html:Annotated[Path|None, out_file('--html', 'Write a web page.')]=None,
             svg:Annotated[Path|None, out_file('--svg', 'Write a picture.')]=None, json:AsJson=False, overwrite:Overwrite=False):
     """Show which words caused the emotion.
 
     Each TURN is what was said, in quotation marks: speaker, listener, ..., speaker. A single - reads turns from standard input,
     one a line. The colour of a word is its probability of being part of the cause. On a page made by --html, pointing at a word
-    shows its numbers.
+    shows its numbers. --data explains every dialogue of a file, on one page.
     """
     from ecgen.show import NO_CAUSES, marks, to_html, to_svg
-    fresh([html, svg], [], overwrite)
-    e = understand(turns, model, gate, decoder, seed, respond)
-    if not marks(e): tell(NO_CAUSES)
-    present(e, json)
-    if html: write(html, to_html(e))
-    if svg: write(svg, to_svg(e))
+    fresh([html, svg], [data], overwrite)
+    if not turns and not data: raise EcgenError('Say what happened: ecgen explain "I lost my keys again.", or --data FILE for a file of dialogues.')
+    if not data: found = [(None, understand(turns, model, gate, decoder, seed, respond))]
+    elif turns or svg: raise EcgenError(f'--data explains a file: {"leave the turns out" if turns else "leave --svg out"}.')
+    else: found = explain_file(data, model, gate, respond, decoder, seed)
+    if not marks(found[0][1]): tell(NO_CAUSES)
+    for i, (_, e) in enumerate(found):
+        if i and not json: print()
+        present(e, json, bool(data))
+    if html: write(html, page_of_cases(found, decoder, seed) if data else to_html(found[0][1]))
+    if svg: write(svg, to_svg(found[0][1]))
+
+def page_of_cases(
+    found:list,                # (dialogue, its `Explanation`), see `explain_file`
+    decoder:str, seed:int,     # as there
+) -> str:
+    "All dialogues of a file on one page"
+    from ecgen.cases import cases_html
+    from ecgen.show import marks
+    shown = [dict(emotion=d.emotion, target='', systems={e.model: e}) for d, e in found]
+    return cases_html(shown, frozenset(e.model for _, e in found if not marks(e)), decoder, seed)
 
 # %% ../nbs/17_cli.ipynb #1bce0bf9
 HELLO = 'A conversation with a small research model, which is no counsellor. /help lists the commands, Ctrl-D leaves.'
@@ -303,6 +362,7 @@ def demo(model:ModelFolder=None, gate:GateName='', port:Annotated[int|None, type
     It is served on this machine and for this machine only (127.0.0.1), until you press Ctrl-C.
     """
     fresh([page], [], overwrite)
+    tell('loading the model ...' if page else 'loading the model and starting a server, which takes some seconds ...')
     from ecgen.playground import Playground, serve
     if not page: return serve(model, gate, port, not no_browser, tell)
     from ecgen.model import EmpatheticModel
@@ -501,11 +561,15 @@ def train(preset:Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` 
     """
     from ecgen import training
     out, changes = out or Path('runs')/preset, settings(set or [], preset) | ({} if seed is None else dict(seed=seed))
+    vectors, log = vector_file(vectors, data), out/'metrics.jsonl'
+    before = log.read_bytes() if log.is_file() else None
     try: training.train(preset, data, out, vectors, causes, limit, device, judge, generator, **changes)
     except KeyboardInterrupt:
         if training.team()[0] == 0: tell(f'Stopped; the same command goes on from where {out} was last saved.')
         raise typer.Exit(130)
-    if training.team()[0] == 0: report(out)
+    if training.team()[0]: return
+    if before and log.read_bytes() == before: tell(f'The run in {out} was finished already, so nothing was trained now; another --out begins a new one.')
+    report(out)
 
 # %% ../nbs/17_cli.ipynb #3fc0cedd
 @app.command(epilog=example('prepare --data DATA --vectors DATA/vectors/glove.6B.300d.txt --causes adapted --out prepared'))
@@ -525,7 +589,7 @@ def prepare(data:DataFolder=None, vectors:VectorFile=None, causes:CauseSource=No
     config = system_of(preset).Config.from_preset(preset, **shape)
     cfg = training.TrainingConfig(**values(preset)['training'] | {k: v for k, v in changes.items() if k in own})
     if out.exists() and any(out.iterdir()) and not (overwrite and prepared.is_prepared(out)): raise EcgenError(f'{out} is not empty: name another folder' + (', or add --overwrite.' if prepared.is_prepared(out) else '.'))
-    p = prepared.prepare(data, causes or 'rule', vectors, limit, judge, cfg.min_count, config.longest, config.dim)
+    p = prepared.prepare(data, causes or 'rule', vector_file(vectors, data), limit, judge, cfg.min_count, config.longest, config.dim)
     p.tables = prepared.look_up(prepared.fresh_system(preset, p.vocab, **shape), p.folder)
     size = prepared.save_prepared(p, out)
     print(f'{len(p.train)} training examples, {len(p.valid)} for validation, {len(p.vocab)} words: {size / 1e6:.1f} MB in {out}')
@@ -537,7 +601,9 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
              causes:Annotated[Path|None, typer.Option(metavar='FILE', show_default=False, help='Judge the causes too, by these labels.')]=None,
              model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', seed:Seed=0, limit:Limit=None,
              json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None,
-             responses:Annotated[Path|None, out_file('--responses', 'Keep the responses, one JSON object a line.')]=None, overwrite:Overwrite=False, encoder:EncoderName=None):
+             responses:Annotated[Path|None, out_file('--responses', 'Keep the responses, one JSON object a line.')]=None,
+             references:Annotated[Path|None, out_file('--references', 'Keep what people said in the same way, for `ecgen score --ref`.')]=None,
+             overwrite:Overwrite=False, encoder:EncoderName=None):
     """Measure a model on a corpus.
 
     Emotions and causes are compared with their labels, responses with those that people wrote. BLEU-4 and Dist count words;
@@ -549,28 +615,49 @@ def evaluate(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='tr
     if gate: known('gate', gate, GATES)
     known('decoder', decoder, evaluation.DECODERS)
     known('split', split, ('train', 'valid', 'test'))
-    fresh([json_file, responses], [data, causes], overwrite)
-    res = evaluation.evaluate(System.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder)
+    fresh([json_file, responses, references], [data, causes], overwrite)
+    res = evaluation.evaluate(System.from_pretrained(model), data, split, causes, limit, decoder, gate, seed, responses, encoder=encoder, references_file=references)
     print(table({k: v for k, v in res.items() if not isinstance(v, (dict, list))}))
-    if responses: tell(f'wrote {responses}')
+    for path in filter(None, (responses, references)): tell(f'wrote {path}')
     text = json.dumps({k: None if v != v else v for k, v in res.items()}, indent=1) + '\n'     # NaN is not JSON
     if json_file: write(json_file, re.sub(r'\[[\d\s,]+\]', lambda m: re.sub(r'\s+', '', m[0]), text))     # a line for each row of the confusion matrix
 
 # %% ../nbs/17_cli.ipynb #388e74b2
-@app.command(epilog=example('score --hyp theirs.txt --ref references.txt'))
-def score(hyp:Annotated[Path, typer.Option(metavar='FILE', help='Responses, one a line; or JSON lines with "tokens" or "response".')], ref:Annotated[Path, typer.Option(metavar='FILE', help='References, one on the same line as its response.')],
+def compared(
+    c:dict,      # from `compare_files`
+) -> str:        # a table
+    "What two files differ in, for people"
+    how = 'dialogues' if c['grouped_by'] == 'id' else 'lines'
+    rows = {f'BLEU-{n}': c[f'bleu{n}'] for n in (1, 2, 3, 4)}
+    lines = [f'{k}  {d["difference"]:+8.4f}  [{d["low"]:+.4f}, {d["high"]:+.4f}]  p {p_said(d["p"])}' for k, d in rows.items()]
+    return '\n'.join([f'first minus second, 95 % interval (paired bootstrap over {c["groups"]} {how}), permutation test', *lines])
+
+def p_said(p:float) -> str: return '< .001' if p < .001 else f'= {p:.3f}'
+
+@app.command(epilog=example('score --hyp theirs.txt --against mine.jsonl --ref references.jsonl'))
+def score(hyp:Annotated[Path, typer.Option(metavar='FILE', help='Responses, one a line; or JSON lines with "tokens" or "response".')],
+          ref:Annotated[Path, typer.Option(metavar='FILE', help='References: each on the same line as its response, or JSON lines with the same "id" and "turn".')],
+          against:Annotated[Path|None, typer.Option('--against', metavar='FILE', show_default=False, help='Responses of a second system, to compare the first with.')]=None,
           blanks:Annotated[bool, typer.Option('--blanks', help='Lines are tokens with blanks between, and are not tokenised again.')]=False, encoder:EncoderName=None,
           json_file:Annotated[Path|None, out_file('--json', 'Keep the figures.')]=None, overwrite:Overwrite=False):
     """Measure a file of responses against a file of references.
 
     BLEU-1 to BLEU-4 (corpus, unsmoothed, times 100), Dist-1 and Dist-2 over all responses, and with --encoder BERTScore. Text is
-    lowercased and tokenised as for training.
+    lowercased and tokenised as for training. With --against, a second file is measured too, and BLEU compared. `ecgen evaluate`
+    writes such files (--responses and --references).
     """
     from ecgen import evaluation
-    fresh([json_file], [hyp, ref], overwrite)
-    res = evaluation.score(hyp, ref, encoder, blanks)
-    print(table({k: v for k, v in res.items() if not isinstance(v, dict)}))
-    if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
+    fresh([json_file], [hyp, ref, against], overwrite)
+    files = {'hyp': hyp} | ({'against': against} if against else {})
+    res = {k: evaluation.score(p, ref, encoder, blanks) for k, p in files.items()}
+    for k, r in res.items():
+        if against: print(f'{files[k]}')
+        print(table({k: v for k, v in r.items() if not isinstance(v, dict)}), end='\n\n' if against else '\n')
+    if against:
+        from ecgen.experiments import compare_files
+        res['comparison'] = compare_files(hyp, against, ref, blanks)
+        print(compared(res['comparison']))
+    if json_file: write(json_file, json.dumps(res if against else res['hyp'], indent=1) + '\n')
 
 # %% ../nbs/17_cli.ipynb #daea566f
 @app.command(name='reference-points', epilog=example('reference-points --data DATA --json reference_points.json'))
@@ -609,13 +696,18 @@ def results_beside(
     "Where results go: what is tried out in another folder does not get among those that the tables are made of"
     return results or (RESULTS if out == RUNS and not smoke else out.with_name(out.name + '-results'))
 
-def planned(names, data, vectors, seeds, budget, examples) -> list:
+def planned(names, data, vectors, seeds, budget, examples, must_exist:bool=True) -> list:
     "The runs that the options of `ecgen experiment` ask for"
     from ecgen.experiments import find_vectors, plan_runs
     try: numbers = [int(s) for s in seeds.split(',')]
     except ValueError: raise EcgenError(f'--seeds {seeds}: write whole numbers with commas between, such as 1024,2048.') from None
     if min(numbers) < 0: raise EcgenError(f'--seeds {seeds}: a seed must be 0 or more.')
-    return plan_runs(list(names or ()), [find_vectors(v, data_dir(data)) for v in vectors or ['none']], numbers, budget, examples)
+    def find(v):
+        try: return find_vectors(v, data_dir(data))
+        except EcgenError:
+            if must_exist: raise
+            return Path(v)                                 # the name is enough to look for results
+    return plan_runs(list(names or ()), list(map(find, vectors or ['none'])), numbers, budget, examples)
 
 # %% ../nbs/17_cli.ipynb #72562f84
 @experiment.command(name='run', epilog=example('experiment run soft hard without-cause --data DATA --vectors minilm.300d --jobs 2'))
@@ -650,15 +742,17 @@ def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorN
 
     The arguments are those of `ecgen experiment run`.
     """
-    from ecgen.experiments import ROWS, status
-    runs, results = planned(names, data, vectors, seeds, budget, examples), results_beside(out, results, budget == 'smoke')
+    from ecgen.experiments import ROWS, other_results, status
+    runs, results = planned(names, data, vectors, seeds, budget, examples, must_exist=False), results_beside(out, results, budget == 'smoke')
+    if results == RESULTS and not results.is_dir(): results = shipped('results')/'experiments'     # away from a checkout
     for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {ROWS[r.row]["what"]}')
+    for line in other_results(runs, results): print(line)
 
 # %% ../nbs/17_cli.ipynb #dbe4063d
 @experiment.command(name='table', epilog=example('experiment table main --metric emotion_accuracy'))
 def experiment_table(names:RowNames=None, results:Annotated[Path, typer.Option(metavar='FOLDER', help='One JSON file for each finished run.')]=RESULTS,
                      metric:Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='all', help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]=None,
-                     against:Annotated[str, typer.Option(metavar='ROW', help='What the other rows are compared with.')]='without-cause',
+                     against:Annotated[str, typer.Option(metavar='ROW', show_default='without-cause, or the first row that was run', help='What the other rows are compared with.')]='',
                      each:Annotated[bool, typer.Option('--each', help='Every run for itself, as in Table 7.')]=False):
     """Print mean and standard deviation over seeds, beside the paper's.
 
@@ -671,27 +765,31 @@ def experiment_table(names:RowNames=None, results:Annotated[Path, typer.Option(m
     grids = GRIDS | dict(table2=TABLE2)
     chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in grids.get(known('row or grid', n, [*grids, *ROWS]), (n,))))
     for m in metric or (): known('metric', m, METRICS)
-    known('row', against, ROWS)
+    if against: known('row', against, ROWS)
+    if results == RESULTS and not results.is_dir(): results = shipped('results')/'experiments'     # away from a checkout
     if not results.is_dir(): raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
-    if each: return print(all_runs(results, chosen))
-    print(tables(results, chosen, tuple(metric or METRICS), against), end='')
+    text = all_runs(results, chosen) + '\n' if each else tables(results, chosen, tuple(metric or METRICS), against)
+    print(re.sub(r'<sup>(\d+)</sup>', lambda m: f'[{m[1]}]'.ljust(len(m[0])), re.sub(r'(?m)^<sup>(\d+)</sup>', r'[\1]', text)), end='')
 
 # %% ../nbs/17_cli.ipynb #0be03b2a
 @app.command(epilog=example('cases --model soft=runs/soft --model hard=runs/hard --html cases.html'))
 def cases(html:Annotated[Path, out_file('--html', 'The page.')], models:Annotated[list[str]|None, typer.Option('--model', metavar='NAME=FOLDER', show_default='the shipped model', help='A system; may be repeated, a column each.')]=None,
-          n:Annotated[int, typer.Option('--n', metavar='N', min=1, max=100, help='Dialogues.')]=4, decoder:DecoderName='topk', seed:Seed=0, overwrite:Overwrite=False):
+          data:DataFolder=None,
+          n:Annotated[int|None, typer.Option('--n', metavar='N', min=1, max=100, show_default='4, or with --data all up to 100', help='Dialogues.')]=None, decoder:DecoderName='topk', seed:Seed=0, overwrite:Overwrite=False):
     """Show what several models make of the same dialogues, side by side.
 
-    The dialogues are those of the sample's validation split, in their order. Words that a model takes for the cause are tinted.
+    The dialogues are those of the sample's validation split, in their order, up to the third turn; or with --data your own, whole,
+    or up to their last listener turn. Words that a model takes for the cause are tinted.
     """
     from ecgen.cases import case_dialogues, case_study, cases_html, plain
     from ecgen.decoding import DECODERS
     from ecgen.human import system_names
     from ecgen.model import System
     known('decoder', decoder, DECODERS)
-    fresh([html], [], overwrite)
+    fresh([html], [data], overwrite)
     named = {k: System.from_pretrained(v) for k, v in system_names(models or []).items()} or {'shipped model': System.from_pretrained()}
-    write(html, cases_html(case_study(named, case_dialogues(n), decoder, seed), frozenset(k for k, m in named.items() if plain(m)), decoder, seed))
+    shown = case_study(named, case_dialogues(n or (100 if data else None), data), decoder, seed, turns=None if data else 3)
+    write(html, cases_html(shown, frozenset(k for k, m in named.items() if plain(m)), decoder, seed))
 
 # %% ../nbs/17_cli.ipynb #19dd23f4
 study = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help='Have people rate, compare and verify, blindly.', epilog=example('study new --systems runs/soft runs/hard human --n 100 --data DATA --out study'))
@@ -814,7 +912,7 @@ def extras() -> dict:     # extra -> names of its packages
     "The optional parts of this package"
     import re
     from importlib.metadata import PackageNotFoundError, requires
-    try: lines = requires('ecgen') or []
+    try: lines = requires(PIP_NAME) or []
     except PackageNotFoundError: return {}
     res = {}
     for line in lines:

@@ -29,6 +29,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import ecgen
+from ._project import PIP_NAME, refuse_others
+
+refuse_others()
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-05
 class EcgenError(ValueError):
@@ -39,7 +42,7 @@ def how_to_add(
     extra:str,   # its name, such as 'metrics'
 ) -> str:        # the end of a message
     "The command that adds an extra of this package"
-    return f"in a checkout pip install -c constraints.txt -e '.[{extra}]', elsewhere pip install 'ecgen[{extra}]'"
+    return f"in a checkout pip install -c constraints.txt -e '.[{extra}]', elsewhere pip install '{PIP_NAME}[{extra}]'"
 
 # %% ../nbs/00_corpus.ipynb #00_corpus-07
 EMOTIONS = tuple("""

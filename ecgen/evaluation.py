@@ -6,14 +6,15 @@
 __all__ = ['dist', 'bleu4', 'bleu', 'overlap', 'bleu_parts', 'bleu_sums', 'bleu_from', 'per_example', 'emotion_figures',
            'confusion', 'weights_hash', 'hardware', 'versions', 'together', 'plot_confusion', 'BertScores',
            'up_to_layer', 'bertscore', 'respond_all', 'judge_position', 'judge_causes', 'load_gold', 'record',
-           'reference_tokens', 'check_wish', 'circumstances', 'evaluate', 'read_responses', 'score', 'nearest',
-           'turns_of', 'reference_points']
+           'reference_tokens', 'check_wish', 'circumstances', 'evaluate', 'as_row', 'said_in', 'read_rows',
+           'read_responses', 'pair_files', 'warn_of_short', 'score', 'nearest', 'turns_of', 'reference_points']
 
 # %% ../nbs/12_evaluation.ipynb #52c76852
 import hashlib
 import json
 import math
 import os
+import warnings
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ import torch
 
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
 from .causes import agreement, auc, for_choosing, with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
+from .corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
 from .decoding import DECODERS, GREEDY, Decoder, generate
 
 from .model import EmpatheticModel, System
@@ -278,7 +279,7 @@ def judge_causes(
     examples:list,            # with cause labels
 ) -> dict:                    # cause_auc, and at p > .5: cause_precision, cause_recall, cause_f1; all_ones and position beside them
     "Word-level cause detection against labels"
-    if not any(c >= 0 and t not in (PAD, CLS, SEP) for e in examples for t, c in zip(e.src, e.cause)): raise EcgenError('No word of these dialogues has a cause label, so causes cannot be judged: give labels of this split, or a larger --limit.')
+    if not any(c >= 0 and t not in (PAD, CLS, SEP) for e in examples for t, c in zip(e.src, e.cause)): raise EcgenError('No word of these dialogues has a cause label, so causes cannot be judged: give labels of this split, or a larger limit.')
     batches = (collate([examples[i] for i in rows]).to(model.device) for rows in in_batches(examples))
     scores, gold = (torch.cat(x).cpu().numpy() for x in zip(*[cause_scores(model.predict(b.src), b) for b in batches]))
     at_half, ones = agreement(scores > .5, gold), agreement(np.ones_like(gold), gold)
@@ -313,10 +314,11 @@ def check_wish(
     model:System, causes:str|Path|None, decoder:str, gate:str,     # as in `evaluate`
 ):
     "Refuse what this model cannot be asked"
+    if not isinstance(decoder, str): raise TypeError(f'decoder is {decoder!r}: here it is a name, {" or ".join(map(repr, DECODERS))}.')
     if decoder not in DECODERS: raise EcgenError(f'There is no decoder {decoder!r}; choose one of: {", ".join(DECODERS)}.')
     model.check_gate(gate)
-    if causes and not model.has_causes: raise EcgenError(f'{type(model).__name__} marks no causes, so there are none to be judged: leave --causes out.')
-    if (gate or model.cfg.gate) == 'oracle' and not causes: raise EcgenError('The oracle gate opens words that are labelled as cause: name a file of labels (--causes).')
+    if causes and not model.has_causes: raise EcgenError(f'{type(model).__name__} marks no causes, so there are none to be judged: leave causes out.')
+    if (gate or model.cfg.gate) == 'oracle' and not causes: raise EcgenError('The oracle gate opens words that are labelled as cause: name a file of labels (causes).')
 
 def circumstances(
     model:System,
@@ -341,6 +343,7 @@ def evaluate(
     responses:str|Path|None=None,      # keep the responses here, one JSON object a line
     progress:bool=True,                # show a progress bar
     encoder:str|None=None,             # for `bertscore`; None = without
+    references_file:str|Path|None=None,     # keep what people said here, in the same layout
 ) -> dict:
     "Measure a model on a split; raises `EcgenError` for a decoder, data folder or label file that does not exist"
     check_wish(model, causes, decoder, gate)
@@ -357,25 +360,74 @@ def evaluate(
     labelled = sum(d.causes is not None for d in gold)
     if causes: res |= judge_causes(model, examples) | dict(causes=Path(causes).name, cause_dialogues='odd half' if half else 'all' if labelled == len(gold) else f'{labelled} of {len(gold)}')
     if responses: Path(responses).write_text(''.join(json.dumps(record(e, r)) + '\n' for e, r in zip(examples, out)), encoding='utf-8')
+    if references_file:
+        texts = {d.id: d.utterances for d in gold}
+        rows = [record(e, r) | dict(response=texts[e.id][e.turn]) for e, r in zip(examples, references)]
+        Path(references_file).write_text(''.join(json.dumps(r) + '\n' for r in rows), encoding='utf-8')
     return res | circumstances(model, gold, decoder, gate, seed)
 
 # %% ../nbs/12_evaluation.ipynb #83371075
-def read_responses(
+def as_row(line:str) -> dict|None:
+    "A line as a JSON object; None = it is none"
+    try: row = json.loads(line) if line.lstrip().startswith('{') else None
+    except (ValueError, RecursionError): return None
+    return row if isinstance(row, dict) else None
+
+def said_in(
+    row:dict|None,     # from `as_row`
+) -> list[str]|None:   # tokens; None = it holds none
+    "The response in a JSON object"
+    said = (row or {}).get('tokens', (row or {}).get('response'))
+    if isinstance(said, str): return tokenize(said)
+    return said if isinstance(said, list) and all(isinstance(t, str) for t in said) else None
+
+def read_rows(
     path:str|Path,        # UTF-8 text, one response a line, or JSON lines
     blanks:bool=False,    # lines are tokens with blanks between, and are taken as they are
-) -> list[list[str]]:     # tokens of each
+) -> tuple[list, list|None]:     # tokens of each; (id, turn) of each, None = not all have an id
     "Read a file of responses; `EcgenError` names what is wrong"
-    res = []
-    for n, line in enumerate(read_lines(path), 1):
-        if line.startswith('{'):
-            try: row = json.loads(line)
-            except (ValueError, RecursionError): row = None
-            if not isinstance(row, dict) or not isinstance(said := row.get('tokens', row.get('response')), (str, list)) or not all(isinstance(t, str) for t in said):
-                raise EcgenError(f'{path}: line {n} begins like JSON and is no object with "tokens" or "response".')
-            res.append(said if isinstance(said, list) else tokenize(said))
-        else: res.append(line.split() if blanks else tokenize(line))
+    lines = read_lines(path)
+    rows = [as_row(l) for l in lines if l.strip()]
+    named = sum(r is not None and ('tokens' in r or 'response' in r) for r in rows)
+    if None in rows and 2 * named <= len(rows) or not rows:      # text, some of it in braces
+        res, keys = [l.split() if blanks else tokenize(l) for l in lines], None
+    else:
+        res = [said_in(as_row(l)) if l.strip() else [] for l in lines]
+        if None in res: raise EcgenError(f'{path}: line {res.index(None) + 1} begins like JSON and is no object with "tokens" or "response", as other lines are: mend it.')
+        keys = [(str(r['id']), str(r.get('turn', ''))) for r in rows if 'id' in r]
+        keys = keys if len(keys) == len(lines) else None
     if not any(res): raise EcgenError(f'{path} holds no words: give a file with one response a line.')
-    return res
+    twice = next((k for k, n in Counter(keys or ()).items() if n > 1), None)
+    if twice: raise EcgenError(f'{path}: id {twice[0]}, turn {twice[1] or "-"}, comes twice: keep one of them.')
+    return res, keys
+
+def read_responses(path:str|Path, blanks:bool=False) -> list[list[str]]: return read_rows(path, blanks)[0]     # tokens alone
+
+# %% ../nbs/12_evaluation.ipynb #pair-code
+def pair_files(
+    hyp:str|Path,         # file of responses
+    ref:str|Path,         # file of references
+    blanks:bool=False,    # see `read_rows`
+) -> tuple[list, list, list|None, str]:     # tokens of responses and of references; ids in their order, None = none known; 'id' or 'line'
+    "Responses and references that belong together; `EcgenError` if some have no partner"
+    (said, a), (gold, b) = (read_rows(p, blanks) for p in (hyp, ref))
+    if a and b:
+        lost = [(k, p) for keys, others, p in ((a, set(b), ref), (b, set(a), hyp)) for k in keys if k not in others]
+        if lost: raise EcgenError(f'{lost[0][1]} has no line with id {lost[0][0][0]}, turn {lost[0][0][1] or "-"}: both files must hold the same ids.')
+        at = dict(zip(a, said))
+        return [at[k] for k in b], gold, b, 'id'
+    if len(said) != len(gold): raise EcgenError(f'{hyp} has {len(said)} lines and {ref} has {len(gold)}: each response needs its reference on the same line.')
+    return said, gold, b or a, 'line'
+
+# %% ../nbs/12_evaluation.ipynb #short-code
+def warn_of_short(
+    responses:list[list[str]],    # tokens of each
+):
+    "Warn where BLEU-4 says little because responses are short"
+    short = sum(len(r) < 4 for r in responses)
+    if short: warnings.warn(
+        f'{short} of {len(responses)} responses are shorter than four words, and BLEU-4 is unsmoothed: '
+        'it may be low, or 0, even where they are right; BLEU-1 and BLEU-2 say more.', EcgenWarning, stacklevel=3)
 
 # %% ../nbs/12_evaluation.ipynb #004733e9
 def score(
@@ -385,9 +437,11 @@ def score(
     blanks:bool=False,          # see `read_responses`
 ) -> dict:
     "Measure a file of responses against a file of references"
-    responses, references = (read_responses(p, blanks) for p in (hyp, ref))
-    if len(responses) != len(references): raise EcgenError(f'{hyp} has {len(responses)} lines and {ref} has {len(references)}: each response needs its reference on the same line.')
+    responses, references, _, how = pair_files(hyp, ref, blanks)
+    warn_of_short(responses)
     res = dict(responses=len(responses), empty=sum(not r for r in responses)) | overlap(responses, references)
+    res['length_ratio'] = res['length'] * len(references) / max(sum(map(len, references)), 1)
+    res['paired_by'] = how
     if encoder: res |= bertscore(responses, references, encoder, progress=True).figures
     return res | dict(hyp=Path(hyp).name, hyp_sha=content_hash(hyp), ref=Path(ref).name, ref_sha=content_hash(ref), tokens='blanks' if blanks else 'ecgen', versions=versions())
 

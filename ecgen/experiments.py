@@ -7,9 +7,10 @@ __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'SYSTEMS', 'GRIDS', 'TABLE2', '
            'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'FOOTNOTES', 'TABLE7', 'SAME', 'EPOCHS', 'HELP', 'row', 'subset', 'Run',
            'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples', 'figures', 'measure_run', 'same_plan',
            'write_result', 'finished', 'train_run', 'do_run', 'add_bertscore', 'command', 'in_process', 'do_runs',
-           'status', 'Metric', 'columns', 'by_dialogue', 'paired_bootstrap', 'permutation_test', 'seed_test',
-           'published', 'load_results', 'caption', 'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables',
-           'every_run', 'all_runs', 'effects', 'in_words', 'answer', 'plot_effects', 'reference_table']
+           'status', 'other_results', 'Metric', 'columns', 'by_dialogue', 'paired_bootstrap', 'permutation_test',
+           'seed_test', 'compare_files', 'published', 'load_results', 'caption', 'spread', 'compare', 'p_text',
+           'table_rows', 'markdown', 'usual_rival', 'tables', 'every_run', 'all_runs', 'effects', 'in_words', 'answer',
+           'plot_effects', 'reference_table']
 
 # %% ../nbs/13_experiments.ipynb #31f1c801
 import json
@@ -32,7 +33,7 @@ from .batches import UNK, build_vocab, make_examples
 from .causes import for_choosing, read_lexicon, with_causes
 from .corpus import EcgenError, data_dir, how_to_add, keep_words, shipped
 from .decoding import DECODERS
-from .evaluation import (bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap,
+from .evaluation import (bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, pair_files,
                               bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash)
 from .model import PRESETS, System, preset, read_json, system_of, write_json
 from .prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
@@ -387,6 +388,20 @@ def status(
         res[r.name] = 'done' if done else f'begun: {last["stage"]} epoch {last["epoch"]} over' if last else 'begun' if (Path(out)/r.name/'plan.json').exists() else 'not run'
     return res
 
+# %% ../nbs/13_experiments.ipynb #finished-code
+def other_results(
+    runs:list[Run],              # as in `status`
+    results:str|Path|None,       # as in `do_run`; None = those that are shipped
+) -> list[str]:                  # a line each
+    "Finished runs of the same rows that were made in another way"
+    rows, found = dict.fromkeys(r.row for r in runs), {}
+    for path in sorted(Path(results or shipped('results')/'experiments').glob('*.json')):
+        plan = read_json(path).get('plan', {})
+        if plan.get('row') in rows and not any(r.seed == plan['seed'] and same_plan(plan, r.plan()) for r in runs if r.row == plan['row']):
+            found.setdefault((plan['row'], plan['vectors'], plan['budget'], plan['examples']), []).append(plan['seed'])
+    return [f'{row}: finished with vectors {v}, budget {b}, {f"{n:,}" if n else "all"} examples, seeds {", ".join(map(str, sorted(s)))}'
+            for (row, v, b, n), s in found.items()]
+
 # %% ../nbs/13_experiments.ipynb #4ba323c1
 @dataclass(frozen=True)
 class Metric:
@@ -444,6 +459,8 @@ def permutation_test(
     swap = np.random.default_rng(seed).integers(0, 2, (times, a.shape[1])).astype(float)
     swap[0] = 0          # as it is
     differ = sum(value(x.sum(0) + swap @ (y - x)) - value(y.sum(0) + swap @ (x - y)) for x, y in zip(a, b))
+    zero = 1e-9 * max(1, *(abs(float(value(z.sum(0)))) for z in (*a, *b)))     # up to rounding
+    if abs(differ[0]) <= zero: return 1.
     return float((np.abs(differ) >= abs(differ[0]) * (1 - 1e-9)).mean())
 
 def seed_test(
@@ -453,9 +470,32 @@ def seed_test(
     "Welch's t-test over seeds"
     try: from scipy.stats import ttest_ind
     except ImportError: raise EcgenError(f'Tests over seeds need scipy: {how_to_add("metrics")}.') from None
-    if min(len(a), len(b)) < 2 or np.ptp(a) == np.ptp(b) == 0: return dict(p=math.nan, low=math.nan, high=math.nan)
+    same = lambda v: np.ptp(v) <= 1e-12 * max(1, np.abs(v).max())              # up to rounding
+    if min(len(a), len(b)) < 2 or same(a) and same(b): return dict(p=math.nan, low=math.nan, high=math.nan)
     res = ttest_ind(a, b, equal_var=False)
     return dict(p=float(res.pvalue), low=float(res.confidence_interval().low), high=float(res.confidence_interval().high))
+
+# %% ../nbs/13_experiments.ipynb #files-code
+def compare_files(
+    hyp:str|Path, against:str|Path,     # responses of two systems, see `read_rows`
+    ref:str|Path,                       # file of references
+    blanks:bool=False,                  # as in `score`
+    times:int=2000,                     # draws
+) -> dict:     # bleu1 to bleu4: difference, low, high (95 %), p; groups; grouped_by
+    "Is one system's BLEU better than another's? Paired bootstrap and permutation test"
+    (a, refs, keys, _), (b, others, more, _) = (pair_files(p, ref, blanks) for p in (hyp, against))
+    keys, res = keys or more, {}
+    names = [k[0] for k in keys] if keys else range(len(refs))
+    _, group = np.unique(list(names), return_inverse=True)
+    def sums(responses, gold):
+        parts = bleu_sums(bleu_parts(responses, gold)).astype(float)
+        return np.stack([np.bincount(group, column) for column in parts.T], -1)[None]
+    both = sums(a, refs), sums(b, others)
+    for n in (1, 2, 3, 4):
+        value = lambda s, n=n: bleu_from(s, n)
+        difference, low, high = paired_bootstrap(*both, value, times)
+        res[f'bleu{n}'] = dict(difference=difference, low=low, high=high, p=permutation_test(*both, value, times))
+    return res | dict(groups=int(group.max()) + 1, grouped_by='id' if keys else 'line')
 
 # %% ../nbs/13_experiments.ipynb #0e33dc65
 PAPER_COLUMNS = 'bleu4', 'bert_p', 'bert_r', 'bert_f', 'dist1', 'dist2', 'emotion_accuracy'
@@ -598,24 +638,33 @@ def markdown(
     return '\n'.join([line(head), '|' + '|'.join('-' * (w + 2) for w in widths) + '|', *map(line, rows)])
 
 # %% ../nbs/13_experiments.ipynb #0671c5bf
+def usual_rival(
+    rows:dict,       # row -> results, from `load_results`
+    names:tuple,     # rows that are shown
+) -> str:            # a row
+    "What the others are compared with: `without-cause`, or the first row that was run"
+    return 'without-cause' if 'without-cause' in rows else next((n for n in (*names, *rows) if n in rows), 'without-cause')
+
 def tables(
     folder:str|Path|None=None,       # of result files; None = those that are shipped
     names:tuple=GRIDS['table4'],     # rows
     metrics:tuple=tuple(METRICS),
-    against:str='without-cause',
+    against:str='',                  # what each row is compared with; '' = `usual_rival`
 ) -> str:                            # Markdown
     "Every metric of every group of results, beside the paper's"
-    parts, groups = [], load_results(folder)
+    parts, rivals, groups = [], {}, load_results(folder)
     measured = {m for rows in groups.values() for x in rows.values() for r in x for m in metrics if m in r['metrics']}
     notes = list(dict.fromkeys(FOOTNOTES[n, m] for m in metrics if m in measured for n in names if (n, m) in FOOTNOTES))     # in the order of the tables
     for key, rows in groups.items():
-        parts.append(caption(key, rows))
+        rival = against or usual_rival(rows, names)
+        rivals[rival] = True
+        parts.append(caption(key, {n: rows[n] for n in (*names, rival) if n in rows} or rows))
         for metric in metrics:
             if not any(metric in r['metrics'] for x in rows.values() for r in x): continue
-            head = [METRICS[metric].title, 'seeds', 'ours, validation', 'paper, test', f'minus {against}', 'p over dialogues', 'p over seeds']
-            parts.append(markdown(head, table_rows(rows, metric, names, against, notes)))
+            head = [METRICS[metric].title, 'seeds', 'ours, validation', 'paper, test', f'minus {rival}', 'p over dialogues', 'p over seeds']
+            parts.append(markdown(head, table_rows(rows, metric, names, rival, notes)))
     if not parts: return 'No experiment has been run yet.\n'
-    how = (f'A difference is of the seeds that a row and {against} have both; behind it stands its 95 % interval over dialogues (paired bootstrap). p over dialogues is a permutation test, p over seeds Welch\'s t-test. '
+    how = (f'A difference is of the seeds that a row and {" or ".join(rivals)} have both; behind it stands its 95 % interval over dialogues (paired bootstrap). p over dialogues is a permutation test, p over seeds Welch\'s t-test. '
            'Neither is corrected for the number of rows and metrics. Of perplexity, lower is better.')
     return '\n\n'.join([*parts, how, *(f'<sup>{i}</sup> {text}' for i, text in enumerate(notes, 1))]) + '\n'
 
@@ -639,7 +688,7 @@ def all_runs(
     names:tuple=TABLE2,
 ) -> str:                            # Markdown
     "Table 7 for each group of results"
-    return '\n\n'.join(x for key, rows in load_results(folder).items() for x in (caption(key, rows).replace('Mean ± standard deviation over seeds. ', ''), every_run(rows, names))) or 'No experiment has been run yet.'
+    return '\n\n'.join(x for key, rows in load_results(folder).items() for x in (caption(key, {n: rows[n] for n in names if n in rows} or rows).replace('Mean ± standard deviation over seeds. ', ''), every_run(rows, names))) or 'No experiment has been run yet.'
 
 # %% ../nbs/13_experiments.ipynb #f9f85ee3
 HELP = ('soft', 'hard', 'soft-lexicon', 'same-size', 'open', 'oracle')     # rows to be held against `without-cause`

@@ -8,15 +8,16 @@ __all__ = ['PRESETS', 'OTHERS', 'PUBLISHED', 'BY_HEART', 'PAPER_MODEL', 'FORMAT'
            'System', 'count_items', 'plain_losses', 'word_scores', 'epochs_of', 'all_parameters', 'nothing_to_begin',
            'nothing_to_know', 'same_batch', 'fill_tables', 'no_generator', 'check_gate', 'EmpatheticModel', 'items',
            'losses', 'groups', 'cool', 'mark_last', 'mark_if_asked', 'start_words', 'take_generator', 'Explanation',
-           'check_turns', 'annotate', 'explain', 'quantise', 'pack', 'unpack', 'replace_file', 'write_json',
-           'write_tensors', 'words_hash', 'save_pretrained', 'read_json', 'check_values', 'check_config',
-           'check_folder', 'check_tensors', 'check_words', 'check_names', 'model_name', 'find_system', 'build',
-           'model_folder', 'from_pretrained', 'add_words_hash', 'respond']
+           'check_turns', 'check_asked', 'warn_of_unknown', 'annotate', 'explain', 'quantise', 'pack', 'unpack',
+           'replace_file', 'write_json', 'write_tensors', 'words_hash', 'save_pretrained', 'read_json', 'check_values',
+           'check_config', 'check_folder', 'check_tensors', 'check_words', 'check_names', 'model_name', 'find_system',
+           'build', 'model_folder', 'check_device', 'from_pretrained', 'add_words_hash', 'respond']
 
 # %% ../nbs/09_model.ipynb #238e7760
 import codecs
 import hashlib
 import json
+import operator
 import os
 import re
 import warnings
@@ -251,7 +252,7 @@ def fill_tables(self:System, table:Tensor, cfg):      # (V, dim) word vectors
     for m in self.modules():
         if isinstance(m, nn.Embedding) and m.weight.shape == table.shape: set_vectors(m, table, cfg.vector_std or table[PAD + 1:].std())
 
-def no_generator(self:System, folder): raise EcgenError(f'{type(self).__name__} has no generator that could be taken from another model: leave --generator out.')
+def no_generator(self:System, folder): raise EcgenError(f'{type(self).__name__} has no generator that could be taken from another model: leave the generator out.')
 
 def check_gate(self:System, gate:str):
     "Refuse a gate that this system has not"
@@ -367,7 +368,12 @@ class Explanation:
 def check_turns(
     turns:list[str],          # speaker, listener, speaker, ...
 ) -> list[list[str]]:         # the words of each turn
-    "Refuse what cannot be answered, with an `EcgenError` that says why"
+    "Refuse what cannot be answered: `TypeError` for what is no text, `EcgenError` for the rest"
+    if not isinstance(turns, (list, tuple)):
+        kind = type(turns).__name__
+        raise TypeError(f"turns is a {kind}: give a list of texts, such as ['I lost my keys again.'].")
+    for i, t in enumerate(turns, 1):
+        if not isinstance(t, str): raise TypeError(f'Turn {i} is a {type(t).__name__}, not a str.')
     if not turns or len(turns) % 2 == 0:
         raise EcgenError(f'The last turn must be the speaker\'s, so give 1, 3, 5, ... turns; there are {len(turns)}.')
     if long := [i for i, t in enumerate(turns, 1) if len(t) > MOST_CHARACTERS]:
@@ -376,6 +382,40 @@ def check_turns(
     empty = [i for i, w in enumerate(words, 1) if not w]
     if empty: raise EcgenError(f'Turn {empty[0]} is empty: write what the {role(empty[0] - 1)} says.')
     return words
+
+# %% ../nbs/09_model.ipynb #asked-check
+def check_asked(
+    decoder:Decoder, seed:int, on_word:Callable|None,     # as in `explain`
+    words:int,                                            # how many words the model knows
+):
+    "Refuse arguments that mean nothing, with a `TypeError` or a `ValueError`"
+    if not isinstance(decoder, Decoder):
+        raise TypeError(f'decoder is {decoder!r}: give a Decoder, such as ecgen.decoding.GREEDY.')
+    for name, low, high in (('k', 1, words), ('longest', 1, 10_000)):
+        value = getattr(decoder, name)
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f'decoder.{name} is {value!r}: give a whole number from {low} to {high}.')
+    t = decoder.temperature
+    if t is not None and (not isinstance(t, (int, float)) or not .01 <= t <= 100):
+        raise ValueError(f'decoder.temperature is {t!r}: give a number from .01 to 100, or None.')
+    try: n = operator.index(seed)
+    except TypeError: raise TypeError(f'seed is {seed!r}: give a whole number.') from None
+    if not 0 <= n < 2**63: raise ValueError(f'seed is {n}: give a number from 0 to 2**63 - 1.')
+    if on_word is not None and not callable(on_word):
+        raise TypeError(f'on_word is {on_word!r}: give a function of one word, or None.')
+
+# %% ../nbs/09_model.ipynb #unknown-words
+def warn_of_unknown(
+    words:list[list[str]],    # of each turn, in lower case
+    vocab:Vocab,
+):
+    "Warn where fewer than half of the words are known"
+    said = [w for t in words for w in t if w in ('i', 'a') or len(w) > 1 and any(map(str.isalpha, w))]
+    known = sum(map(vocab.ids.__contains__, said))
+    if 2 * known >= len(said) > 0: return
+    count = f'only {known} of the {len(said)} words' if known else 'no word'
+    warnings.warn(f'The model knows {count} of this dialogue, so what it says of it means little; '
+                  'it learnt from English conversations.', EcgenWarning, stacklevel=4)
 
 # %% ../nbs/09_model.ipynb #a782dc49
 def annotate(
@@ -409,7 +449,10 @@ def explain(
     from ecgen.show import clean       # here, because show.py stands on this module
     model.check_gate(gate)
     words, v = check_turns(turns), model.vocab
-    src, _ = encode_context([[w.lower() for w in t] for t in words], v, None, model.cfg.longest)
+    check_asked(decoder, seed, on_word, len(v))
+    lower = [[w.lower() for w in t] for t in words]
+    warn_of_unknown(lower, v)
+    src, _ = encode_context(lower, v, None, model.cfg.longest)
     with torch.random.fork_rng(devices=[]):      # gates that are drawn are drawn by the seed
         torch.manual_seed(seed)
         out, gates, ctx = model.read(torch.tensor([src], device=model.device), gate)
@@ -601,14 +644,23 @@ def model_folder(
     if (folder/'best').is_dir() or not (folder/'metrics.jsonl').exists(): return folder/'best' if (folder/'best').is_dir() else folder
     return next((p.parent for p in sorted(folder.glob('*/config.json'))), folder)         # not all stages are over, or wanted
 
+def check_device(
+    name:str,     # as PyTorch knows it
+) -> torch.device:
+    "A device that is there, or an `EcgenError`"
+    try: return torch.empty(0, device=torch.device(name)).device
+    except (RuntimeError, AssertionError) as e:
+        why = str(e).splitlines()[0].rstrip('.')[:100]
+        raise EcgenError(f"There is no device {name!r} here ({why}): choose 'cpu'.") from None
+
 def from_pretrained(
     cls:type,                    # the system that is wanted; `System` = any
     folder:str|Path|None=None,   # a folder made by `save_pretrained` or `ecgen train`; None = the model that is shipped
     device:str='cpu',            # where the weights go
 ) -> System:                     # in evaluation mode
     "Load a model; raises `EcgenError` if there is none, or if it is damaged or of another kind"
-    folder = Path(folder or shipped('model'))
-    if not folder.is_dir(): raise EcgenError(f'There is no model folder {folder}: give one that `ecgen train` wrote, or leave --model out.')
+    folder, device = Path(shipped('model') if folder in (None, '') else folder), check_device(device)
+    if not folder.is_dir(): raise EcgenError(f'There is no model folder {folder}: name one that `ecgen train` wrote, or none for the model that is shipped.')
     folder = model_folder(folder)
     values = read_json(folder/'config.json')
     if not isinstance(values, dict) or values.get('format') != FORMAT: raise EcgenError(f'{folder} holds a model of another kind (config.json does not say "{FORMAT}").')
@@ -619,7 +671,7 @@ def from_pretrained(
         with open(folder/'model.safetensors', 'rb') as f: what = begins_like(f.read(40))
         if what: raise EcgenError(f'{folder/"model.safetensors"} begins like {what}.') from None
         raise EcgenError(f'The model in {folder} is damaged ({str(e).splitlines()[0][:80] if str(e) else type(e).__name__}): copy or train it again.') from None
-    if cls.__name__ not in {c.__name__ for c in type(model).__mro__}: raise EcgenError(f'{folder} holds a {type(model).__name__}, and this works with {cls.__name__} only: name a model of that kind, or leave --model out.')
+    if cls.__name__ not in {c.__name__ for c in type(model).__mro__}: raise EcgenError(f'{folder} holds a {type(model).__name__}, and this works with {cls.__name__} only: name a model of that kind, or none for the model that is shipped.')
     return model.eval().to(device)
 
 # %% ../nbs/09_model.ipynb #add-words-hash

@@ -75,7 +75,7 @@ if __name__ == '__main__':
             old, code, torch = rows.get(path.as_posix(), {}), code_of(path), version_of_torch(python)
             if old.get('ok') and (old['code'], old['torch_before']) == (code, torch): print(f'{path}: ran before'); continue
             if skipped(path, []) is None: print(f'{path}: kept (skip_exec)'); continue
-            subprocess.run([python, '-m', 'pip', 'uninstall', '-q', '-y', 'ecgen'], check=True, capture_output=True)
+            subprocess.run([python, '-m', 'pip', 'uninstall', '-q', '-y', project.get_config().pip_name], check=True, capture_output=True)
             row = rows[path.as_posix()] = run(path, python, built) | dict(code=code)
             print(f'{path}: ' + (f'runs alone, {row["seconds"]} s' if row['ok'] else f'fails when it is alone\n{row.get("why", "torch was " + row["torch_before"] + " and is " + row["torch_after"])}'), flush=True)
             if not row['ok']: failed.append(str(path))

@@ -93,9 +93,42 @@ def test_module(path):
     return f'{head}{imports(path)}\nfrom {mod} import *\n\n' + '\n\n\n'.join(parts.values()) + '\n'
 
 
+PROJECT = '''"""What this distribution is called, and what lies in its folder; written by tools/nb.py from settings.ini"""
+from pathlib import Path
+
+PIP_NAME = {name!r}
+OURS = frozenset("""
+{ours}
+""".split())
+
+
+def refuse_others(folder=Path(__file__).parent):
+    "`ImportError` if modules of another project lie among ours: on the package index there is one with our import name"
+    if (folder.parent/'settings.ini').exists(): return     # a checkout may hold a module that has yet to be listed
+    found = sorted(p.name for p in folder.iterdir() if p.name not in OURS and (p.suffix == '.py' or (p/'__init__.py').exists()))
+    if not found: return
+    raise ImportError(f'{{folder}} also holds modules of another project ({{", ".join(found[:3])}}), such as the package "ecgen" for ECG signals: '
+                      f'pip uninstall ecgen {{PIP_NAME}}, remove what is left of that folder, and install {{PIP_NAME}} again.')
+'''
+
+
+def write_project():
+    "`_project.py` and `__main__.py`, and the import of the first in `__init__.py`"
+    cfg, lib = get_config(), get_config().lib_path
+    init = (lib/'__init__.py').read_text(encoding='utf-8').split('\n')[0]      # the version, which nbdev writes
+    write(lib/'__init__.py', f'{init}\nfrom ._project import refuse_others\n\nrefuse_others()\n')
+    module, _, function = cfg.console_scripts.partition('=')[2].partition(':')
+    head = f'"""What `python -m {cfg.lib_name}` runs"""\nfrom {module} import {function}\n\n'
+    write(lib/'__main__.py', f"{head}if __name__ == '__main__': {function}()\n")
+    dirs = {p.parent.name for p in lib.glob('*/__init__.py')} | {n.parts[0] for n in (p.relative_to(lib) for p in lib.glob('*/*.py'))}
+    ours = sorted({p.name for p in lib.glob('*.py')} | {'_project.py'} | dirs)
+    write(lib/'_project.py', PROJECT.format(name=cfg.pip_name, ours=textwrap.fill(' '.join(ours), 100)))
+
+
 def export():
     "Write the tests, remove modules and tests that no notebook makes any more, write the library"
-    lib, nbs = get_config().lib_path, notebooks()
+    cfg, nbs = get_config(), notebooks()
+    lib = cfg.lib_path
     sources = {lib/'tests'/f"test_{modules(p)[0].replace('.', '_')}.py": s for p in nbs if (s := test_module(p))}
     made = {lib/f"{m.replace('.', '/')}.py" for p in nbs for m in modules(p)} | sources.keys()
     (lib/'tests').mkdir(parents=True, exist_ok=True)
@@ -103,7 +136,8 @@ def export():
     for path, source in sources.items(): write(path, source)
     for path in set(lib.rglob('*.py')) - made:
         if AUTO in path.read_text(encoding='utf-8'): path.unlink()
-    nbdev_export.__wrapped__()  # last, for its index of modules lists the tests; unwrapped, for it would parse our own arguments
+    nbdev_export.__wrapped__()  # late, for its index of modules lists the tests; unwrapped, for it would parse our own arguments
+    write_project()
 
 
 INSTALL = """#| hide
@@ -125,7 +159,7 @@ if missing or 'ECGEN_INSTALL' in os.environ or 'google.colab' in sys.modules:
 def install_cell():
     "The first code cell of every notebook; the library comes from git_url once that is public; until then from nowhere, for whoever took its name on an index could run what he likes"
     cfg = get_config()
-    what = '' if '.invalid' in cfg.git_url else f'{cfg.lib_name}[notebooks] @ git+{cfg.git_url}'
+    what = '' if '.invalid' in cfg.git_url else f'{cfg.pip_name}[notebooks] @ git+{cfg.git_url}'
     return nbformat.v4.new_code_cell(INSTALL.format(what=what), id='install')
 
 

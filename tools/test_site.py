@@ -59,14 +59,14 @@ def test_install_cell_takes_nothing_that_only_has_our_name():
     import nb
     from types import SimpleNamespace
     for url, public in (('https://example.invalid/ecgen', False), ('https://github.com/someone/ecgen', True)):
-        cfg = SimpleNamespace(lib_name='ecgen', git_url=url)
+        cfg = SimpleNamespace(pip_name='ecgen-dialogue', git_url=url)
         with patch.object(nb, 'get_config', lambda: cfg): source = nb.install_cell().source
         ran = []
         code = source.replace("not importlib.util.find_spec('ecgen')", 'True').replace("get_ipython().input_transformers_cleanup", 'kept')
         space = dict(kept=[])
         with patch('subprocess.run', lambda command, **_: ran.append(command)), patch.dict('os.environ', clear=False) as env:
             env.pop('ECGEN_INSTALL', None)
-            if public: exec(code, space); assert f'ecgen[notebooks] @ git+{url}' in ran[0]
+            if public: exec(code, space); assert f'ecgen-dialogue[notebooks] @ git+{url}' in ran[0]
             else:
                 with pytest.raises(SystemExit, match='ECGEN_INSTALL'): exec(code, space)
                 assert not ran
@@ -104,7 +104,28 @@ def test_messages_name_extras_that_exist():
     source = {p: p.read_text(encoding='utf-8') for p in (ROOT/'ecgen').glob('*.py')}
     named = {e for s in source.values() for e in re.findall(r'how_to_add\(["\'](\w+)', s)}
     assert len(named) > 4 and all(f'{e}_requirements' in ini['DEFAULT'] for e in named)
-    assert [p.name for p, s in source.items() if re.search(r'pip install.*ecgen\[', s)] == ['corpus.py']     # all others let `how_to_add` say it
+    assert [p.name for p, s in source.items() if re.search(r'pip install.*PIP_NAME\}\[', s)] == ['corpus.py']     # all others let `how_to_add` say it
+
+
+def test_the_distribution_has_one_name_and_no_foreign_files():
+    import re, shutil, subprocess, sys, tempfile
+    from ecgen._project import PIP_NAME
+    assert f'pip_name = {PIP_NAME}\n' in (ROOT/'settings.ini').read_text(encoding='utf-8') and PIP_NAME != 'ecgen'
+    texts = {p: p.read_text(encoding='utf-8') for d in ('ecgen', 'tools', 'nbs', '.github') for p in (ROOT/d).rglob('*') if p.suffix in ('.py', '.ipynb', '.yml')}
+    texts |= {ROOT/n: (ROOT/n).read_text(encoding='utf-8') for n in ('README.md', 'setup.py', 'index.ipynb')}
+    assert not [p for p, s in texts.items() if re.search(r'pip install (-\S+ )*[\'"]?ecgen[\[\'"` \\]', s) and p != Path(__file__).resolve()]
+    with tempfile.TemporaryDirectory() as tmp:
+        home = shutil.copytree(ROOT/'ecgen', Path(tmp)/'ecgen', ignore=shutil.ignore_patterns('__pycache__', 'tests'))
+        def why(module='ecgen'): return subprocess.run([sys.executable, '-S', '-c', f'import {module}'], cwd=tmp, env=dict(PYTHONPATH=tmp), capture_output=True, text=True).stderr
+        assert not why()
+        for name in ('api.py', 'training/__init__.py', 'nn/__init__.py'):                    # the first, the second also hides a module of ours
+            (home/name).parent.mkdir(exist_ok=True)
+            (home/name).write_text('')
+            assert f'another project ({name.split("/")[0]})' in why() and f'install {PIP_NAME} again' in why()
+            (home/name).unlink()
+        (home/'api.py').write_text('')
+        (home/'__init__.py').write_text('')                                                  # theirs came last
+        assert 'another project (api.py)' in why('ecgen.corpus')
 
 
 def test_no_notebook_wants_what_the_wheel_leaves_out():

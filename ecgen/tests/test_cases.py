@@ -8,6 +8,7 @@ from pathlib import Path
 from ecgen.corpus import Dialogue, EcgenError, load_split, shipped
 from ecgen.decoding import DECODERS
 from ecgen.model import EmpatheticModel, Explanation, System
+from ecgen.readers import recognise
 from ecgen.show import HEAD, clean, html_words, percent, pieces, stylesheet
 from ecgen.cases import *
 
@@ -34,3 +35,14 @@ def test_dialogues_are_fixed_and_responses_repeatable():
     a, b = (case_study(dict(one=model), case_dialogues(1), seed=3) for _ in range(2))
     assert a[0]['systems']['one'].response == b[0]['systems']['one'].response and case_dialogues(2) == case_dialogues(3)[:2] and len(a[0]['systems']['one'].turns) == 3
     with pytest.raises(EcgenError, match='at least one'): case_study({})
+
+
+def test_dialogues_of_ones_own_have_any_number_of_turns():
+    import tempfile
+    model = EmpatheticModel.from_pretrained()
+    with tempfile.TemporaryDirectory() as tmp:
+        path, talks = Path(tmp)/'my.jsonl', [['I won.'], ['I won.', 'Well done!'], ['I won.', 'Oh?', 'Yes!'], [f'turn {i}' for i in range(8)]]
+        path.write_text(''.join(json.dumps(dict(emotion='proud', turns=t)) + '\n' for t in talks))
+        got = case_study(dict(one=model), case_dialogues(data=path), turns=None)
+        assert [len(c['systems']['one'].turns) for c in got] == [1, 1, 3, 7] and [c['target'] for c in got] == ['', 'Well done!', '', 'turn 7']
+        assert cases_html(got).count('A person said') == 2 and len(case_dialogues(2, path)) == 2

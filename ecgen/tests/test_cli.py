@@ -17,8 +17,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 import typer
-from typer.core import TyperGroup
-from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split
+from typer.core import TyperCommand, TyperGroup
+from ecgen._project import PIP_NAME
+from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, Report, data_dir, how_to_add, listener_turns, load_split, shipped
 from ecgen.cli import *
 
 def test_what_a_file_says_does_not_command_a_terminal():
@@ -112,6 +113,19 @@ def test_a_module_that_fails_shows_its_own_traceback():
         assert last in r.stderr and f'{name}.py' in r.stderr and 'cli.py' not in r.stderr and 'importlib' not in r.stderr
 
 
+def test_turns_may_begin_with_a_dash():
+    little = '--model', '{tmp}/little', '--json'
+    for turn in ('-5', '-5 degrees, I am so sad', '- I am so sad', '-_-', '-:(', '--- no', '-I am so sad.'):
+        for args in ((*little, turn), (turn, *little), (*little, '--seed', 1, turn)):
+            r = run('respond', *args)
+            assert r.exit_code == 0 and json.loads(r.stdout)['turns'][0]['text'] == turn, (args, r.output)
+    turns = json.loads(run('explain', '-1', 'Oh.', '-2', *little).stdout)['turns']
+    assert [t['text'] for t in turns] == ['-1', 'Oh.', '-2']
+    for args in (('--sede', '3', 'a'), ('-x', 'a'), ('--seed', '-5', 'a'), ('--seed=-5', 'a')):
+        r = run('respond', *little, *args)
+        assert r.exit_code == 2 and '\0' not in r.output and args[0].partition('=')[0] in r.stderr, r.output
+
+
 def test_long_turns_are_shortened_and_said_so():
     r = run('respond', '--json', '--model', '{tmp}/little', 'sad ' * 10_000)
     assert r.exit_code == 0 and len(json.loads(r.stdout)['turns'][0]['words']) == 510
@@ -133,7 +147,7 @@ def test_folders_without_a_model_are_refused():
 
 
 def test_explain_writes_page_and_picture():
-    assert not run('explain', '--json', '--model', '{tmp}/little', 'I want to die.').stderr    # nothing is answered, so no note
+    assert 'crisis' not in run('explain', '--json', '--model', '{tmp}/little', 'I want to die.').stderr    # nothing is answered, so no note
     html, svg = (Path(folder().name)/f'a.{x}' for x in ('html', 'svg'))
     r = run('explain', '--model', '{tmp}/little', '--html', html, '--svg', svg, '--json', 'I am <b>so</b> sad.')
     assert r.exit_code == 0 and json.loads(r.stdout)['response'] is None and r.stderr.count('ecgen: wrote ') == 2
@@ -346,6 +360,13 @@ def test_score_and_reference_points_measure_and_keep():
     r = run('score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'s.json')
     kept = json.loads((home/'s.json').read_text())
     assert r.exit_code == 0 and f'{kept["bleu4"]:.4f}' in r.stdout and kept['responses'] == 2 and kept['hyp'] == 'h.txt'
+    assert f'{kept["length_ratio"]:.4f}' in r.stdout and '1 of 2 responses are shorter than four words' in r.stderr
+    r = run('score', '--hyp', home/'h.txt', '--against', home/'r.txt', '--ref', home/'r.txt', '--json', home/'ab.json')
+    assert r.exit_code == 0 and 'paired bootstrap over 2 lines' in r.stdout and json.loads((home/'ab.json').read_text())['comparison']['bleu1']['difference'] < 0
+    little, kept = ('--model', '{tmp}/little', '--data', shipped('sample'), '--limit', 20), [f'--{k}={home/k}.jsonl' for k in ('responses', 'references')]
+    assert run('evaluate', *little, *kept).exit_code == 0
+    r = run('score', '--hyp', home/'responses.jsonl', '--against', home/'references.jsonl', '--ref', home/'references.jsonl')
+    assert r.exit_code == 0 and 'dialogues), permutation test' in r.stdout and 'p = 0.001' in r.stdout and 'paired by     id' in r.stdout
     (home/'short.txt').write_text('One.\n')
     refused('has 2 lines and', 'score', '--hyp', home/'h.txt', '--ref', home/'short.txt', '--json', home/'none.json')
     refused('add --overwrite', 'score', '--hyp', home/'h.txt', '--ref', home/'r.txt', '--json', home/'s.json')
@@ -366,6 +387,19 @@ def test_experiments_run_go_on_and_make_tables():
     assert r.exit_code == 0 and r.stdout.count('  done  ') == 6 and r.stdout.count('not run') == 2
     r = run('experiment', 'table', 'main', 'open', '--results', '{tmp}/grid-results', '--metric', 'bleu4')
     assert r.exit_code == 0 and 'smoke run' in r.stdout and '| ours, validation' in r.stdout and '1.774 ± 0.063' in r.stdout and r.stdout.count('not run') == 1
+    r = run('experiment', 'status', 'soft', '--vectors', 'some.300d', *grid)
+    assert r.exit_code == 0 and 'not run' in r.stdout and 'soft: finished with vectors none, budget smoke' in r.stdout and 'seeds 1, 2' in r.stdout
+    assert '<sup>' not in run('experiment', 'table', 'table2', 'table4', '--results', '{tmp}/grid-results').stdout
+    only = Path(folder().name)/'only'
+    only.mkdir()
+    for p in Path(folder().name, 'grid-results').glob('[sh]*'): (only/p.name).write_bytes(p.read_bytes())
+    assert 'minus soft' in run('experiment', 'table', 'main', '--results', only, '--metric', 'bleu4').stdout
+    here = os.getcwd()
+    try:      # away from a checkout, as an installed wheel
+        os.chdir(folder().name)
+        assert 'word vectors' in run('experiment', 'table', 'main', '--metric', 'bleu4').stdout and 'moel' not in run('experiment', 'table', 'main').stdout
+        assert run('experiment', 'status', 'main').exit_code == run('info', '--model', 'little', '--data', 'data/sample').exit_code == 0
+    finally: os.chdir(here)
     r = run('experiment', 'table', 'table2', '--each', '--results', '{tmp}/grid-results')
     assert r.exit_code == 0 and '| MIME' in r.stdout and '| soft   | 1 ' in r.stdout and 'word vectors `none`' in r.stdout
     refused('another budget', 'experiment', 'run', 'soft', *grid, '--examples', 50)
@@ -379,6 +413,16 @@ def test_cases_show_every_model():
     page = Path(folder().name)/'cases.html'
     r = run('cases', '--model', 'one={tmp}/little', '--model', 'two={tmp}/little', '--n', 2, '--html', page)
     assert r.exit_code == 0 and page.read_text().count('<article>') == 4 and '<h3>two</h3>' in page.read_text()
+    mine = Path(folder().name)/'mine.jsonl'
+    mine.write_text(''.join(json.dumps(dict(emotion='sad', turns=[f'I am so sad {i}.', 'Oh.', 'So sad.', 'Why?', 'I am.'][:i % 5 + 1])) + '\n' for i in range(10)))
+    r = run('cases', '--model', '{tmp}/little', '--data', mine, '--html', '{tmp}/ten.html')
+    assert r.exit_code == 0 and Path(folder().name, 'ten.html').read_text().count('<article>') == 10, r.output
+    r = run('explain', '--model', '{tmp}/little', '--data', mine, '--html', '{tmp}/explained.html')
+    assert r.exit_code == 0 and r.stdout.count('emotion ') == 10 and Path(folder().name, 'explained.html').read_text().count('<article>') == 10
+    assert len(run('explain', '--json', '--model', '{tmp}/little', '--data', mine).stdout.splitlines()) == 10
+    refused('leave the turns out', 'explain', 'a', '--data', mine)
+    refused('--data FILE', 'explain')
+    refused('leave --svg out', 'explain', '--data', mine, '--svg', '{tmp}/x.svg')
     refused('add --overwrite', 'cases', '--html', page)
     refused('no model folder', 'cases', '--model', 'x={tmp}/nowhere', '--html', '{tmp}/none.html')
 
@@ -453,6 +497,11 @@ def test_own_dialogues_are_understood_counted_and_told():
     path.write_text('\n'.join(['{"emotion": "hapy", "turns": ["Hi."]}'] * 3))
     refused('line 1 names the emotion', 'train', '--data', path, '--out', '{tmp}/own2')
     assert f'mend {path}' in run('info', '--model', '{tmp}/little', '--data', path).stdout
+
+
+def test_python_runs_the_package():
+    p = subprocess.run([sys.executable, '-m', 'ecgen', '--version'], capture_output=True, text=True)
+    assert p.returncode == 0 and p.stdout.startswith('ecgen ') and not p.stderr
 
 
 def test_help_imports_nothing_heavy():

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 import ecgen
+from ecgen._project import PIP_NAME, refuse_others
 from ecgen.corpus import *
 
 def test_the_way_to_add_an_extra_holds_in_a_checkout_too():
-    assert how_to_add('demo') == "in a checkout pip install -c constraints.txt -e '.[demo]', elsewhere pip install 'ecgen[demo]'"
+    assert how_to_add('demo') == "in a checkout pip install -c constraints.txt -e '.[demo]', elsewhere pip install 'ecgen-dialogue[demo]'"
 
 
 def test_there_are_32_emotions_in_the_authors_order():

@@ -96,7 +96,7 @@ def test_words_keep_their_order_whatever_the_batch():
 
 
 def test_a_missing_extra_is_one_sentence():
-    with patch.dict(sys.modules, transformers=None), pytest.raises(EcgenError, match=r"pip install 'ecgen\[vectors\]'"): load_encoder('any')
+    with patch.dict(sys.modules, transformers=None), pytest.raises(EcgenError, match=r"pip install 'ecgen-dialogue\[vectors\]'"): load_encoder('any')
 
 
 def test_encoders_that_know_nothing_are_refused():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
 from ecgen.causes import agreement, auc, for_choosing, with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
+from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
 from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
 from ecgen.model import EmpatheticModel, System
 from ecgen.prepared import content_hash, fingerprint
@@ -115,6 +116,36 @@ def test_files_are_scored_by_the_same_code_and_bad_ones_refused():
         for raw, why in ((b'a\nb\n', 'has 2 lines and .* has 3'), (b'', 'no words|empty'), (b'\n\n\n', 'no words'), (b'\xff\xfe\x00a\n', 'UTF-8'), (b'{"text": 1}\n', 'line 1 begins like JSON')):
             with pytest.raises(EcgenError, match=why): score(file('bad', raw or b' '), ref)
         with pytest.raises(EcgenError): score(f'{tmp}/nowhere', ref)
+
+
+def test_files_are_paired_by_id_and_braces_are_text():
+    import pytest, tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        file = lambda name, *lines: (p := Path(tmp)/name).write_text('\n'.join(lines) + '\n') and p
+        row = lambda i, text: json.dumps(dict(id=f'c{i}', turn=1, response=text))
+        texts = ['I am so sorry to hear that.', 'That is great news!', 'How old is your dog now?']
+        ref = file('ref', *(row(i, t) for i, t in enumerate(texts)))
+        mixed = file('mixed', *(row(i, texts[i]) for i in (2, 0, 1)))
+        got = score(mixed, ref)
+        assert got['bleu4'] == 100 and got['paired_by'] == 'id' and got['length_ratio'] == 1
+        assert score(file('plain', *texts), ref)['paired_by'] == 'line'
+        for lines, why in (([row(i, texts[0]) for i in (0, 1, 1)], 'id c1, turn 1, comes twice'), ([row(i, texts[0]) for i in (0, 1, 7)], 'no line with id c7'),
+                           ([row(i, texts[0]) for i in (0, 1)], 'no line with id c2'), ([row(0, 'a'), row(1, 'b'), row(2, 'c')[:9]], 'line 3 begins like JSON')):
+            with pytest.raises(EcgenError, match=why): score(file('bad', *lines), ref)
+        braces = file('braces', '{laughs} That is so funny!', '{"a": 1} is JSON', '{', 'Well done, my friend.')
+        assert read_responses(braces)[2] == ['{'] and len(read_responses(braces)) == 4
+
+
+def test_short_responses_are_told():
+    with tempfile.TemporaryDirectory() as tmp:
+        for lines, n in (('oh no !', 1), ('well done .\nI am so sorry to hear that .', 1), ('oh\n\nwhy ?', 3)):
+            path = Path(tmp)/'h'
+            path.write_text(lines + '\n')
+            with pytest.warns(EcgenWarning, match=f'{n} of . responses are shorter than four words, and BLEU-4'): score(path, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            path.write_text('I am so sorry .\n')
+            assert score(path, path)['bleu4'] == 100
 
 
 def test_reference_points_are_what_they_say():

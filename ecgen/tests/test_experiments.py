@@ -20,7 +20,7 @@ from ecgen.batches import UNK, build_vocab, make_examples
 from ecgen.causes import for_choosing, read_lexicon, with_causes
 from ecgen.corpus import EcgenError, data_dir, how_to_add, keep_words, shipped
 from ecgen.decoding import DECODERS
-from ecgen.evaluation import bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash
+from ecgen.evaluation import bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, pair_files, bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash
 from ecgen.model import PRESETS, System, preset, read_json, system_of, write_json
 from ecgen.prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
 from ecgen.training import TrainingConfig, find_device, fit, prepare_model
@@ -182,9 +182,31 @@ def test_a_difference_is_that_of_the_figures():
     a, b = pairs(rng, seeds=2, gain=.1)
     diff, low, high = paired_bootstrap(a, b, share)
     assert math.isclose(diff, np.mean([share(x.sum(0)) for x in a]) - np.mean([share(x.sum(0)) for x in b])) and low < diff < high
+    tiny = a + np.array([1e-15, 0]) * rng.integers(0, 2, (2, 150, 1))              # differs by rounding only
+    assert permutation_test(tiny, a, share) == permutation_test(a[:, ::-1], a, share) == 1
+    assert math.isnan(seed_test([.3, .3], [.1 + .2, .3])['p'])
     assert permutation_test(a, a, share) == 1 and math.isnan(seed_test([1.], [2., 3.])['p'])
     from scipy.stats import ttest_ind
     assert math.isclose(seed_test([1., 2., 4.], [3., 5., 9.])['p'], ttest_ind([1, 2, 4], [3, 5, 9], equal_var=False).pvalue)
+
+
+def test_two_files_are_compared_whatever_their_order():
+    import tempfile
+    with tempfile.TemporaryDirectory() as tmp:
+        def file(name, texts, order=1, ids=True):
+            rows = [dict(id=f'c{i // 2}', turn=2 * (i % 2) + 1, response=t) for i, t in enumerate(texts)]
+            lines = [json.dumps(r) if ids else r['response'] for r in rows][::order]
+            (Path(tmp)/name).write_text('\n'.join(lines) + '\n')
+            return Path(tmp)/name
+        gold = [f'I am so sorry to hear that number {i} is not well .' for i in range(40)]
+        ref, good = file('ref', gold), file('good', [t.replace('so', 'very') if i % 5 else t for i, t in enumerate(gold)], -1)
+        bad = file('bad', ['I do not know what to say to you .'] * 40, -1)
+        c = compare_files(good, bad, ref)
+        assert c['groups'] == 20 and c['grouped_by'] == 'id' and c['bleu4']['low'] > 0 and c['bleu4']['p'] < .001
+        same = compare_files(good, file('again', [t.replace('so', 'very') if i % 5 else t for i, t in enumerate(gold)]), ref)
+        assert all(same[f'bleu{n}'] == dict(difference=0, low=0, high=0, p=1) for n in (1, 2, 3, 4))
+        texts = [file(n, t, ids=False) for n, t in (('a', gold), ('b', gold[::-1]), ('r', gold))]
+        assert compare_files(*texts)['grouped_by'] == 'line' and compare_files(*texts)['bleu4']['difference'] > 0
 
 
 def test_footnotes_name_what_table_7_contradicts():

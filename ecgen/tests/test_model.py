@@ -5,6 +5,7 @@
 import codecs
 import hashlib
 import json
+import operator
 import os
 import re
 import warnings
@@ -102,6 +103,9 @@ def test_folders_that_are_no_model_are_refused():
         def refused(why):
             with pytest.raises(EcgenError, match=why): EmpatheticModel.from_pretrained(folder)
         refused('no model folder')
+        for bad in (5, 0, b'm', ['m']): pytest.raises(TypeError, EmpatheticModel.from_pretrained, bad)
+        for bad in ('gpu', 'cuda:99', ''): pytest.raises(EcgenError, EmpatheticModel.from_pretrained, device=bad).match('There is no device')
+        pytest.raises(TypeError, EmpatheticModel.from_pretrained, device=None)
         folder.mkdir(); refused('no config.json')
         little().save_pretrained(folder)
         whole = (folder/'model.safetensors').read_bytes()
@@ -278,6 +282,27 @@ def test_special_files_and_endless_turns_are_refused_at_once():
                 make(path)
                 with pytest.raises(EcgenError): System.from_pretrained(tmp)
                 path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_what_is_no_dialogue_is_refused_in_words_of_python():
+    model = little()
+    for bad in ('I am sad.', None, b'sad', 5, (t for t in ['sad']), {'sad'}, dict(a='sad'), [None], ['a', b'b', 'c'], [5]):
+        with pytest.raises(TypeError, match='turns is a|Turn . is a'): model.respond(bad)
+    for bad in (dict(decoder='greedy'), dict(decoder=None), dict(decoder=5), dict(seed='1'), dict(seed=1.5), dict(seed=None), dict(on_word='print')):
+        with pytest.raises(TypeError, match=f'{next(iter(bad))} is'): model.respond(['sad'], **bad)
+    for bad in (dict(k=0), dict(k=10**6), dict(k=2.), dict(longest=-1), dict(temperature=-1.), dict(temperature=0), dict(temperature='1')):
+        with pytest.raises(ValueError, match='decoder.'): model.respond(['sad'], decoder=Decoder(**bad))
+    with pytest.raises(ValueError, match='seed is -1'): model.respond(['sad'], seed=-1)
+    assert model.respond(('sad',)) == model.respond(['sad'])
+
+
+def test_what_the_model_cannot_read_is_answered_with_a_warning():
+    model = EmpatheticModel.from_pretrained()
+    for text in ('Ich bin heute sehr traurig.', 'Estoy muy triste.', '今日はとても悲しい', 'asdf qwer zxcv', 'q w r t y', '?!', '12 345', '😢'):
+        with pytest.warns(EcgenWarning, match='The model knows (no|only . of the .) word'): assert model.respond([text]).response
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for text in ('I am so sad.', 'My Zanzibar trip!', 'Sad', "I can't believe it."): model.explain([text])
 
 
 def test_shipped_model_is_small_and_has_a_card():

@@ -66,6 +66,10 @@ def test_the_terminal_shows_every_word_and_obeys_no_text():
         assert '\x1b' not in ours and '\x07' not in ours and '\u202e' not in ours and '[2Jno.' in ours
         assert color or text == ours and all(columns(line) <= 40 for line in text.split('\n'))
     assert '\x1b[4;38' in to_terminal(by_hand('so sad')) and '[sad]' in to_terminal(by_hand('so sad'), color=False)
+    assert NONE_FOUND in to_terminal(by_hand('so sad', p=(.2, .5))) and NONE_FOUND not in to_terminal(by_hand('so sad'))
+    unmarked = by_hand('so sad', p=(None,))
+    assert causes_found(unmarked) is None and NONE_FOUND not in to_terminal(unmarked) + to_html(unmarked)
+    assert NONE_FOUND in to_html(by_hand('so', p=(.1,))) and 'no word is above .5' in to_svg(by_hand('so', p=(.1,)))
     assert 'lonely 60%, then sad 30% and afraid 6%' in ' '.join(ours.split()) and percent(.001) == '<1%'
 
 
