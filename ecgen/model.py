@@ -11,7 +11,7 @@ __all__ = ['PRESETS', 'OTHERS', 'PUBLISHED', 'BY_HEART', 'PAPER_MODEL', 'FORMAT'
            'check_turns', 'check_asked', 'warn_of_unknown', 'annotate', 'explain', 'quantise', 'pack', 'unpack',
            'replace_file', 'write_json', 'write_tensors', 'words_hash', 'save_pretrained', 'read_json', 'check_values',
            'check_config', 'check_folder', 'check_tensors', 'check_words', 'check_names', 'model_name', 'find_system',
-           'build', 'model_folder', 'check_device', 'from_pretrained', 'add_words_hash', 'respond']
+           'NoInit', 'build', 'model_folder', 'check_device', 'from_pretrained', 'add_words_hash', 'respond']
 
 # %% ../nbs/09_model.ipynb #238e7760
 import codecs
@@ -29,6 +29,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .attention import BLOCKS
 from .batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
@@ -621,6 +622,14 @@ def find_system(
         if name == (path.__name__ if isinstance(path, type) else path.partition(':')[2]): return system_of(p)
     raise EcgenError(f'There is no system {str(name)[:40]!r} here: import the module that registers a preset for it (in a shell, `ecgen --import MODULE ...`), or update ecgen.')
 
+class NoInit(TorchFunctionMode):
+    "Leave out random first values: weights are read instead, and on `meta` they import torch._dynamo, which takes seconds"
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, '__module__', '') == 'torch.nn.init':
+            return kwargs['tensor'] if 'tensor' in kwargs else args[0]
+        return func(*args, **kwargs)
+
 def build(folder:Path, values:dict, wanted:type) -> System:
     "The model of a folder; any exception if something is wrong with it"
     from safetensors.torch import load_file
@@ -628,7 +637,7 @@ def build(folder:Path, values:dict, wanted:type) -> System:
     check_folder(values, words, cls.Config)
     stored = load_file(folder/'model.safetensors')
     check_tensors(stored)
-    with torch.device('meta'): model = cls(cls.Config.from_dict(values['config']), Vocab(words), values['card'])
+    with torch.device('meta'), NoInit(): model = cls(cls.Config.from_dict(values['config']), Vocab(words), values['card'])
     state = unpack(stored)
     check_names(folder/'model.safetensors', state.keys(), model.state_dict().keys())
     model.load_state_dict(state, assign=True)

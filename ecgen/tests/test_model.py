@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from ecgen.attention import BLOCKS
 from ecgen.batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
 from ecgen.corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, begins_like, detokenize, read_bytes, role, shipped, split_words
