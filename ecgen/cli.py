@@ -80,7 +80,7 @@ def own_traceback(
     e:BaseException,      # raised by a module of somebody's own
 ) -> str:
     "A traceback that begins in the module, and not in the machinery that imported it"
-    tb, ours = e.__traceback__, (__file__, import_module.__code__.co_filename)
+    tb, ours = e.__traceback__, [f.__code__.co_filename for f in (bring_in, import_module)]
     while tb and (tb.tb_frame.f_code.co_filename in ours or 'importlib' in tb.tb_frame.f_code.co_filename): tb = tb.tb_next
     return ''.join(traceback.format_exception(type(e), e, tb)).rstrip()
 
