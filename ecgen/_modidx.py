@@ -1279,4 +1279,5 @@ d = { 'settings': { 'branch': 'main',
                                'ecgen.widgets.scene': ('widgets.html#scene', 'ecgen/widgets.py'),
                                'ecgen.widgets.source': ('widgets.html#source', 'ecgen/widgets.py'),
                                'ecgen.widgets.text_pieces': ('widgets.html#text_pieces', 'ecgen/widgets.py'),
+                               'ecgen.widgets.turn_means': ('widgets.html#turn_means', 'ecgen/widgets.py'),
                                'ecgen.widgets.writing': ('widgets.html#writing', 'ecgen/widgets.py')}}}

@@ -17,6 +17,17 @@ export function floats(base64) {
   return new Float32Array(bytes.buffer);
 }
 
+/** Cause logit of each word: its own, or where whole utterances are looked at that of its turn's mean probability. */
+export function causeLogits(scene, view) {
+  if (view.level !== 'utterances') return scene.logit;
+  const sum = {}, many = {}, { turn } = scene;
+  for (let i = 1; i < turn.length; i++) {
+    sum[turn[i]] = (sum[turn[i]] || 0) + sigmoid(scene.logit[i]);
+    many[turn[i]] = (many[turn[i]] || 0) + 1;
+  }
+  return scene.logit.map((z, i) => { const p = sum[turn[i]] / many[turn[i]]; return i ? Math.log(p / (1 - p)) : z; });
+}
+
 /** Gate of each word of the context; `ecgen.widgets.gate_values` is the same in Python. */
 export function gateValues(scene, view, closed = []) {
   const kinds = {
@@ -26,7 +37,7 @@ export function gateValues(scene, view, closed = []) {
     open: () => 1,
   };
   const kind = kinds[view.gate] || ((z, i) => scene.fixed[view.gate][i]);
-  const g = Float64Array.from(scene.logit, kind);
+  const g = Float64Array.from(causeLogits(scene, view), kind);
   if (scene.cls_open) g[0] = 1;
   for (let i = 1; i < g.length; i++) if (closed.includes(scene.turn[i])) g[i] = 0;
   return g.some((x) => x > 0) ? g : g.fill(1); // as in the model: where nothing would be open, everything is
@@ -196,6 +207,7 @@ class Controls {
 
   /** Which gate, and what belongs to it. */
   gating(scene) {
+    this.choice('level', 'Cause of', [['words', 'words'], ['utterances', 'whole utterances']]);
     this.choice('gate', 'Gate', Object.entries(GATES).filter(([k]) => k in scene.fixed || ['soft', 'hard', 'gumbel', 'open'].includes(k)));
     this.slider('threshold', 'Threshold', { min: 0, max: 1, step: 0.01, hint: 'for hard gates' });
     this.slider('temperature', 'Gumbel temperature', { min: 0.1, max: 5, step: 0.05, hint: 'for Gumbel-Softmax gates' });
@@ -532,7 +544,7 @@ class Widget {
   stop() { cancelAnimationFrame(this.pending); this.stops.forEach((f) => f()); }
 }
 
-const VIEW = ['gate', 'threshold', 'temperature', 'draw', 'layer', 'head', 'step', 'word', 'scene'];
+const VIEW = ['level', 'gate', 'threshold', 'temperature', 'draw', 'layer', 'head', 'step', 'word', 'scene'];
 const RECOMPUTED = 'Gates and gated attention are computed in this page (Eq. 5) from the recorded weights of each layer. Another gate in one layer would also change what the layers above it see; that, and another response, needs the model.';
 
 /** Whether no word of an answer is left open: all turns closed by hand, or the others by their gate. */
@@ -587,15 +599,15 @@ class CauseHighlight extends Widget {
   }
 
   draw() {
-    const s = this.scene, v = this.view, g = gateValues(s, v), { attention } = this;
+    const s = this.scene, v = this.view, g = gateValues(s, v), logit = this.logit = causeLogits(s, v), { attention } = this;
     const layer = Math.min(v.layer, attention.layers - 1), head = Math.min(v.head, attention.heads - 1), step = Math.min(v.step, attention.steps - 1);
     const before = attention.weights(layer, head, step), after = attention.weights(layer, head, step, g);
-    const shut = s.cls_open ? g.every((x, i) => i === 0 || x === 0) : v.gate === 'hard' && s.logit.every((z) => sigmoid(z) <= v.threshold);
+    const shut = s.cls_open ? g.every((x, i) => i === 0 || x === 0) : v.gate === 'hard' && logit.every((z) => sigmoid(z) <= v.threshold);
     this.root.dataset.hue = hueOf(v.gate);
     this.root.dataset.closed = shut;
     this.controls.sync();
     for (const i of this.words.order) {
-      const p = sigmoid(s.logit[i]);
+      const p = sigmoid(logit[i]);
       this.words.paint(i, tint(v.gate, p, g[i]), g[i], `${s.context[i]}, cause ${percent(p)}, gate ${fixed(g[i], 2)}`);
     }
     this.words.select(v.word);
@@ -603,7 +615,7 @@ class CauseHighlight extends Widget {
     this.state.textContent = openness(s, g, shut);
     this.caption.textContent = `What “${s.words[step]}” attends to: up, before gating; down, after. Layer ${layer + 1}, ${head < 0 ? 'mean of all heads' : `head ${head + 1}`}.`;
     if (v.word >= 0 && v.word < g.length) {
-      this.say.textContent = `${s.context[v.word]}: p(cause) ${fixed(sigmoid(s.logit[v.word]))}, gate ${fixed(g[v.word])}, attention before ${fixed(before[v.word], 4)}, after ${fixed(after[v.word], 4)}`;
+      this.say.textContent = `${s.context[v.word]}: p(cause) ${fixed(sigmoid(logit[v.word]))}, gate ${fixed(g[v.word])}, attention before ${fixed(before[v.word], 4)}, after ${fixed(after[v.word], 4)}`;
     } else this.say.textContent = 'Point at a word, or move through the words with the arrow keys.';
     this.bars(before, after, v.word);
     this.shown = { g, before, after };
@@ -631,7 +643,7 @@ class CauseHighlight extends Widget {
   picture() {
     const s = this.scene, { g } = this.shown, v = this.view, pic = new Picture(this.colors, hueOf(v.gate));
     for (const turn of s.turns) {
-      pic.bubble(turn.speaker, turn.pieces.map(([t, i]) => (i < 0 ? [t, 0, 0] : [t, tint(v.gate, sigmoid(s.logit[i]), g[i]), g[i]])), turn.speaker === 'listener');
+      pic.bubble(turn.speaker, turn.pieces.map(([t, i]) => (i < 0 ? [t, 0, 0] : [t, tint(v.gate, sigmoid(this.logit[i]), g[i]), g[i]])), turn.speaker === 'listener');
     }
     pic.bubble('response', [[s.response, 0, 0]], true, true);
     pic.bars(s.emotions.slice(0, 5));

@@ -50,6 +50,12 @@ def test_recomputed_weights_are_those_of_the_model():
             w = watch(m, TURNS, gate=gate, close=close, response=s['words'][:-1])
             g = gate_values(s, gate, closed=close)
             assert torch.allclose(g.float(), w.gate, atol=1e-4) and torch.allclose(attention(s, g)[0].float(), w.seen.after[0], atol=1e-4), (gate, close)
+    flat = gate_values(s, 'soft', level='utterances')
+    for t in range(3):
+        here = [i for i, x in enumerate(s['turn']) if x == t and i]
+        own = gate_values(s, 'soft')[here]
+        assert torch.allclose(flat[here], own.mean().expand(len(here))) and own.std() > 0
+    with pytest.raises(EcgenError, match='no level'): opening(s, dict(level='turns'))
     assert (gate_values(s, 'hard', threshold=0.) == 1).all() and gate_values(s, 'hard', threshold=1.).tolist() == [1.] + [0.] * 15
 
 
@@ -94,7 +100,7 @@ def test_a_widget_is_live_where_anywidget_is():
     with patch.dict('sys.modules', anywidget=None):
         live_class.cache_clear()
         assert w._repr_mimebundle_().keys() == {'text/plain', 'text/html', 'image/svg+xml'}
-        with pytest.raises(EcgenError, match=r'ecgen\[widgets\]'): w.live()
+        with pytest.raises(EcgenError, match=r'\[widgets\]'): w.live()
     live_class.cache_clear()
     pytest.importorskip('anywidget')
     data, _ = w._repr_mimebundle_()
