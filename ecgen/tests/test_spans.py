@@ -187,6 +187,27 @@ def test_words_are_measured():
         assert 0 <= res['test'][r]['auc'] <= 1 and res['test'][r]['auc_interval'][0] <= res['test'][r]['auc_interval'][1]
 
 
+def test_shipped_labels_fit_the_words_of_the_sample():
+    from ecgen.prepared import labelled_splits
+    for split in labelled_splits(shipped('sample'), 'spans', None):
+        for d in split:
+            for turn, words in enumerate(d.prefix_words):
+                assert [len(w) for w in words] == [len(tokenize(u)) for u in d.utterances[:2 * turn + 1]], d.id
+    for split in labelled_splits(shipped('sample'), 'adapted-prefix', None):
+        assert all(d.prefix_words is None and d.prefix_probabilities for d in split)
+
+
+def test_shipped_labels_fit_the_words_of_the_corpus():
+    #| eval: false
+    from ecgen.prepared import labelled_splits
+    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
+    if not (data/'empatheticdialogues').is_dir(): pytest.skip('ECGEN_DATA has no EmpatheticDialogues')
+    for split, n in zip(labelled_splits(data, 'spans', None), (19_532, 2_769)):
+        other = sum([len(w) for w in words] != [len(tokenize(u)) for u in d.utterances[:2 * t + 1]]
+                    for d in split for t, words in enumerate(d.prefix_words))
+        assert len(split) == n and other == 0
+
+
 def test_recall_is_counted_as_in_emocause():
     assert recall_at(['keys', 'lost', 'my'], ['lost', 'key'], 1) == .5             # "keys" begins with "key"
     assert recall_at(['keys', 'lost', 'my'], ['lost', 'key'], 2) == 1 and recall_at(['my'], ['lost'], 5) == 0
