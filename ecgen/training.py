@@ -6,9 +6,9 @@
 __all__ = ['RANGES', 'TrainingConfig', 'rate', 'multitask_loss', 'team', 'gather', 'wait', 'add_up', 'part', 'cause_scores',
            'in_batches', 'measure', 'validate', 'judge_scores', 'model_scores', 'word_prior', 'place_prior', 'Progress',
            'optimiser', 'Run', 'stages', 'chance', 'set_chance', 'write_lines', 'save_state', 'load_state',
-           'check_loss', 'stoppable', 'repeatable', 'in_precision', 'train_step', 'train_epoch', 'finish_epoch',
-           'next_stage', 'go_on', 'alone', 'fit', 'prepare_model', 'find_device', 'check_run', 'priors', 'data_for',
-           'describe_run', 'begin', 'train']
+           'check_loss', 'stoppable', 'repeatable', 'in_precision', 'train_step', 'train_epoch', 'watched_loss',
+           'finish_epoch', 'next_stage', 'go_on', 'alone', 'fit', 'prepare_model', 'find_device', 'check_run', 'priors',
+           'data_for', 'describe_run', 'begin', 'train']
 
 # %% ../nbs/10_training.ipynb #6437cf83
 import json
@@ -443,6 +443,15 @@ def train_epoch(
     if p.due: sampler.epoch, sampler.step = sampler.epoch + 1, 0
     save_state(run)
 
+# %% ../nbs/10_training.ipynb #a17c5e02
+def watched_loss(
+    model:System,
+    stage:str,      # of training
+    line:dict,      # of metrics.jsonl
+) -> float:         # nats per word in the last stage of a system that writes words, else the sum of all losses
+    "The validation loss that early stopping goes by"
+    return line['words'] if stage == model.stages[-1] and 'words' in line else line['loss']
+
 # %% ../nbs/10_training.ipynb #b76c4aa8
 def finish_epoch(run:Run) -> bool:
     "Validate, log, keep the best; True if the stage is over"
@@ -451,9 +460,12 @@ def finish_epoch(run:Run) -> bool:
     line = {f'train_{k}': x / s['steps'] for k, x in s.items() if k not in ('steps', 'rows', 'seconds')} | dict(examples_per_s=s['rows'] / s['seconds'])
     if run.judged and run.model.has_causes: line |= {f'judged_{k}': x for k, x in judge_scores(model_scores(run.model, run.judged), run.judged).items()}
     if not math.isfinite(v['loss']): raise EcgenError(f'The validation loss is {v["loss"]}: train with a lower rate in a new folder (--set lr=...).')
-    p.epoch, p.due, p.sums, better = p.epoch + 1, False, {}, v['loss'] < p.best
+    p.epoch, p.due, p.sums = p.epoch + 1, False, {}
     p.history.append(dict(stage=p.stage, epoch=p.epoch, seconds=round(p.seconds, 1), **line, **v))
-    p.best, p.stale = min(v['loss'], p.best), 0 if better else p.stale + 1
+    judged = [watched_loss(run.model, p.stage, line) for line in p.history if line['stage'] == p.stage]
+    p.best = min(judged)
+    p.stale = len(judged) - 1 - judged.index(p.best)
+    better = p.stale == 0
     if (better or run.cfg.keep == 'last') and team()[0] == 0:
         run.model.card |= dict(stage=p.stage, epoch=p.epoch, train_seconds=round(p.seconds), validation=v)
         save_pretrained(run.model, run.folder)
