@@ -40,14 +40,14 @@ from .model import EmpatheticModel, Settings, System, preset, read_json, save_pr
 from .prepared import Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare
 
 # %% ../nbs/10_training.ipynb #c5
-RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9), accumulate=(1, 1e6),
+RANGES = dict(pretrain_epochs=(0, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9), accumulate=(1, 1e6),
               smoothing=(0, .99), clip=(1e-9, 1e9), min_count=(1, 1e9), vector_std=(0, 1e3), seed=(0, 2**63 - 1))
 
 # %% ../nbs/10_training.ipynb #c158a861
 @dataclass
 class TrainingConfig:
     "How to train; Adam, its rate and the token budget are the paper's (Appendix A), betas, eps and smoothing the released code's"
-    pretrain_epochs: int = 25        # most epochs of the reasoner alone
+    pretrain_epochs: int = 25        # most epochs of the reasoner alone; 0 = both together from the start
     epochs: int = 80                 # most epochs of both together; 0 = the reasoner alone
     patience: int = 3                # stop a stage after so many epochs without a better validation loss
     budget: int = 8192               # most positions in a batch, see `batches.cut`

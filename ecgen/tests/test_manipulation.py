@@ -24,10 +24,10 @@ def test_differences_are_per_word_and_paired():
     for k in ('difference', 'low', 'high'): assert abs(res['open'][k] - .5) < 1e-12
 
 
-import tempfile
+import json
 import pytest
 from ecgen.batches import Vocab
-from ecgen.corpus import load_split
+from ecgen.corpus import load_split, shipped
 from ecgen.model import ModelConfig
 
 def little(**changes):
