@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'ROWS', 'SYSTEMS', 'GRIDS', 'TABLE2', 'SEEDS', 'PLAIN', 'CAUSE', 'OPEN', 'UNGATED',
            'ALONE', 'FIRST', 'INSTEAD', 'NIGHT', 'BOUND', 'CONTRASTS', 'BUDGETS', 'EQUAL', 'ENOUGH', 'METRICS',
-           'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'FOOTNOTES', 'TABLE7', 'SAME', 'EPOCHS', 'HELP', 'row', 'subset', 'Run',
-           'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples', 'figures', 'measure_run', 'same_plan',
-           'write_result', 'finished', 'start_folders', 'start_hashes', 'take_parts', 'train_run', 'do_run',
-           'add_bertscore', 'command', 'in_process', 'do_runs', 'status', 'Metric', 'columns', 'by_dialogue',
-           'paired_bootstrap', 'permutation_test', 'seed_test', 'published', 'load_results', 'caption', 'spread',
-           'compare', 'p_text', 'table_rows', 'markdown', 'tables', 'every_run', 'all_runs', 'effects', 'in_words',
-           'answer', 'plot_effects', 'reference_table']
+           'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'FOOTNOTES', 'TABLE7', 'SAME', 'EPOCHS', 'OUTCOMES', 'HELP', 'row',
+           'subset', 'Run', 'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples', 'figures',
+           'measure_run', 'same_plan', 'write_result', 'finished', 'start_folders', 'start_hashes', 'take_parts',
+           'train_run', 'do_run', 'add_bertscore', 'command', 'in_process', 'do_runs', 'status', 'Metric', 'columns',
+           'by_dialogue', 'paired_bootstrap', 'permutation_test', 'seed_test', 'published', 'load_results', 'caption',
+           'spread', 'compare', 'p_text', 'table_rows', 'markdown', 'tables', 'every_run', 'all_runs', 'holm',
+           'over_seeds', 'contrast', 'contrasts', 'effects', 'in_words', 'answer', 'plot_effects', 'reference_table']
 
 # %% ../nbs/13_experiments.ipynb #31f1c801
 import json
@@ -709,6 +709,75 @@ def all_runs(
 ) -> str:                            # Markdown
     "Table 7 for each group of results"
     return '\n\n'.join(x for key, rows in load_results(folder).items() for x in (caption(key, rows).replace('Mean ± standard deviation over seeds. ', ''), every_run(rows, names))) or 'No experiment has been run yet.'
+
+# %% ../nbs/13_experiments.ipynb #d725e0f1
+OUTCOMES = dict(
+    nll=Metric('NLL per word', 1, 4, METRICS['perplexity'].parts, lambda s: s[..., 0] / s[..., 1], -1),
+    emotion_accuracy=METRICS['emotion_accuracy'])
+
+def holm(p:list[float]) -> list[float]:     # nan = was not tested
+    "Holm's corrected p values"
+    res, worst, tested = [math.nan] * len(p), 0., sorted((x, i) for i, x in enumerate(p) if x == x)
+    for k, (x, i) in enumerate(tested):
+        worst = max(worst, min(x * (len(tested) - k), 1.))
+        res[i] = worst
+    return res
+
+def over_seeds(
+    d:np.ndarray,     # a difference for each seed
+) -> dict:            # p, low, high, low90, high90, detectable; nan with one seed
+    "Paired t-test over seeds"
+    try: from scipy.stats import t
+    except ImportError: raise EcgenError(f'Tests over seeds need scipy: {how_to_add("metrics")}.') from None
+    n, names = len(d), ('p_seeds', 'seeds_low', 'seeds_high', 'low90', 'high90', 'detectable')
+    if n < 2 or np.ptp(d) == 0: return dict.fromkeys(names, math.nan)
+    m, se, q = d.mean(), d.std(ddof=1) / math.sqrt(n), lambda x: t.ppf(x, n - 1)
+    p = 2 * t.sf(abs(m / se), n - 1)
+    values = p, m - q(.975) * se, m + q(.975) * se, m - q(.95) * se, m + q(.95) * se, (q(.975) + q(.8)) * se
+    return dict(zip(names, map(float, values)))
+
+# %% ../nbs/13_experiments.ipynb #a3fc3674
+def contrast(
+    a:list[dict], b:list[dict],     # results of two rows
+    outcome:str,                    # one of `OUTCOMES`
+    times:int=2000,                 # draws of the bootstrap
+) -> dict:                          # {} = no seed that both have
+    "One difference a - b, paired by seed and dialogue"
+    a, b = ({r['plan']['seed']: r for r in x} for x in (a, b))
+    seeds, m = sorted(a.keys() & b.keys()), OUTCOMES[outcome]
+    if not seeds: return {}
+    pair = [[x[s] for s in seeds] for x in (a, b)]
+    some = pair[0][0]
+    if any(r['dialogues'] != some['dialogues'] or r['per_example']['words'] != some['per_example']['words'] for r in sum(pair, [])):
+        raise EcgenError('These results are of different validation examples, so they cannot be compared.')
+    starts = np.cumsum([0, *some['dialogues'][:-1]])
+    x, y = (np.stack([np.add.reduceat(m.parts(r), starts) for r in rows]) for rows in pair)
+    each = m.value(x.sum(1)) - m.value(y.sum(1))
+    found = dict(zip(('difference', 'low', 'high'), paired_bootstrap(x, y, m.value, times)))
+    c = dict(seeds=len(seeds)) | found | over_seeds(each)
+    return c | dict(equivalent=max(abs(c['low90']), abs(c['high90'])) < BOUND[outcome])
+
+# %% ../nbs/13_experiments.ipynb #bf1af62a
+def contrasts(
+    budget:str,                       # one of `CONTRASTS`
+    folder:str|Path|None=None,        # of its result files; None = those that are shipped
+) -> str:                             # Markdown; says so where nothing is there
+    "All declared contrasts of a budget, from whatever files there are"
+    folder = Path(folder or shipped('results')/'experiments'/budget)
+    rows = {}
+    for found in load_results(folder).values():
+        for name, results in found.items(): rows.setdefault(name, []).extend(r for r in results if r['plan']['budget'] == budget)
+    asked = CONTRASTS[budget]
+    res = [contrast(rows.get(a, []), rows.get(b, []), m) for a, b, m, _ in asked]
+    cells, fixed = [], holm([c.get('p_seeds', math.nan) for c in res])
+    for (a, b, m, what), c, p in zip(asked, res, fixed):
+        f = lambda k: f'{c[k]:+.{OUTCOMES[m].digits}f}' if c.get(k, math.nan) == c.get(k, math.nan) and k in c else ''
+        span = lambda low, high: f'[{f(low)}, {f(high)}]' if f(low) else ''
+        same = '' if not f('low90') else 'yes' if c['equivalent'] else 'no'
+        cells.append([f'{a} - {b}: {what}', OUTCOMES[m].title, str(c.get('seeds', 'not run')), f('difference'), span('low', 'high'),
+                      span('seeds_low', 'seeds_high'), p_text(p), f('detectable').lstrip('+'), f'{same} (±{BOUND[m]:g})' if same else ''])
+    head = ['contrast', 'outcome', 'seeds', 'difference', 'over dialogues', 'over seeds', 'p (Holm)', 'detectable', 'equivalent']
+    return markdown(head, cells)
 
 # %% ../nbs/13_experiments.ipynb #f9f85ee3
 HELP = ('soft', 'hard', 'soft-lexicon', 'same-size', 'open', 'oracle')     # rows to be held against `without-cause`

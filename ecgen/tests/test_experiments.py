@@ -278,6 +278,26 @@ def test_only_like_is_compared_with_like():
     with pytest.raises(EcgenError, match='different validation examples'): compare(a, b, 'emotion_accuracy')
 
 
+def test_contrasts_are_paired_corrected_and_empty_where_nothing_was_run():
+    assert [round(x, 3) for x in holm([.01, .04, .03])] == [.03, .06, .06] and math.isnan(holm([math.nan, .2])[0]) and holm([math.nan, .2])[1] == .2
+    with tempfile.TemporaryDirectory() as tmp:
+        assert contrasts('reasoner', tmp).count('not run') == 1 and contrasts('night', tmp).count('not run') == 6
+        rng = np.random.default_rng(0)
+        for seed in (1, 2, 3):
+            for r, p in (('soft', .6), ('same-size', .4)):
+                x = fake(r, seed, (rng.random(400) < p).astype(int).tolist(), [10.] * 400)
+                x['plan'] = Run(r, None, seed, 'reasoner').plan()
+                write_result(Path(tmp)/f'{r}-{seed}.json', x)
+        rows = next(iter(load_results(tmp).values()))
+        c, text = contrast(rows['soft'], rows['same-size'], 'emotion_accuracy'), contrasts('reasoner', tmp)
+        gaps = [100 * (a['metrics']['emotion_accuracy'] - b['metrics']['emotion_accuracy']) for a, b in zip(rows['soft'], rows['same-size'])]
+        assert abs(c['difference'] - np.mean(gaps)) < 1e-9 and c['seeds'] == 3 and f'{np.mean(gaps):+.1f}' in text and 'no (±1)' in text
+        assert c['low'] < c['difference'] < c['high'] and c['seeds_low'] < c['low90'] < c['difference'] < c['high90'] < c['seeds_high']
+        one = contrast(rows['soft'][:1], rows['same-size'], 'nll')
+        assert one['seeds'] == 1 and math.isnan(one['p_seeds']) and not one['equivalent'] and one['difference'] == 0
+        assert contrast(rows['soft'][:1], rows['same-size'][1:], 'nll') == {}
+
+
 def test_the_answer_says_what_is_sure_and_what_was_not_run():
     sure = dict(difference=2., low=1., high=3., p_seeds=.01, seeds_low=.5, seeds_high=3.5, seeds=3)
     assert in_words(sure, METRICS['bleu4']).endswith('over 3 seeds: better') and in_words(sure, METRICS['perplexity']).endswith('worse') and in_words(None, METRICS['bleu4']) == 'not run'
