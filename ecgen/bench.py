@@ -154,7 +154,8 @@ def ctx_memory(model:EmpatheticModel, src:Tensor, reasoning) -> Tensor:
 def recompute(model:EmpatheticModel, ctx:Context, h:Tensor) -> Context:
     "Keys and values of the dialogue, computed anew"
     blocks = model.generator.decoder
-    return Context([b.cross.keys_values(h) for b in blocks], [b.gated.keys_values(h, ctx.gates) for b in blocks], ctx.real, ctx.gates, ctx.emotion)
+    cross, gated = zip(*[b.keys_values(h, ctx.gates) for b in blocks])
+    return Context(list(cross), list(gated), ctx.real, ctx.gates, ctx.emotion)
 
 # %% ../nbs/10a_bench.ipynb #41fb2992
 def in_turns(

@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName', 'DecoderName', 'Seed', 'CauseSource',
            'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'MOST_BYTES', 'HELLO',
-           'FIGURES', 'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples',
-           'RunsFolder', 'ResultsFolder', 'study', 'SHAPES', 'printable', 'tell', 'Commands', 'show_version', 'example',
-           'own_traceback', 'bring_in', 'options', 'writable', 'fresh', 'or_sample', 'no_file', 'positive', 'out_file',
-           'known', 'TurnCommand', 'read_turns', 'vector_file', 'understand', 'has_color', 'present', 'write', 'table',
-           'respond', 'explain_file', 'explain', 'page_of_cases', 'chat', 'demo', 'agree', 'download', 'vectors',
-           'shown', 'detector', 'annotate', 'convert', 'setting_classes', 'settings', 'report', 'train', 'prepare',
-           'evaluate', 'compared', 'p_said', 'score', 'reference_points', 'results_beside', 'planned', 'experiment_run',
-           'experiment_status', 'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention',
-           'speed_lines', 'bench', 'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts',
-           'data_facts', 'next_step', 'preset_text', 'info', 'main']
+           'FIGURES', 'LabelNames', 'FiguresFile', 'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds',
+           'Budget', 'Examples', 'RunsFolder', 'ResultsFolder', 'study', 'SHAPES', 'printable', 'tell', 'Commands',
+           'show_version', 'example', 'own_traceback', 'bring_in', 'options', 'writable', 'fresh', 'or_sample',
+           'no_file', 'positive', 'out_file', 'known', 'TurnCommand', 'read_turns', 'vector_file', 'understand',
+           'has_color', 'present', 'write', 'table', 'respond', 'explain_file', 'explain', 'page_of_cases', 'chat',
+           'demo', 'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes',
+           'settings', 'report', 'train', 'prepare', 'evaluate', 'compared', 'p_said', 'score', 'manipulation_check',
+           'reference_points', 'results_beside', 'planned', 'experiment_run', 'experiment_status', 'experiment_table',
+           'cases', 'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts',
+           'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info',
+           'main']
 
 # %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
@@ -659,6 +660,25 @@ def score(hyp:Annotated[Path, typer.Option(metavar='FILE', help='Responses, one 
         print(compared(res['comparison']))
     if json_file: write(json_file, json.dumps(res if against else res['hyp'], indent=1) + '\n')
 
+# %% ../nbs/17_cli.ipynb #c8820d1e
+LabelNames = Annotated[str, typer.Option(metavar='NAME|FILE', help='Cause labels for the oracle gate.')]
+FiguresFile = Annotated[Path|None, out_file('--json', 'Keep the figures.')]
+
+@app.command(name='manipulation-check', epilog=example('manipulation-check --data DATA --json gates.json'))
+def manipulation_check(data:DataFolder=None, model:ModelFolder=None, causes:LabelNames='adapted', limit:Limit=None,
+                       json_file:FiguresFile=None, overwrite:Overwrite=False):
+    """Swap a model's gates and see whether that matters.
+
+    The loss of what people really said (validation split), with soft, hard, open, shuffled, inverted and other gates, and the
+    difference to soft gates with its 95 % interval over dialogues. No model is trained.
+    """
+    from ecgen import manipulation
+    from ecgen.model import System
+    fresh([json_file], [data], overwrite)
+    res = manipulation.manipulation_check(System.from_pretrained(model), data, causes=causes, limit=limit, progress=True)
+    print(manipulation.manipulation_table(res))
+    if json_file: write(json_file, json.dumps(res, indent=1) + '\n')
+
 # %% ../nbs/17_cli.ipynb #daea566f
 @app.command(name='reference-points', epilog=example('reference-points --data DATA --json reference_points.json'))
 def reference_points(data:DataFolder=None, split:Annotated[str, typer.Option(metavar='valid|test', help='Which part of the corpus.')]='valid', encoder:EncoderName=None,
@@ -683,7 +703,7 @@ RUNS, RESULTS = Path('runs/experiments'), Path('data/results/experiments')
 RowNames = Annotated[list[str], typer.Argument(metavar='GRID_OR_ROW', hidden=True)]
 VectorNames = Annotated[list[str]|None, typer.Option(metavar='NAME', show_default='none', help="Word vectors: a file in GloVe's format, or the name of one in DATA/vectors; may be repeated. Every row is run with each.")]
 Seeds = Annotated[str, typer.Option(metavar='N,N,...', help="The paper's are 1024,2048,3170,4096,5120.")]
-Budget = Annotated[str, typer.Option(metavar='laptop|full|smoke', help='laptop: sizes of the preset small, 10,000 examples; full: the preset paper and all examples; smoke: to see that it works.')]
+Budget = Annotated[str, typer.Option(metavar='laptop|full|night|reasoner|smoke', help='laptop: sizes of the preset small, 10,000 examples; full: the preset paper and all examples; night: small, all examples, arms from a shared start; reasoner: small, the reasoner alone; smoke: to see that it works.')]
 Examples = Annotated[int|None, typer.Option(metavar='N', callback=positive, show_default=False, help="Training examples, instead of the budget's.")]
 RunsFolder = Annotated[Path, typer.Option('--out', metavar='FOLDER', help='Models and states of the runs.')]
 ResultsFolder = Annotated[Path|None, typer.Option('--results', metavar='FOLDER', show_default=f'{RESULTS}; of smoke runs, or if --out is given, beside --out', help='One JSON file for each finished run.')]
@@ -742,10 +762,10 @@ def experiment_status(names:RowNames=None, data:DataFolder=None, vectors:VectorN
 
     The arguments are those of `ecgen experiment run`.
     """
-    from ecgen.experiments import ROWS, other_results, status
+    from ecgen.experiments import other_results, status
     runs, results = planned(names, data, vectors, seeds, budget, examples, must_exist=False), results_beside(out, results, budget == 'smoke')
     if results == RESULTS and not results.is_dir(): results = shipped('results')/'experiments'     # away from a checkout
-    for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {ROWS[r.row]["what"]}')
+    for r, (name, stands) in zip(runs, status(runs, out, results).items()): print(f'{name:<44}  {stands:<32}  {r.spec["what"]}')
     for line in other_results(runs, results): print(line)
 
 # %% ../nbs/17_cli.ipynb #dbe4063d

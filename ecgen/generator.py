@@ -34,6 +34,7 @@ class GeneratorConfig:
     gate_at: str = 'eq5'  # where gates act: 'eq5', or as released 'scale_memory' (its soft gates) and 'mask' (its hard ones)
     scale_words: bool = True   # multiply word vectors by sqrt(dim) on the way in (False in the released code)
     gated: bool = True    # have the gated attention layers; False = "w/o ec" of Table 4, which has fewer weights
+    gated_attn: str = 'after'    # where they are: 'after' the cross attention (the paper), or 'instead' of it (ours)
     emotion_input: bool = True   # add the emotion embedding to every input; False = "w/o el" of Table 4
 
 # %% ../nbs/07_generator.ipynb #d2b1f124
@@ -42,19 +43,29 @@ class DecoderBlock(nn.Module):
     def __init__(self, cfg:GeneratorConfig):
         super().__init__()
         size = cfg.dim, cfg.heads, cfg.head_dim, cfg.attention_dropout
-        self.attn, self.cross = MultiHeadAttention(*size), MultiHeadAttention(*size)
-        self.gated = GatedAttention(*size, cfg.gate_at) if cfg.gated else None
+        self.instead = cfg.gated and cfg.gated_attn == 'instead'           # is the cross attention gated itself?
+        after = cfg.gated and not self.instead
+        self.attn = MultiHeadAttention(*size)
+        self.cross = GatedAttention(*size, cfg.gate_at) if self.instead else MultiHeadAttention(*size)
+        self.gated = GatedAttention(*size, cfg.gate_at) if after else None
         self.ffn, self.drop = FeedForward(cfg.dim, cfg.inner), nn.Dropout(cfg.dropout)
         self.norm1, self.norm2, self.norm3, self.norm4 = (nn.LayerNorm(cfg.dim) for _ in range(4))
-        if not cfg.gated: self.norm3 = None
+        if not after: self.norm3 = None
+
+    def keys_values(self, h:Tensor, gates:Gates) -> tuple[tuple, tuple]:   # (B, N, dim), (B, N)
+        "Of the dialogue: for the cross attention, and for the gated layer after it (perhaps none)"
+        cross = self.cross.keys_values(h, gates) if self.instead else self.cross.keys_values(h)
+        return cross, self.gated.keys_values(h, gates) if self.gated else ()
 
     def forward(self, x, past, cross, gated, mask, real, gates, seen=None):
         "x (B, M, dim), keys and values of the words before, of the dialogue (twice), masks, gates -> x, keys and values so far; weights are added to the list `seen`"
         h = self.norm1(x)
         past = extend(past, self.attn.keys_values(h))
         x = x + self.drop(self.attn(h, past, mask))
-        x = x + self.drop(self.cross(self.norm2(x), cross, key_mask(real)))
-        if seen is not None: seen.append(self.gated.weights(self.norm3(x), gated, gates, real))
+        h = self.norm2(x)
+        if seen is not None and self.instead: seen.append(self.cross.weights(h, cross, gates, real))
+        x = x + self.drop(self.cross(h, cross, gates, real) if self.instead else self.cross(h, cross, key_mask(real)))
+        if seen is not None and self.gated: seen.append(self.gated.weights(self.norm3(x), gated, gates, real))
         if self.gated: x = x + self.drop(self.gated(self.norm3(x), gated, gates, real))
         return x + self.drop(self.ffn(self.norm4(x))), past
 
@@ -115,8 +126,8 @@ class ResponseGenerator(Embeddings):
         h, real = self.embed(src, emotion), src != PAD
         for block in self.encoder: h = block(h, key_mask(real))
         h = self.norm_h(h)                                                        # H of the paper
-        cross, gated = [b.cross.keys_values(h) for b in self.decoder], [b.gated.keys_values(h, gates) if b.gated else () for b in self.decoder]
-        return Context(cross, gated, real, gates, emotion)
+        cross, gated = zip(*[b.keys_values(h, gates) for b in self.decoder])
+        return Context(list(cross), list(gated), real, gates, emotion)
 
     def decode(self, ids:Tensor, ctx:Context, past:list|None=None, return_weights:bool=False) -> tuple:   # (B, M) -> (B, M, dim)
         "States of the words `ids`, which follow those whose keys and values are in `past`; and the new `past`; and with `return_weights` the `Seen`"

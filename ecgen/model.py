@@ -553,7 +553,8 @@ def read_json(path:Path):
 # %% ../nbs/09_model.ipynb #b7c6449e
 LIMITS = dict(dim=(2, 8192), layers=(1, 200), heads=(1, 256), head_dim=(1, 4096), inner=(1, 65536), longest=(8, 100_000), dropout=(0, .99),
               attention_dropout=(0, .99), positions=(0, 100), turns=(0, 100), temperature=(.01, 100))
-CHOICES = dict(gate=tuple(GATES), block=tuple(BLOCKS), gate_at=('eq5', 'scale_memory', 'mask'))
+CHOICES = dict(gate=tuple(GATES), block=tuple(BLOCKS), gate_at=('eq5', 'scale_memory', 'mask'),
+               gated_attn=('after', 'instead'))
 
 def check_values(values:dict, cls:type):
     "The values of a config, against the types of its class and `LIMITS`; `ValueError` if they do not fit"

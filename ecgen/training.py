@@ -6,9 +6,9 @@
 __all__ = ['RANGES', 'TrainingConfig', 'rate', 'multitask_loss', 'team', 'gather', 'wait', 'add_up', 'part', 'cause_scores',
            'in_batches', 'measure', 'validate', 'judge_scores', 'model_scores', 'word_prior', 'place_prior', 'Progress',
            'optimiser', 'Run', 'stages', 'chance', 'set_chance', 'write_lines', 'save_state', 'load_state',
-           'check_loss', 'stoppable', 'repeatable', 'in_precision', 'train_step', 'train_epoch', 'finish_epoch',
-           'next_stage', 'go_on', 'alone', 'fit', 'prepare_model', 'find_device', 'check_run', 'priors', 'data_for',
-           'describe_run', 'begin', 'train']
+           'check_loss', 'stoppable', 'repeatable', 'in_precision', 'train_step', 'train_epoch', 'watched_loss',
+           'finish_epoch', 'next_stage', 'go_on', 'alone', 'fit', 'prepare_model', 'find_device', 'check_run', 'priors',
+           'data_for', 'describe_run', 'begin', 'train']
 
 # %% ../nbs/10_training.ipynb #6437cf83
 import json
@@ -40,14 +40,14 @@ from .model import EmpatheticModel, Settings, System, preset, read_json, save_pr
 from .prepared import Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare
 
 # %% ../nbs/10_training.ipynb #c5
-RANGES = dict(pretrain_epochs=(1, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9), accumulate=(1, 1e6),
+RANGES = dict(pretrain_epochs=(0, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9), lr=(1e-12, 10), pretrain_lr=(0, 10), tau=(1e-3, 100), tau_end=(1e-3, 100), joint_reasoner_lr=(0, 10), warmup=(0, 1e9), accumulate=(1, 1e6),
               smoothing=(0, .99), clip=(1e-9, 1e9), min_count=(1, 1e9), vector_std=(0, 1e3), seed=(0, 2**63 - 1))
 
 # %% ../nbs/10_training.ipynb #c158a861
 @dataclass
 class TrainingConfig:
     "How to train; Adam, its rate and the token budget are the paper's (Appendix A), betas, eps and smoothing the released code's"
-    pretrain_epochs: int = 25        # most epochs of the reasoner alone
+    pretrain_epochs: int = 25        # most epochs of the reasoner alone; 0 = both together from the start
     epochs: int = 80                 # most epochs of both together; 0 = the reasoner alone
     patience: int = 3                # stop a stage after so many epochs without a better validation loss
     budget: int = 8192               # most positions in a batch, see `batches.cut`
@@ -449,6 +449,15 @@ def train_epoch(
     if p.due: sampler.epoch, sampler.step = sampler.epoch + 1, 0
     save_state(run)
 
+# %% ../nbs/10_training.ipynb #a17c5e02
+def watched_loss(
+    model:System,
+    stage:str,      # of training
+    line:dict,      # of metrics.jsonl
+) -> float:         # nats per word in the last stage of a system that writes words, else the sum of all losses
+    "The validation loss that early stopping goes by"
+    return line['words'] if stage == model.stages[-1] and 'words' in line else line['loss']
+
 # %% ../nbs/10_training.ipynb #b76c4aa8
 def finish_epoch(run:Run) -> bool:
     "Validate, log, keep the best; True if the stage is over"
@@ -457,9 +466,12 @@ def finish_epoch(run:Run) -> bool:
     line = {f'train_{k}': x / s['steps'] for k, x in s.items() if k not in ('steps', 'rows', 'seconds')} | dict(examples_per_s=s['rows'] / s['seconds'])
     if run.judged and run.model.has_causes: line |= {f'judged_{k}': x for k, x in judge_scores(model_scores(run.model, run.judged), run.judged).items()}
     if not math.isfinite(v['loss']): raise EcgenError(f'The validation loss is {v["loss"]}: train with a lower rate in a new folder (--set lr=...).')
-    p.epoch, p.due, p.sums, better = p.epoch + 1, False, {}, v['loss'] < p.best
+    p.epoch, p.due, p.sums = p.epoch + 1, False, {}
     p.history.append(dict(stage=p.stage, epoch=p.epoch, seconds=round(p.seconds, 1), **line, **v))
-    p.best, p.stale = min(v['loss'], p.best), 0 if better else p.stale + 1
+    judged = [watched_loss(run.model, p.stage, line) for line in p.history if line['stage'] == p.stage]
+    p.best = min(judged)
+    p.stale = len(judged) - 1 - judged.index(p.best)
+    better = p.stale == 0
     if (better or run.cfg.keep == 'last') and team()[0] == 0:
         run.model.card |= dict(stage=p.stage, epoch=p.epoch, train_seconds=round(p.seconds), validation=v)
         save_pretrained(run.model, run.folder)

@@ -21,7 +21,7 @@ from ecgen.causes import for_choosing, read_lexicon, with_causes
 from ecgen.corpus import EcgenError, data_dir, how_to_add, keep_words, shipped
 from ecgen.decoding import DECODERS
 from ecgen.evaluation import bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, pair_files, bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash
-from ecgen.model import PRESETS, System, preset, read_json, system_of, write_json
+from ecgen.model import PRESETS, System, model_folder, preset, read_json, system_of, write_json
 from ecgen.prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
 from ecgen.training import TrainingConfig, find_device, fit, prepare_model
 from ecgen.experiments import *
@@ -126,6 +126,32 @@ def test_without_cause_means_without():
     parts = multitask_loss(model, collate(ex[:8]))
     parts['loss'].backward()
     assert parts['cause'] == 0 and not model.reasoner.cause.weight.grad.any() and model.reasoner.emotion.weight.grad.any()
+
+
+def test_an_arm_begins_with_parts_of_finished_runs():
+    budget = dict(preset='tiny', examples=40, watch=None, training=dict(pretrain_epochs=0, epochs=1), rows=NIGHT)
+    quick = {k: r | dict(changes=r['changes'] | {e: min(r['changes'][e], 1) for e in ('pretrain_epochs', 'epochs') if e in r['changes']}) for k, r in NIGHT.items()}
+    runs = [Run(r, None, 1, 'try') for r in ('reasoner-plain', 'reasoner-cause', 'start-open', 'start-ungated', 'soft', 'soft-instead')]
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(BUDGETS, {'try': budget | dict(rows=quick)}):
+        go = lambda r: do_run(r, shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
+        with pytest.raises(EcgenError, match='run the row reasoner-cause first'): go(runs[4])
+        done = [go(r) for r in runs]
+        assert [r['log'][0]['stage'] for r in done] == ['reasoner'] * 2 + ['joint'] * 4 and all(r['epochs'] == 1 for r in done)
+        assert go(runs[4]) == done[4] and done[4]['plan']['start'] == dict(reasoner='reasoner-cause', generator='start-open')
+        assert done[3]['numbers'] == done[5]['numbers'] < done[2]['numbers'] == done[4]['numbers']
+        model, first = (prepare_model(Prepared(System.from_pretrained(f'{tmp}/runs/start-ungated-none-seed1').vocab, [], []), 'tiny', TrainingConfig(), **r.plan()['model']) for r in (runs[5], runs[5]))
+        take_parts(model, runs[5], Path(f'{tmp}/runs'))
+        start = System.from_pretrained(f'{tmp}/runs/start-ungated-none-seed1').generator.state_dict()
+        assert all(torch.equal(v, start[k]) for k, v in model.generator.state_dict().items())
+
+
+def test_the_night_is_what_was_declared():
+    names = [r.row for r in plan_runs([], [None], [1], 'night')]
+    assert names == list(NIGHT) and all(names.index(s) < names.index(n) for n in names for s in NIGHT[n].get('start', {}).values())
+    assert all(r in NIGHT for a, b, *_ in CONTRASTS['night'] for r in (a, b)) and all(m in BOUND for c in CONTRASTS.values() for *_, m, _ in c)
+    for r in NIGHT: Run(r, None, 1, 'night').plan()
+    assert 'start' not in Run('soft', None, 1).plan() and Run('soft', None, 1, 'reasoner').plan()['training']['epochs'] == 0
+    with pytest.raises(EcgenError, match='no row or grid'): plan_runs(['start-open'], [None])
 
 
 def test_bertscore_is_added_once():
@@ -272,6 +298,26 @@ def test_only_like_is_compared_with_like():
     assert compare(a, b, 'perplexity') == {}
     b[0]['dialogues'] = [1, 1]
     with pytest.raises(EcgenError, match='different validation examples'): compare(a, b, 'emotion_accuracy')
+
+
+def test_contrasts_are_paired_corrected_and_empty_where_nothing_was_run():
+    assert [round(x, 3) for x in holm([.01, .04, .03])] == [.03, .06, .06] and math.isnan(holm([math.nan, .2])[0]) and holm([math.nan, .2])[1] == .2
+    with tempfile.TemporaryDirectory() as tmp:
+        assert contrasts('reasoner', tmp).count('not run') == 1 and contrasts('night', tmp).count('not run') == 6
+        rng = np.random.default_rng(0)
+        for seed in (1, 2, 3):
+            for r, p in (('soft', .6), ('same-size', .4)):
+                x = fake(r, seed, (rng.random(400) < p).astype(int).tolist(), [10.] * 400)
+                x['plan'] = Run(r, None, seed, 'reasoner').plan()
+                write_result(Path(tmp)/f'{r}-{seed}.json', x)
+        rows = next(iter(load_results(tmp).values()))
+        c, text = contrast(rows['soft'], rows['same-size'], 'emotion_accuracy'), contrasts('reasoner', tmp)
+        gaps = [100 * (a['metrics']['emotion_accuracy'] - b['metrics']['emotion_accuracy']) for a, b in zip(rows['soft'], rows['same-size'])]
+        assert abs(c['difference'] - np.mean(gaps)) < 1e-9 and c['seeds'] == 3 and f'{np.mean(gaps):+.1f}' in text and 'no (±1)' in text
+        assert c['low'] < c['difference'] < c['high'] and c['seeds_low'] < c['low90'] < c['difference'] < c['high90'] < c['seeds_high']
+        one = contrast(rows['soft'][:1], rows['same-size'], 'nll')
+        assert one['seeds'] == 1 and math.isnan(one['p_seeds']) and not one['equivalent'] and one['difference'] == 0
+        assert contrast(rows['soft'][:1], rows['same-size'][1:], 'nll') == {}
 
 
 def test_the_answer_says_what_is_sure_and_what_was_not_run():

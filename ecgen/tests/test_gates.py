@@ -110,6 +110,31 @@ def test_controls_open_what_they_say():
     assert torch.equal(make_gates('random', cause[1:, :4], src[1:, :4]).log.exp()[0], got['random'][1, :4])    # padding and company change nothing
 
 
+def test_probes_change_which_words_are_open_and_nothing_else():
+    torch.manual_seed(0)
+    src, cause = words([7, SEP, 8, 9, SEP, 9, 9, SEP], [7, 8, SEP]), torch.randn(2, 9, 2)
+    soft = make_gates('soft', cause, src).log.exp()
+    got = {name: make_gates(name, cause, src).log.exp() for name in PROBES}
+    for g in got.values(): assert (g[:, 0] == 1).all() and (g[1, 4:] == 0).all()
+    for turn in (slice(1, 3), slice(3, 6), slice(6, 9)):
+        assert torch.allclose(got['turn-mean'][0, turn], soft[0, turn].mean().expand(turn.stop - turn.start))
+    assert torch.allclose(got['inverted'][0, 1:], 1 - soft[0, 1:], atol=1e-6)
+    assert torch.equal(got['shuffled'].sort().values, soft.sort().values)
+    assert not torch.equal(got['shuffled'], soft)
+    for name in PROBES:                                  # company and padding change nothing
+        alone = make_gates(name, cause[1:, :4], src[1:, :4]).log.exp()[0]
+        assert torch.allclose(alone, got[name][1, :4])
+
+
+def test_probes_of_released_models_keep_the_gate_of_cls():
+    src, cause = words([7, 8, SEP]), torch.tensor([[[2., 0.], [0., 1.], [3., 0.], [0., -300.]]])
+    soft = make_gates('soft', cause, src, cls_open=False).log
+    for name in PROBES:
+        log = make_gates(name, cause, src, cls_open=False).log
+        assert log[0, 0] == soft[0, 0] and log.isfinite().all()
+    assert not set(PROBES) & set(GATES)
+
+
 def test_gates_need_what_they_need():
     import pytest
     src, cause = words([7, SEP, 8, SEP, 9, 9, SEP], [7, 7, SEP]), torch.randn(2, 8, 2)

@@ -94,6 +94,46 @@ def test_parts_that_are_taken_away_leave_no_trace():
     with pytest.raises(EcgenError, match='without gated attention'): gen.decode(ids, gen.encode(src, emotion, gates), return_weights=True)
 
 
+def test_instead_with_open_gates_is_the_model_without_gated_layers():
+    _, src, emotion, gates = little()
+    sizes, ids = dict(dim=16, layers=2, heads=2, head_dim=8, inner=32), torch.randint(6, 30, (2, 5))
+    torch.manual_seed(0)
+    plain = ResponseGenerator(GeneratorConfig(**sizes, gated=False), 30).eval()
+    torch.manual_seed(0)
+    gen = ResponseGenerator(GeneratorConfig(**sizes, gated_attn='instead'), 30).eval()
+    assert all(torch.equal(v, gen.state_dict()[k]) for k, v in plain.state_dict().items())      # drawn alike, too
+    gen.load_state_dict(plain.state_dict())
+    opened = Gates(torch.zeros(2, 4).masked_fill(src == PAD, -torch.inf))
+    want = plain.decode(ids, plain.encode(src, emotion, gates))[0]
+    assert torch.allclose(gen.decode(ids, gen.encode(src, emotion, opened))[0], want, atol=1e-6)
+    assert not torch.allclose(gen.decode(ids, gen.encode(src, emotion, gates))[0], want, atol=1e-3)
+
+
+def test_instead_shows_the_weights_it_used_and_closed_words_are_invisible():
+    _, src, emotion, gates = little()
+    sizes, ids = dict(dim=16, layers=2, heads=2, head_dim=8, inner=32), torch.randint(6, 30, (2, 4))
+    for gate_at in ('eq5', 'scale_memory', 'mask'):
+        gen = ResponseGenerator(GeneratorConfig(**sizes, gated_attn='instead', gate_at=gate_at), 30).eval()
+        ctx, past = gen.encode(src, emotion, gates), None
+        whole, _, seen = gen.decode(ids, ctx, return_weights=True)
+        assert seen.before.shape == seen.after.shape == (2, 2, 2, 4, 4)
+        assert torch.equal(whole, gen.decode(ids, ctx)[0]) and not torch.allclose(seen.before, seen.after)
+        for i in range(4):
+            h, past = gen.decode(ids[:, i:i+1], ctx, past)
+            assert torch.allclose(h[:, 0], whole[:, i], atol=1e-5)
+    gen = ResponseGenerator(GeneratorConfig(**sizes, gated_attn='instead'), 30).eval()
+    shut = Gates(gates.log.index_fill(1, torch.tensor([2]), -torch.inf))
+    assert (gen.decode(ids, gen.encode(src, emotion, shut), return_weights=True)[2].after[..., 2] == 0).all()
+
+
+def test_the_papers_place_keeps_its_names():
+    sizes = dict(dim=16, layers=2, heads=2, head_dim=8, inner=32)
+    keys = set(ResponseGenerator(GeneratorConfig(**sizes), 30).state_dict())
+    assert {'decoder.0.cross.out.weight', 'decoder.0.gated.out.weight', 'decoder.0.norm3.weight'} <= keys
+    assert GeneratorConfig().gated_attn == 'after'
+    assert not any('gated' in k for k in ResponseGenerator(GeneratorConfig(**sizes, gated_attn='instead'), 30).state_dict())
+
+
 def test_generator_loss_equals_eq_6_as_a_loop():
     gen, src, emotion, gates = little()
     batch = collate([Example('a', 1, 3, [CLS, 7, 8, SEP], [1] * 4, [9, 10]), Example('b', 1, 5, [CLS, 9, SEP], [1] * 3, [11])])

@@ -45,3 +45,26 @@ def test_closed_turns_get_no_attention():
     assert (after == 0).all() and (before > 0).all()
     with pytest.raises(EcgenError, match='turns 0 to 2'): watch(m, TURNS, close=[3])
     with pytest.raises(EcgenError, match='has no labels'): watch(m, TURNS, gate='oracle')
+
+
+def test_gated_cross_attention_can_be_watched_and_old_folders_are_the_papers():
+    import json, tempfile
+    from pathlib import Path
+    from ecgen.model import save_pretrained
+    torch.manual_seed(0)
+    cfg = ModelConfig.from_preset('tiny', **{'generator.gated_attn': 'instead'})
+    m = EmpatheticModel(cfg, little().vocab, dict(name='little')).eval()
+    w = watch(m, TURNS, close=[0])
+    assert w.seen.before.shape == (1, 2, len(w.words), len(w.context)) and (w.seen.after[..., 1:7] == 0).all()
+    assert distance(watch(m, TURNS, response=w.words[:-1]), watch(m, TURNS, close=[0], response=w.words[:-1])).any()
+    for model, place in ((m, 'instead'), (little(), 'after')):
+        with tempfile.TemporaryDirectory() as tmp:
+            save_pretrained(model, tmp)
+            assert EmpatheticModel.from_pretrained(tmp).cfg.generator.gated_attn == place
+            old = json.loads((Path(tmp)/'config.json').read_text())
+            del old['config']['generator']['gated_attn']              # as it was saved before there was the setting
+            (Path(tmp)/'config.json').write_text(json.dumps(old))
+            if place == 'after': assert EmpatheticModel.from_pretrained(tmp).cfg == model.cfg
+            old['config']['generator']['gated_attn'] = 'before'
+            (Path(tmp)/'config.json').write_text(json.dumps(old))
+            with pytest.raises(EcgenError, match='gated_attn'): EmpatheticModel.from_pretrained(tmp)

@@ -400,10 +400,27 @@ def test_the_best_epoch_is_kept_and_stale_stages_stop():
     with tempfile.TemporaryDirectory() as tmp:
         model = train('tiny', shipped('sample'), tmp, pretrain_epochs=1, epochs=40, patience=2, keep='best', lr=1e-2)
         lines = [json.loads(l) for l in (Path(tmp)/'metrics.jsonl').read_text().splitlines() if '"joint"' in l]
-        best = min(range(len(lines)), key=lambda i: lines[i]['loss'])
+        best = min(range(len(lines)), key=lambda i: lines[i]['words'])
         assert len(lines) == best + 3 < 40 and EmpatheticModel.from_pretrained(tmp).card['epoch'] == best + 1
         saved = EmpatheticModel.from_pretrained(tmp).state_dict()
     assert all(torch.equal(v, saved[k]) for k, v in model.state_dict().items())
+
+
+def test_an_overfitting_reasoner_does_not_end_the_generators_training():
+    import tempfile
+    from unittest.mock import patch
+    figures = [dict(words=w, emotion=e, loss=w + e) for w, e in ((5., 1.), (4.5, 2.), (4.2, 3.), (4.3, .1), (4.1, 4.))]
+    plain = dict(emotion_accuracy=.1, cause_auc=.5)
+    left = iter([dict(loss=2., emotion=1., cause=1.), *figures])
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(fit.__globals__, validate=lambda *_: plain | next(left)):
+        train('tiny', shipped('sample'), tmp, pretrain_epochs=1, epochs=5, patience=1, keep='best', limit=4)
+        lines = [json.loads(l) for l in (Path(tmp)/'metrics.jsonl').read_text().splitlines()]
+        kept = EmpatheticModel.from_pretrained(tmp).card['epoch']
+    joint = [l for l in lines if l['stage'] == 'joint']
+    assert len(joint) == 4 and kept == 3 and all({'words', 'loss'} <= set(l) for l in joint)
+    class Wordless(System): stages = 'only',
+    line = dict(stage='only', loss=3.)
+    assert watched_loss(Wordless, 'only', line) == 3. and watched_loss(EmpatheticModel, 'reasoner', line) == 3.
 
 
 def test_lost_lines_do_not_stop_a_run():
