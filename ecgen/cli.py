@@ -665,7 +665,7 @@ LabelNames = Annotated[str, typer.Option(metavar='NAME|FILE', help='Cause labels
 FiguresFile = Annotated[Path|None, out_file('--json', 'Keep the figures.')]
 
 @app.command(name='manipulation-check', epilog=example('manipulation-check --data DATA --json gates.json'))
-def manipulation_check(data:DataFolder=None, model:ModelFolder=None, causes:LabelNames='adapted', limit:Limit=None,
+def manipulation_check(data:DataFolder=None, model:ModelFolder=None, causes:LabelNames='spans', limit:Limit=None,
                        json_file:FiguresFile=None, overwrite:Overwrite=False):
     """Swap a model's gates and see whether that matters.
 

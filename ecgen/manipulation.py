@@ -82,7 +82,7 @@ def manipulation_check(
     model:System,                 # in evaluation mode
     data:str|Path|None=None,      # data folder, see `data_dir`
     split:str='valid',
-    causes:str='adapted',         # labels for `oracle`, see `label_source`
+    causes:str='spans',           # labels for `oracle`, see `label_source`
     limit:int|None=None,          # only so many examples
     times:int=2000,               # draws of the bootstrap
     progress:bool=False,          # show a progress bar
