@@ -11,12 +11,11 @@ import json
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .corpus import MOST_CHARACTERS, EcgenError, detokenize, split_words
+from .corpus import MOST_CHARACTERS, EcgenError, detokenize, regular, split_words
 from .decoding import Decoder
 from .gates import UNLABELLED
 from .model import EmpatheticModel, Explanation, System
@@ -39,6 +38,15 @@ no reason to live|no point (?:in|to) (?:living|life)|not worth living|nothing (?
 (?:he|she|they)(?: will|'?ll) kill (?:me|us|him|her|them)|(?:he|she|they|someone) (?:has|have|had) a gun|(?:gun|knife) (?:to|at|on) (?:me|my|him|his|her|us|their)
 (?:not|isn'?t|stopped) breathing|bleeding (?:out|to death)|(?:is|am|i'?m|he'?s|she'?s) having a (?:heart attack|stroke)
 (?:took|taken|swallowed) (?:too many|a lot of|a bottle of|all (?:of )?(?:my|the|his|her)) (?:pills|tablets|medication|medicine|meds)
+(?:want|wants|wanted|wanna|wish|wishing) (?:to )?(?:be dead|(?:i )?(?:was|were) dead|disappear forever|never wake up)
+(?:cant|cannot|can not|couldnt) (?:go on|carry on|keep going|keep living|do this any ?more|take it any ?more)(?! (?:a|an|the|my|our|your|to|with|this|that|holiday|vacation|stage|line|until|without|because|for|tonight|today|tomorrow|next|in|at|on|about)\\b)
+(?:cant|cannot|can not) (?:live|go on living) (?:any ?more|like this|with myself)|(?:tired|sick) of (?:living|being alive)(?! (?:in|at|with|near|here|there|alone|out|off|on|like|so|together))|(?:hate|hates) being alive
+(?:dont|do not) (?:want|wanna|see) (?:to be (?:here|alive)|a reason to live|any reason to live)(?! (?:in|at|with|near|early|for|when|while|on))|no one would (?:miss|care if i) (?:me if i (?:was gone|were gone|died)|died|was dead|were dead)
+(?:my|her|his|their) (?:husband|wife|boyfriend|girlfriend|partner|ex|father|dad|stepdad|stepfather|mother|mom|mum|stepmom|uncle|brother|son) (?:\\w+ )?(?:hits|beats|hit|beat|punched|punches|chokes|choked|strangled|strangles|slaps|slapped|kicks|kicked|burned|raped|rapes) (?:me|her|him|us|them|my (?:mom|mum|mother|sister|brother|son|daughter|kids?|children|child|baby))(?! (?:at|in|to|by|with|on|out|off|up with)\\b)
+(?:he|she) (?:\\w+ )?(?:hits|beats|punches|chokes|choked|strangled|strangles|slaps|rapes|raped|abuses) (?:me|her|him|us|them|my (?:kids?|son|daughter|child|children|baby))(?! (?:at|in|to|by|with)\\b)|beats? (?:me|her|him|us) up|beating (?:me|her|him|us|his wife|my mom|the kids|the children)(?! (?:at|in|to|by)\\b)|was (?:raped|molested|strangled)
+(?:afraid|scared|terrified|worried) (?:that )?(?:he|she|my \\w+) (?:will|might|is going to|is gonna|could|would) (?:kill|hurt|hit|beat) (?:me|us|her|him|them|my)|(?:afraid|scared) to go home
+(?:hit|hits|hitting|beat|beats|beating|molest(?:s|ed|ing)?|touch(?:es|ed|ing)|abus(?:e|es|ed|ing)|shak(?:e|es|ing)|shook|hurt(?:s|ing)?|burn(?:s|ed|ing)?|starv(?:e|es|ed|ing)) (?:my|his|her|their|the|a|our) (?:own )?(?:little )?(?:child|children|kids?|baby|babies|toddler|infant|stepson|stepdaughter|niece|nephew)(?! (?:at|in|with|s|seat|feelings|stuff|toys)\\b)|child abuse|(?:sexually|physically) abus(?:ed|es|ing)|domestic violence
+(?:touched|touches|touching) (?:me|her|him|my (?:daughter|son|child)) (?:inappropriately|down there|in a bad way|where)|(?:want|wanted|going|gonna|afraid i will|afraid ill|might) (?:to )?(?:hurt|harm|shake|drown|smother) (?:my|the|our|her|his) (?:baby|child|kids?|children|son|daughter|newborn)
 """
 DANGEROUS = re.compile(r'\b(?:' + '|'.join(DANGER.strip().split('\n')) + r')\b')
 
@@ -47,8 +55,7 @@ def danger(
     text:str,   # a message
 ) -> bool:      # True = it must not be answered by a model
     "Does a message suggest danger to someone's life?"
-    text = unicodedata.normalize('NFKC', text).lower().replace('’', "'").replace('_', ' ')
-    text = ''.join(c for c in text if unicodedata.category(c) != 'Cf')          # invisible marks inside a word
+    text = re.sub('[_*~"`-]', ' ', regular(text).lower()).replace("'", '')     # no emphasis, no apostrophes
     return bool(DANGEROUS.search(' '.join(text.split())))
 
 # %% ../nbs/15a_chat.ipynb #15a_chat-15

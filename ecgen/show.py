@@ -16,6 +16,7 @@ import unicodedata
 from dataclasses import asdict
 from itertools import groupby
 
+from .corpus import regular, typed_places
 from .model import Explanation
 
 # %% ../nbs/09a_show.ipynb #09a_show-05
@@ -45,13 +46,15 @@ def pieces(
     turn:dict,                        # one of `Explanation.turns`
 ) -> list[tuple[str, dict|None]]:     # (text, its word, or None between words)
     "A turn, cut into words and what stands between them"
-    text, end, res = turn['text'], len(turn['text']), []
+    text, plain, res = turn['text'], regular(turn['text']), []
+    places, end, shown = typed_places(text), len(plain), len(text)
     for word in reversed(turn['words']):
-        found = spot(text, word['text'], end)
+        found = spot(plain, word['text'], end)
         if not found: return [p for w in turn['words'] for p in ((w['text'], with_mark(w)), (' ', None))][:-1]
-        res += [(text[found[1]:end], None), (text[found[0]:found[1]], with_mark(word))]
-        end = found[0]
-    res.append(('… ' if text[:end].strip() else text[:end], None))
+        begin, stop = places[found[0]][0], min(places[found[1] - 1][1], shown)
+        res += [(text[stop:shown], None), (text[begin:stop], with_mark(word))]
+        end, shown = found[0], begin
+    res.append(('… ' if plain[:end].strip() else text[:shown], None))
     return [p for p in reversed(res) if p[0]]
 
 # %% ../nbs/09a_show.ipynb #09a_show-19

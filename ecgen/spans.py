@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from .annotation import agreement_report, mark, prefix_targets, replace_file
 from .causes import auc, for_choosing, read_lexicon, with_causes
 from .checkpoints import load_checkpoint, save_checkpoint
-from .corpus import Dialogue, EcgenError, data_dir, load_split, split_words, tokenize
+from .corpus import Dialogue, EcgenError, data_dir, load_split, regular, split_words, tokenize, typed_places
 from .detector import (AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batched, bootstrap,
                             check_folder, collate, dialogue_target, facts, fit_facts, judge_detector, load_detector, need_extra,
                             new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten)
@@ -43,13 +43,15 @@ def word_places(
     words:list[str],    # from `split_words`
 ) -> list[tuple[int, int]]:    # first character of each word, and the one behind its last
     "Where the words of an utterance stand in it"
-    res, at, low = [], 0, text.lower()
+    plain, places = regular(text), [*typed_places(text), (len(text),) * 2]
+    res, at, low, end = [], 0, plain.lower(), len(places) - 1
     for w in words:
         w = '"' if w in ('``', "''") and low.find(w, at) < 0 else w.lower()
         found = low.find(w, at)
         begin = at if found < 0 else found      # a word that was rewritten stands where the last one ended
         at = begin if found < 0 else found + len(w)
-        res.append((begin, at))
+        first = places[min(begin, end)][0]
+        res.append((first, places[min(at, end + 1) - 1][1] if at > begin else first))
     return res
 
 # %% ../nbs/01c_spans.ipynb #s009

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tempfile
+import unicodedata
 import warnings
 import zlib
 from collections import Counter
@@ -238,6 +239,84 @@ def test_most_released_utterances_are_reproduced():
 def test_detokenize_undoes_tokenize_on_plain_text():
     for text in ("I'm sorry to hear that.", "That's great! How long have you known him?", "Oh no, I can't imagine (really)."):
         assert detokenize(tokenize(text)) == text
+
+
+def test_apostrophes_of_all_kinds_are_one():
+    want = tokenize("I can't believe it's Jo's")
+    for mark in "'\u2018\u2019\u201b\u02bc\u2032\u00b4`\uff07\u02b9\u02bb\u02c8\u02ca\u02cb\u055a\ua78c\uff40\x92":
+        assert tokenize("I can't believe it's Jo's".replace("'", mark)) == want, ascii(mark)
+    for text in ("``so'' he said", 'a ` b', "rock 'n' roll", '`x` 5`6'): assert regular(text) == text
+
+
+def test_quotes_dots_dashes_blanks_and_forms_are_made_regular():
+    for typed_text, plain in (('\u201cno\u201d', '"no"'), ('\u00abno\u00bb', '"no"'), ('\u201eno\u201c', '"no"'), ('\uff02no\uff02', '"no"'),
+            ('well\u2026 yes', 'well... yes'), ('well\u2025', 'well..'), ('a \u2014 b', 'a - b'), ('a \u2013 b', 'a - b'),
+            ('a\u2014b', 'a - b'), ('co\u2011worker', 'co-worker'), ('5\u20136', '5-6'), ('\u22125', '-5'), ('so\u00a0sad', 'so sad'),
+            ('so\u2003sad', 'so sad'), ('so\u202fsad', 'so sad'), ('so\u3000sad', 'so sad'), ('so\u2028sad', 'so sad'),
+            ('s\u200bad', 'sad'), ('s\u00adad', 'sad'), ('\ufeffsad', 'sad'), ('s\u2060ad', 'sad'), ('sad\ufe0f', 'sad'),
+            ('\uff53\uff41\uff44\uff0c no\uff01\uff1f', 'sad, no!?'), ('no\u3002yes', 'no. yes'), ('\ufb01ne', 'fine'),
+            ('\U0001d42c\U0001d41a\U0001d41d', 'sad'), ('cafe\u0301', 'caf\u00e9'), ('\uff08no\uff09', '(no)')):
+        assert tokenize(typed_text) == tokenize(plain), ascii(typed_text)
+
+
+def test_what_has_a_meaning_of_its_own_is_kept():
+    for text in ('10\u00b2', '1\u00bd', '\u2460', '\u00a35', 'na\u00efve', '\u4f24\u5fc3', '\U0001f622', '5 \u00b0C', '\u00bfno?', 'a\u00a8b', '\ud83d', ''):
+        assert regular(text) == text
+    assert tokenize('\u200b \u00a0') == []
+
+
+def test_each_regular_character_has_a_place():
+    for text in ("don't", 'don\u2019t\u2026 \u201cno\u201d\u2014\u200bok', 'cafe\u0301 x', '\u200b', ''):
+        places, plain = typed_places(text), regular(text)
+        assert len(places) == len(plain) and all(a[0] <= b[0] for a, b in zip(places, places[1:]))
+        assert all(plain[i] in regular_character(text[b:e]) for i, (b, e) in enumerate(places))
+    assert [''.join('don\u2019t\u2026'[b:e]) for b, e in typed_places('don\u2019t\u2026')[4:6]] == ['t', '\u2026']
+
+
+def test_whatever_is_typed_becomes_regular_once():
+    from hypothesis import given, settings, strategies as st
+    marks = st.sampled_from([*PLAIN, *"\u00a0\u2003\u200b\u200d\ufeff\u2026\uff01\uff07\uff40\u0301\u00b2\ufb01'`-.,! \"atnsI"])
+    @settings(deadline=None, max_examples=200)
+    @given(st.lists(marks | st.characters(), max_size=40).map(''.join))
+    def check(text):
+        plain = regular(text)
+        assert regular(plain) == plain and not PLAIN.keys() & {*plain}
+        assert tokenize(text) == tokenize(plain) and detokenize(tokenize(text)) == detokenize(tokenize(plain))
+        assert len(typed_places(text)) == len(plain)
+        if text.isascii(): assert len(plain) == len(text) and plain.replace("'", '`') == text.replace("'", '`')
+    check()
+
+
+def test_a_sentence_typed_on_any_device_has_the_same_tokens():
+    from hypothesis import given, settings, strategies as st
+    kinds = {"'": "'\u2019\u2018\u00b4`\u02bc\u2032", ' ': ' \u00a0\u2009\u3000', '-': '-\u2013\u2010\u2011', '.': '.\uff0e', ',': ',\uff0c',
+             '"': '"\u201c\u201d\u00ab', '!': '!\uff01', '?': '?\uff1f', 'a': 'a\uff41', 'k': ['k', '\u200bk', 'k\u00ad']}
+    plain = 'I don\'t know - it\'s my dad\'s "big" day, isn\'t it? No! Ask a co-worker.'
+    @settings(deadline=None, max_examples=100)
+    @given(st.tuples(*(st.sampled_from(kinds.get(c, c)) for c in plain)))
+    def check(written):
+        text = ''.join(written)
+        assert tokenize(text) == tokenize(plain) and detokenize(tokenize(text)) == detokenize(tokenize(plain))
+    check()
+
+
+def test_typed_cases_have_the_tokens_of_plain_text():
+    #| eval: false
+    import json
+    path = real_data().parent/'cases'/'typed.jsonl'
+    if not path.is_file(): pytest.skip('there are no cases beside the real corpus')
+    for case in map(json.loads, path.read_text(encoding='utf-8').splitlines()):
+        assert tokenize(case['typed']) == tokenize(case.get('plain', case.get('want'))), case['kind']
+
+
+def test_the_released_text_keeps_its_words():
+    #| eval: false
+    from ecgen.readers import read_recec
+    texts = {u for split in ('train', 'valid') for d in load_split(split, real_data(), Report()) for u in d.utterances}
+    texts |= {u for d in read_recec(real_data()/'recec/valid_with_cause.json') for u in d.utterances}
+    assert [t for t in texts if regular(t) != t] == [] and sum(map(as_released, texts)) == len(AS_RELEASED)
+    first = [d.utterances[0] for d in load_split('valid', real_data(), Report()) if "'" in d.utterances[0]][:600]
+    assert all(tokenize(t.replace("'", '\u2019')) == tokenize(t) for t in first) and len(first) == 600
 
 
 def test_kept_words_are_the_words():

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from dataclasses import asdict
 from itertools import groupby
+from ecgen.corpus import regular, typed_places
 from ecgen.model import Explanation
 from ecgen.show import *
 
@@ -33,6 +34,12 @@ def test_the_dictionary_survives_json_and_has_all_keys():
 
 def test_pieces_put_together_are_the_typed_text():
     for text in ['I am  so\tsad.', 'She said: "I can\'t!" "No?"', "''twas ``odd'' \"", ' a\n', 'cannot gonna', *HOSTILE]:
+        got = pieces(by_hand(text).turns[0])
+        assert ''.join(t for t, _ in got) == text and sum(w is not None for _, w in got) == len(split_words(text))
+
+
+def test_typed_characters_stay_in_their_places():
+    for text in ('I don\u2019t\u00a0know\u2026 \u201cno\u201d\u2014ok', '\u200bcan\u00b4t go \uff21\uff01\u200b', 'cafe\u0301 it`s'):
         got = pieces(by_hand(text).turns[0])
         assert ''.join(t for t, _ in got) == text and sum(w is not None for _, w in got) == len(split_words(text))
 

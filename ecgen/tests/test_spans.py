@@ -19,11 +19,17 @@ from torch import Tensor, nn
 from ecgen.annotation import agreement_report, mark, prefix_targets, replace_file
 from ecgen.causes import auc, for_choosing, read_lexicon, with_causes
 from ecgen.checkpoints import load_checkpoint, save_checkpoint
-from ecgen.corpus import Dialogue, EcgenError, data_dir, load_split, split_words, tokenize
+from ecgen.corpus import Dialogue, EcgenError, data_dir, load_split, regular, split_words, tokenize, typed_places
 from ecgen.detector import AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batched, bootstrap, check_folder, collate, dialogue_target, facts, fit_facts, judge_detector, load_detector, need_extra, new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten
 from ecgen.encoders import load_encoder
 from ecgen.model import read_json
 from ecgen.spans import *
+
+def test_words_are_found_in_text_as_typed():
+    text = 'I don\u2019t know\u2026 I don\'t.'
+    found = [text[b:e] for b, e in word_places(text, split_words(text))]
+    assert found == ['I', 'do', 'n\u2019t', 'know', '\u2026', 'I', 'do', "n't", '.']
+
 
 import pytest, tempfile
 from functools import cache
