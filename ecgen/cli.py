@@ -238,8 +238,9 @@ def understand(
     from ecgen.model import System
     if gate: known('gate', gate, UNLABELLED)
     decoder, turns = DECODERS[known('decoder', decoder, DECODERS)], read_turns(turns)
-    e = System.from_pretrained(model).explain(turns, respond=respond, gate=gate, decoder=decoder, seed=seed)
-    if respond and any(map(danger, turns[::2])): tell(NOTE)
+    alarm = respond and any(map(danger, turns[::2]))        # then the note stands instead of a response
+    e = System.from_pretrained(model).explain(turns, respond=respond and not alarm, gate=gate, decoder=decoder, seed=seed)
+    if alarm: tell(NOTE)
     if e.dropped: tell(f'The dialogue is longer than the model can read, so its first {e.dropped} words were left out.')
     return e
 

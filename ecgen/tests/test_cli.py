@@ -65,9 +65,9 @@ def test_respond_json_is_one_object_that_keeps_its_contract():
     assert run('respond', '--json', '--seed', 3, '--model', '{tmp}/little', 'I am so sad.', 'Oh "no" \u202e😢!', 'So so sad.').stdout == r.stdout
 
 
-def test_danger_is_told_beside_the_answer():
+def test_danger_is_told_instead_of_an_answer():
     r = run('respond', '--json', '--model', '{tmp}/little', 'I am so sad.', 'Oh.', 'I want to die.')
-    assert r.exit_code == 0 and 'crisis line' in r.stderr and list(json.loads(r.stdout))[0] == 'response'
+    assert r.exit_code == 0 and 'crisis line' in r.stderr and not json.loads(r.stdout).get('response')
 
 
 def test_respond_prints_dialogue_emotion_and_response():
