@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINT', 'FUNCTION_WORDS', 'word_places', 'span_marks', 'word_marks', 'WordReading', 'first_pieces', 'read_words',
-           'WordNetwork', 'collate_words', 'Steps', 'write_progress', 'read_progress', 'fit_words', 'read_all',
-           'of_words', 'each_auc', 'within_auc', 'Marked', 'smooth', 'platt', 'token_scores', 'calibrate_words',
-           'word_probabilities', 'last_clause', 'rule_words', 'span_census', 'span_errors', 'word_figures',
-           'words_report', 'readings_for', 'train_words', 'build_words', 'digits', 'annotate_words', 'has_words',
-           'read_emocause', 'recall_at', 'judge_emocause']
+           'WordNetwork', 'collate_words', 'Steps', 'write_progress', 'read_progress', 'word_trainer', 'fit_words',
+           'of_words', 'read_all', 'each_auc', 'within_auc', 'Marked', 'smooth', 'platt', 'token_scores',
+           'calibrate_words', 'word_probabilities', 'last_clause', 'rule_words', 'span_census', 'span_errors',
+           'word_figures', 'words_report', 'readings_for', 'train_words', 'build_words', 'digits', 'annotate_words',
+           'has_words', 'read_emocause', 'recall_at', 'judge_emocause']
 
 # %% ../nbs/01c_spans.ipynb #s003
 import json
@@ -31,9 +31,10 @@ from .annotation import agreement_report, mark, prefix_targets, replace_file
 from .causes import auc, for_choosing, read_lexicon, with_causes
 from .checkpoints import load_checkpoint, save_checkpoint
 from .corpus import Dialogue, EcgenError, data_dir, load_split, regular, split_words, tokenize, typed_places
-from .detector import (AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batched, bootstrap,
-                            check_folder, collate, dialogue_target, facts, fit_facts, judge_detector, load_detector, need_extra,
-                            new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten)
+from .detector import (
+    AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batched,
+    bootstrap, check_folder, collate, dialogue_target, facts, fit_facts, judge_detector, load_detector,
+    need_extra, new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten)
 from .encoders import load_encoder
 from .model import read_json
 
@@ -48,7 +49,7 @@ def word_places(
     for w in words:
         w = '"' if w in ('``', "''") and low.find(w, at) < 0 else w.lower()
         found = low.find(w, at)
-        begin = at if found < 0 else found      # a word that was rewritten stands where the last one ended
+        begin = at if found < 0 else found      # a rewritten word stands where the last one ended
         at = begin if found < 0 else found + len(w)
         first = places[min(begin, end)][0]
         res.append((first, places[min(at, end + 1) - 1][1] if at > begin else first))
@@ -67,7 +68,7 @@ def span_marks(
 # %% ../nbs/01c_spans.ipynb #s011
 def word_marks(
     t:Target,                        # with spans
-) -> list[list[int]|None]:           # for each candidate: 0 or 1 for each word; None = it is no cause
+) -> list[list[int]|None]:           # of each candidate: 0 or 1 for each word; None = no cause
     "The words of the causes of a target; several spans of an utterance are joined"
     spans = {}
     for c, s in zip(t.causes, t.spans): spans.setdefault(c, []).append(s)
@@ -77,8 +78,8 @@ def word_marks(
 @dataclass
 class WordReading(Reading):
     "What a network reads at once, and where the words begin in it"
-    places: list[list[int]] = ()       # for each candidate: position of the first piece of each word, -1 = cut off
-    word_labels: list[int]|None = None # for each piece: 1 = begins a word of a span, 0 = one outside, -1 = neither
+    places: list[list[int]] = ()       # of each candidate: each word's first piece, -1 = cut off
+    word_labels: list[int]|None = None # of each piece: 1 = begins a word of a span, 0 = another, -1 = none
 
 # %% ../nbs/01c_spans.ipynb #s017
 def first_pieces(
@@ -88,7 +89,8 @@ def first_pieces(
 ) -> list[int]:              # position of each word's first piece, -1 = cut off
     "Where each word of an utterance begins among the word pieces"
     ends = np.array([e for _, e in offsets] or [0])
-    rows = [int(np.searchsorted(ends, b, side='right')) for b, _ in word_places(text, split_words(text))]
+    places = word_places(text, split_words(text))
+    rows = [int(np.searchsorted(ends, b, side='right')) for b, _ in places]
     return [begin + k if k < len(offsets) else -1 for k in rows]
 
 # %% ../nbs/01c_spans.ipynb #s018
@@ -120,11 +122,12 @@ class WordNetwork(JointNetwork):
     def __init__(self, encoder:nn.Module, far:int=12):
         super().__init__(encoder, far)
         d = encoder.config.hidden_size
-        self.words = nn.Sequential(nn.Dropout(.2), nn.Linear(3 * d + 3, 128), nn.GELU(), nn.Dropout(.2), nn.Linear(128, 1))
+        self.words = nn.Sequential(nn.Dropout(.2), nn.Linear(3 * d + 3, 128), nn.GELU(),
+                                   nn.Dropout(.2), nn.Linear(128, 1))
 
     def word_logits(self, h, back):
         "States (B, P, d), candidate of each piece (B, P) -> (B, P)"
-        own = (back[:, :, None] == back[:, None, :]) & (back > 0)[:, :, None]      # pieces of one utterance
+        own = (back[:, :, None] == back[:, None, :]) & (back > 0)[:, :, None]    # of one utterance
         size = own.sum(-1).clamp(min=1)
         mean = own.to(h.dtype) @ h / size[..., None]
         place = own.tril().sum(-1) / size                                       # 0 to 1 along the utterance
@@ -138,10 +141,12 @@ class WordNetwork(JointNetwork):
         if labels is None: return res
         known, told = real & (labels >= 0), word_labels >= 0
         zero = logits.sum() * 0
-        loss = F.binary_cross_entropy_with_logits(logits[known], labels[known]) if known.any() else zero
-        if told.any(): loss = loss + F.binary_cross_entropy_with_logits(words[told], word_labels[told].to(h.dtype))
+        entropy = F.binary_cross_entropy_with_logits
+        loss = entropy(logits[known], labels[known]) if known.any() else zero
+        if told.any(): loss = loss + entropy(words[told], word_labels[told].to(h.dtype))
         return dict(loss=loss) | res
 
+# %% ../nbs/01c_spans.ipynb #register-words
 NETWORK['words'], READ['words'] = WordNetwork, read_words
 
 # %% ../nbs/01c_spans.ipynb #s021
@@ -181,19 +186,22 @@ def write_progress(
     about:dict,          # what is trained, on what
 ):
     "Save a training where it stands"
-    moments = {f'adam.{i}.{k}': v for i, s in optimizer.state_dict()['state'].items() for k, v in s.items()}
+    state = optimizer.state_dict()['state']
+    moments = {f'adam.{i}.{k}': v for i, s in state.items() for k, v in s.items()}
     weights = {f'net.{k}': v for k, v in network.state_dict().items()}
     save_checkpoint(folder, weights | moments, dict(steps=steps, about=about))
 
+# %% ../nbs/01c_spans.ipynb #read-progress
 def read_progress(
-    folder:Path, network:nn.Module, optimizer, about:dict,     # as in `write_progress`
+    folder:Path, network:nn.Module, optimizer, about:dict,   # as in `write_progress`
 ) -> int:                # steps done
     "Go back to where a training was saved last; `EcgenError` if it is another training"
     found = load_checkpoint(folder)
     if found is None: return 0
     tensors, values = found
     if values['about'] != about: raise EcgenError(f'{folder} holds another training: choose a new folder.')
-    network.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith('net.')})
+    weights = {k[4:]: v for k, v in tensors.items() if k.startswith('net.')}
+    network.load_state_dict(weights)
     state = optimizer.state_dict()
     for k in (k for k in tensors if k.startswith('adam.')):
         _, i, name = k.split('.')
@@ -204,69 +212,68 @@ def read_progress(
 # %% ../nbs/01c_spans.ipynb #s025
 CHECKPOINT = 50      # steps between two of them
 
+def word_trainer(
+    network:nn.Module, optimizer, schedule,
+    steps:list[tuple[int, list]],    # number and readings of each step that is left
+    batch,                           # (number, readings) -> arguments of the network
+    saved,                           # called with the number of steps done
+    seed:int, progress:bool,
+):
+    "transformers' Trainer, whose steps come in their order and do not depend on where a run began"
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+    first = steps[0][0]
+
+    class Saver(TrainerCallback):
+        def on_step_begin(self, args, state, control, **_):
+            torch.manual_seed(seed * 100_000 + first + state.global_step)      # of its dropout
+
+        def on_step_end(self, args, state, control, **_): saved(first + state.global_step)
+
+    class InOrder(Trainer):
+        def _get_train_sampler(self, *_): return torch.utils.data.SequentialSampler(self.train_dataset)
+        def log(self, *_, **__): pass        # it prints a dict into the bar
+
+    args = TrainingArguments(
+        os.path.join(tempfile.gettempdir(), 'ecgen-unused'), max_steps=len(steps), seed=seed,
+        per_device_train_batch_size=1, max_grad_norm=1., save_strategy='no', report_to='none',
+        logging_strategy='no', remove_unused_columns=False, dataloader_pin_memory=False,
+        disable_tqdm=not progress)
+    return InOrder(network, args, train_dataset=steps, data_collator=lambda rows: batch(*rows[0]),
+                   optimizers=(optimizer, schedule), callbacks=[Saver()])
+
+# %% ../nbs/01c_spans.ipynb #fit-words
 def fit_words(
     network:WordNetwork,          # changed in place
     readings:list[WordReading],   # labelled
-    tokenizer,
-    config:DetectorConfig,
+    tokenizer, config:DetectorConfig,
     folder:Path,                  # of its checkpoints; a training in it goes on
     seed:int=0,                   # of masks, dropout and order
     progress:bool=True,           # show a bar
 ) -> WordNetwork:                 # in evaluation mode
-    "Train with transformers' Trainer; a training that was stopped goes on where it was saved last"
-    from transformers import Trainer, TrainerCallback, TrainingArguments, get_linear_schedule_with_warmup
+    "Train; a training that was stopped goes on where it was saved last"
+    from transformers import get_linear_schedule_with_warmup
     for m in network.encoder.modules():
         if isinstance(m, nn.Dropout): m.p = config.dropout
     steps, opt = Steps(readings, config, seed), optimizer_for(network, config)
     about = json.loads(json.dumps(dict(config=asdict(config), seed=seed, readings=len(readings))))
     done = read_progress(folder, network, opt, about)
     for g in opt.param_groups: g['initial_lr'] = g['lr']
-    schedule = get_linear_schedule_with_warmup(opt, round(.06 * len(steps)), len(steps), last_epoch=done - 1)
+    warmup = round(.06 * len(steps))
+    schedule = get_linear_schedule_with_warmup(opt, warmup, len(steps), last_epoch=done - 1)
 
-    class Saver(TrainerCallback):
-        def on_step_begin(self, args, state, control, **_): torch.manual_seed(seed * 100_000 + done + state.global_step)
-        def on_step_end(self, args, state, control, **_):
-            now = done + state.global_step
-            if now % CHECKPOINT == 0 and now < len(steps): write_progress(folder, network, opt, now, about)
+    def saved(now):
+        if now % CHECKPOINT == 0 and now < len(steps): write_progress(folder, network, opt, now, about)
 
-    class InOrder(Trainer):
-        def _get_train_sampler(self, *_): return torch.utils.data.SequentialSampler(self.train_dataset)
-        def log(self, *_, **__): pass        # it prints a dict into the bar
-
-    args = TrainingArguments(os.path.join(tempfile.gettempdir(), 'ecgen-unused'), max_steps=len(steps) - done,
-        per_device_train_batch_size=1, max_grad_norm=1., save_strategy='no', report_to='none', seed=seed,
-        logging_strategy='no', remove_unused_columns=False, dataloader_pin_memory=False, disable_tqdm=not progress)
-    def batch(rows):
-        i, chosen = rows[0]
+    def batch(i, rows):
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed * 100_000 + 50_000 + i)      # its masks do not depend on where a run was stopped
-            return collate_words([readings[j] for j in chosen], tokenizer, config.masked)
+            torch.manual_seed(seed * 100_000 + 50_000 + i)      # of its masks
+            return collate_words([readings[j] for j in rows], tokenizer, config.masked)
+
     rest = list(enumerate(steps.rows))[done:]
-    if rest: InOrder(network, args, train_dataset=rest, data_collator=batch, optimizers=(opt, schedule), callbacks=[Saver()]).train()
+    if rest: word_trainer(network, opt, schedule, rest, batch, saved, seed, progress).train()
     return network.eval().cpu()
 
 # %% ../nbs/01c_spans.ipynb #s027
-@torch.inference_mode()
-def read_all(
-    detector:Detector,           # of the form 'words'
-    targets:list[Target],
-    batch:int=32,                # readings at a time
-    progress:bool=True,          # show a bar
-) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:   # for each target: logits of its candidates, and for each of these logits of its words
-    "Causes and cause words from one pass; the mean over networks, and for causes over the fact models too"
-    from tqdm.auto import tqdm
-    rows = [read_words(replace(t, spans=None, causes=None), detector.tokenizer, detector.config)[0] for t in targets]
-    causes, words = [None] * len(rows), [None] * len(rows)
-    for some in tqdm(batched(rows, batch), desc='reading', unit=' batches', disable=not progress):
-        inputs = {k: v.to(detector.device) for k, v in collate([rows[j] for j in some], detector.tokenizer).items()}
-        out = [net(**inputs) for net in detector.networks]
-        votes = [o['logits'] for o in out] + [m.to(detector.device)(inputs['facts']) for m in detector.fact_models]
-        utterance, word = torch.stack(votes).mean(0).cpu().numpy(), torch.stack([o['word_logits'] for o in out]).mean(0).cpu().numpy()
-        for j, u, w in zip(some, utterance, word):
-            causes[j] = u[:len(rows[j].facts)]
-            words[j] = [of_words(w, p) for p in rows[j].places]
-    return causes, words
-
 def of_words(
     logits:np.ndarray,     # (pieces,)
     places:list[int],      # of an utterance, see `WordReading`
@@ -275,6 +282,32 @@ def of_words(
     read = [logits[k] for k in places if k >= 0]
     rest = float(np.mean(read)) if read else 0.
     return np.array([logits[k] if k >= 0 else rest for k in places], dtype=np.float32)
+
+# %% ../nbs/01c_spans.ipynb #read-all
+@torch.inference_mode()
+def read_all(
+    detector:Detector,           # of the form 'words'
+    targets:list[Target],
+    batch:int=32,                # readings at a time
+    progress:bool=True,          # show a bar
+) -> tuple[list[np.ndarray], list[list[np.ndarray]]]:   # of each target: logits of its candidates; of their words
+    "Causes and cause words from one pass; the mean over networks, and for causes over the fact models too"
+    from tqdm.auto import tqdm
+    plain = [replace(t, spans=None, causes=None) for t in targets]
+    rows = [read_words(t, detector.tokenizer, detector.config)[0] for t in plain]
+    causes, words = [None] * len(rows), [None] * len(rows)
+    for some in tqdm(batched(rows, batch), desc='reading', unit=' batches', disable=not progress):
+        batch_of = collate([rows[j] for j in some], detector.tokenizer)
+        inputs = {k: v.to(detector.device) for k, v in batch_of.items()}
+        out = [net(**inputs) for net in detector.networks]
+        votes = [o['logits'] for o in out]
+        votes += [m.to(detector.device)(inputs['facts']) for m in detector.fact_models]
+        utterance = torch.stack(votes).mean(0).cpu().numpy()
+        word = torch.stack([o['word_logits'] for o in out]).mean(0).cpu().numpy()
+        for j, u, w in zip(some, utterance, word):
+            causes[j] = u[:len(rows[j].facts)]
+            words[j] = [of_words(w, p) for p in rows[j].places]
+    return causes, words
 
 # %% ../nbs/01c_spans.ipynb #s029
 def each_auc(
@@ -353,7 +386,8 @@ def calibrate_words(
 ) -> dict:                      # width of `smooth`, scale and shift, threshold
     "Choose what turns logits of words into probabilities, and the threshold of the highest token F1"
     m = Marked.of(targets)
-    raw, gold = m.pick(read_all(detector, targets, progress=progress)[1], targets), np.concatenate(m.marks)
+    raw = m.pick(read_all(detector, targets, progress=progress)[1], targets)
+    gold = np.concatenate(m.marks)
     best = None
     for width in range(4):
         z = np.concatenate([smooth(w, width) for w in raw])
@@ -362,9 +396,11 @@ def calibrate_words(
         loss = float(-np.log(np.where(gold, p, 1 - p).clip(1e-9)).mean())
         if best is None or loss < best[0]: best = loss, width, scale, shift, p
     tries = np.linspace(.2, .8, 61)
-    threshold = max(tries, key=lambda t: 2 * (gold * (best[4] > t)).sum() / ((best[4] > t).sum() + gold.sum()))
-    return dict(width=best[1], scale=best[2], shift=best[3], threshold=round(float(threshold), 2), loss=round(best[0], 4))
+    f1 = lambda p: 2 * (gold * p).sum() / (p.sum() + gold.sum())
+    threshold = round(float(max(tries, key=lambda t: f1(best[4] > t))), 2)
+    return dict(width=best[1], scale=best[2], shift=best[3], threshold=threshold, loss=round(best[0], 4))
 
+# %% ../nbs/01c_spans.ipynb #word-probabilities
 def word_probabilities(
     logits:np.ndarray,     # of the words of an utterance
     how:dict,              # from `calibrate_words`
@@ -402,20 +438,24 @@ def span_census(m:Marked) -> dict:
     for x in m.marks:
         for i, v in enumerate(x): place[int(10 * i / len(x))].append(v)
     runs = [int(x[0]) + int((np.diff(x) == 1).sum()) for x in m.marks]
-    return dict(utterances=len(m.marks), words=int(sum(map(len, m.marks))), marked=float(np.concatenate(m.marks).mean()),
-                whole=float(np.mean([s == 1 for s in share])), runs_above_one=float(np.mean([r > 1 for r in runs])),
-                share_histogram=np.histogram(share, 10, (0, 1))[0].tolist(), by_place=[float(np.mean(p)) for p in place])
+    res = dict(utterances=len(m.marks), words=int(sum(map(len, m.marks))))
+    res |= dict(marked=float(np.concatenate(m.marks).mean()), whole=float(np.mean([s == 1 for s in share])))
+    res |= dict(runs_above_one=float(np.mean([r > 1 for r in runs])))
+    res |= dict(share_histogram=np.histogram(share, 10, (0, 1))[0].tolist())
+    return res | dict(by_place=[float(np.mean(p)) for p in place])
 
+# %% ../nbs/01c_spans.ipynb #span-errors
 def span_errors(
     pred:list[np.ndarray],    # 0/1 for each word of each causal utterance
     gold:list[np.ndarray],
 ) -> dict[str, int]:          # kind -> utterances
     "In what way marks of an utterance differ from the annotators'"
-    res = dict.fromkeys(('the same words', 'too many words', 'too few words', 'some of both', 'none of the words'), 0)
+    kinds = 'the same words', 'too many words', 'too few words', 'some of both', 'none of the words'
+    res = dict.fromkeys(kinds, 0)
     for p, g in zip(pred, gold):
         more, fewer = int((p > g).sum()), int((p < g).sum())
         kind = 0 if not more + fewer else 4 if not (p & g).sum() else 1 if not fewer else 2 if not more else 3
-        res[list(res)[kind]] += 1
+        res[kinds[kind]] += 1
     return res
 
 # %% ../nbs/01c_spans.ipynb #s042
@@ -427,13 +467,16 @@ def word_figures(
     "How well a scorer finds the words of a cause"
     sizes = [n for n in np.bincount(m.target).tolist() if n]
     each, pred = each_auc(scores, m.marks), [(s > threshold).astype(int) for s in scores]
-    pooled = lambda i: auc(np.concatenate([scores[k] for k in i]), np.concatenate([m.marks[k] for k in i]))
+    flat = lambda rows, i: np.concatenate([rows[k] for k in i])
+    pooled = lambda i: auc(flat(scores, i), flat(m.marks, i))
     within = lambda i: float(np.nanmean(each[i]))
     f1 = lambda i: token_scores([pred[k] for k in i], [m.marks[k] for k in i])['f1']
     every, two = np.arange(len(scores)), lambda f: [round(x, 4) for x in bootstrap(f, sizes, 200)]
-    res = dict(auc=pooled(every), auc_interval=two(pooled), auc_within=within(every), auc_within_interval=two(within))
+    res = dict(auc=pooled(every), auc_interval=two(pooled))
+    res |= dict(auc_within=within(every), auc_within_interval=two(within))
     return res | token_scores(pred, m.marks) | dict(f1_interval=two(f1))
 
+# %% ../nbs/01c_spans.ipynb #words-report
 def words_report(
     detector:Detector,                 # with `calibrate_words` in its card
     splits:dict[str, list[Target]],    # from `reccon_splits`
@@ -473,7 +516,7 @@ def train_words(
     config:DetectorConfig,
     networks:int=1,
     start:str|Path|None=None,        # folder of a detector of this form to begin from
-    labelled:list[Target]=(),        # dialogues of another corpus with causal utterances, to adapt to
+    labelled:list[Target]=(),        # of another corpus, with causal utterances, to adapt to
     progress:bool=True,              # show bars
 ) -> Detector:
     "Train a detector of causes and of their words; one that was stopped goes on"
@@ -481,17 +524,19 @@ def train_words(
     out, first, labelled = Path(out), load_detector(start) if start else None, list(labelled)
     if first: config = replace(first.config, epochs=config.epochs)
     digest = sha1(json.dumps([asdict(t) for t in [*targets, *labelled]]).encode()).hexdigest()
-    card = dict(config=asdict(config), targets=len(targets), labelled=len(labelled), data=digest, start=first and first.card['data'])
+    card = dict(config=asdict(config), targets=len(targets), labelled=len(labelled), data=digest)
+    card |= dict(start=first and first.card['data'])
     done = check_folder(out, card)
-    encoder = None if first else load_encoder(config.encoder)
-    tokenizer, model = (first.tokenizer, first.networks[0].encoder) if first else (encoder.tokenizer, encoder.model)
+    if first: tokenizer, model = first.tokenizer, first.networks[0].encoder
+    else: tokenizer, model = (encoder := load_encoder(config.encoder)).tokenizer, encoder.model
     (out/'encoder').mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(out/'encoder'), model.config.save_pretrained(out/'encoder')
-    put(out, 'detector.json', json.loads((out/'detector.json').read_text()) if done else card | dict(seeds=[]))
+    if not done: put(out, 'detector.json', card | dict(seeds=[]))
     for seed in (s for s in range(networks) if s not in done):
         if progress: print(f'network {seed + 1} of {networks}, {len(targets):,} targets', flush=True)
         torch.manual_seed(seed)
-        network = deepcopy(first.networks[seed % len(first.networks)]) if first else new_network(config, deepcopy(model))
+        if first: network = deepcopy(first.networks[seed % len(first.networks)])
+        else: network = new_network(config, deepcopy(model))
         rows = readings_for(targets, labelled, tokenizer, config, seed)
         fit_words(network, rows, tokenizer, config, out/f'state-{seed}', seed, progress=progress)
         put(out, f'network-{seed}.safetensors', network.state_dict())
@@ -513,19 +558,26 @@ def build_words(
 ) -> dict:                              # what was measured; also in OUT/results.json
     "Train a detector of causes and their words, choose its thresholds, measure it"
     out, data = Path(out), data_dir(data)
-    if adapt and not labels: raise EcgenError('Adapting a detector needs labels to learn from: add --labels FILE.')
-    dialogues, splits = with_causes(load_split('valid', data), labels) if labels else [], reccon_splits(data, share)
-    even = [dialogue_target(d) for d in dialogues if d.causes is not None and for_choosing(d.id)] if adapt else []
+    if adapt and not labels:
+        raise EcgenError('Adapting a detector needs labels to learn from: add --labels FILE.')
+    dialogues = with_causes(load_split('valid', data), labels) if labels else []
+    splits, chosen = reccon_splits(data, share), [d for d in dialogues if d.causes is not None and for_choosing(d.id)]
+    even = [dialogue_target(d) for d in chosen] if adapt else []
     detector = train_words(splits['train'], out, config, networks, adapt, even, progress)
     card = json.loads((out/'detector.json').read_text(encoding='utf-8'))
     card['words'] = detector.card['words'] = calibrate_words(detector, splits['tune'], progress)
     vad = data/'nrc'/'NRC-VAD-Lexicon.txt'
-    res = dict(words=words_report(detector, splits, read_lexicon(vad) if vad.is_file() else None, progress))
-    res['reccon'] = judge_detector(detector, splits, progress) | dict(rules={r: score_marks(splits['test'], rule_marks(splits['test'], r)) for r in RULES})
+    lexicon = read_lexicon(vad) if vad.is_file() else None
+    rules = {r: score_marks(splits['test'], rule_marks(splits['test'], r)) for r in RULES}
+    res = dict(words=words_report(detector, splits, lexicon, progress))
+    res |= dict(reccon=judge_detector(detector, splits, progress) | dict(rules=rules))
     own = {str(networks): [1 / (1 + math.exp(-res['reccon']['all']['threshold']))]}
-    if labels: res['agreement'] = agreement_report(detector, dialogues, [.5] if adapt else None, progress, own)
-    card['thresholds'] = {f'reccon {k}': x for k, x in own.items()} | {k: x['thresholds'] for k, x in res.get('agreement', {}).items() if k.isdigit()}
-    for name, x in (('detector.json', card), ('results.json', res)): replace_file(out/name, (json.dumps(x, indent=1) + '\n').encode())
+    card['thresholds'] = {f'reccon {k}': x for k, x in own.items()}
+    if labels:
+        res['agreement'] = agreement_report(detector, dialogues, [.5] if adapt else None, progress, own)
+        card['thresholds'] |= {k: x['thresholds'] for k, x in res['agreement'].items() if k.isdigit()}
+    for name, x in (('detector.json', card), ('results.json', res)):
+        replace_file(out/name, (json.dumps(x, indent=1) + '\n').encode())
     return res
 
 # %% ../nbs/01c_spans.ipynb #s048
@@ -533,6 +585,7 @@ def digits(p:np.ndarray) -> str:
     "Probabilities as hexadecimal digits: 0 for 0, f for 1"
     return ''.join('0123456789abcdef'[int(x)] for x in np.round(15 * p))
 
+# %% ../nbs/01c_spans.ipynb #annotate-words
 def annotate_words(
     dialogues:list[Dialogue],
     detector:Detector,          # of the form 'words'
@@ -565,8 +618,9 @@ def has_words(
     folder:str|Path,      # of a detector
 ) -> bool:
     "Does this detector mark words?"
-    try: return json.loads((Path(folder)/'detector.json').read_text(encoding='utf-8'))['config']['form'] == 'words'
-    except (OSError, ValueError, KeyError, TypeError): return False      # `load_detector` says what is wrong
+    path = Path(folder)/'detector.json'
+    try: return json.loads(path.read_text(encoding='utf-8'))['config']['form'] == 'words'
+    except (OSError, ValueError, KeyError, TypeError): return False    # `load_detector` says what is wrong
 
 # %% ../nbs/01c_spans.ipynb #s062
 def read_emocause(
