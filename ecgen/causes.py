@@ -170,7 +170,8 @@ def join_causes(
     if bad: warnings.warn(f'{told}. Left without labels: {len(bad)} of {len(dialogues)} dialogues.', EcgenWarning, stacklevel=3)
     short, prefixes = {d.id for d in bad}, getattr(labels, 'prefixes', {})
     sure = getattr(labels, 'probabilities', {})
-    whole = [replace(d, causes=None if d.id in short else labels.get(d.id), prefix_causes=None, cause_probabilities=None if d.id in short else sure.get(d.id)) for d in dialogues]
+    known = lambda d: {} if d.id in short else dict(causes=labels.get(d.id), cause_probabilities=sure.get(d.id))
+    whole = [d.labelled(**known(d)) for d in dialogues]
     return [join_prefixes(d, labels) if d.id in prefixes and d.id not in short else d for d in whole]
 
 # %% ../nbs/01_causes.ipynb #1c7cdbf6
@@ -181,7 +182,7 @@ def with_causes(
     "Label dialogues by a source"
     if str(source) == 'own' and all(d.causes is None for d in dialogues): raise EcgenError('These dialogues came without causes of their own: use the rule or a label file.')
     if str(source) == 'own': return dialogues
-    if str(source) == 'rule': return [replace(d, causes=rule_causes(d), prefix_causes=None, cause_probabilities=None) for d in dialogues]
+    if str(source) == 'rule': return [d.labelled(causes=rule_causes(d)) for d in dialogues]
     return join_causes(dialogues, read_causes(source), str(source))
 
 # %% ../nbs/01_causes.ipynb #c25

@@ -72,6 +72,11 @@ class Dialogue:
         "Index of the speaker's last utterance"
         return (len(self.utterances) - 1) // 2 * 2
 
+    def labelled(self, **labels):
+        "The same conversation with these cause labels and no others"
+        every = 'causes', 'prefix_causes', 'cause_probabilities', 'prefix_probabilities', 'prefix_words'
+        return replace(self, **dict.fromkeys(every) | labels)
+
     def causes_before(self, i:int) -> tuple[int, ...] | None:
         "The causes for someone who is about to say utterance `i`, as far as labels tell them apart"
         return self.causes if self.prefix_causes is None else self.prefix_causes[(i - 1) // 2]

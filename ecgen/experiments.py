@@ -325,7 +325,7 @@ def train_run(
 ) -> System:           # in evaluation mode
     "Train a run, or the rest of it"
     plan = run.plan()
-    texts = [[replace(d, causes=None, prefix_causes=None) for d in s] for s in splits]
+    texts = [[d.labelled() for d in s] for s in splits]
     full = json.loads(json.dumps(plan | dict(data=fingerprint(texts), labels=fingerprint(splits), vectors_sha=content_hash(run.vectors)) | start_hashes(run, folder.parent)))
     if (folder/'plan.json').exists() and not same_plan(read_json(folder/'plan.json'), full): raise EcgenError(f'{folder} holds a run with other settings or data: choose another folder for --out.')
     folder.mkdir(parents=True, exist_ok=True)

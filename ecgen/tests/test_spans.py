@@ -172,6 +172,9 @@ def test_labels_of_words_come_back_from_a_file():
         assert all(d.prefix_words and len(d.prefix_words) == d.last_speaker_turn // 2 + 1 for d in got)
         for e in make_examples(got, build_vocab(ds, 1)):
             assert e.soft is not None and len(e.soft) == len(e.cause) == len(e.src) and 1 in e.cause[1:]
+        assert all(d.prefix_words is None and d.prefix_probabilities is None for d in with_causes(got, 'rule'))
+        whole = with_causes(got, shipped('labels')/'adapted'/'sample_valid.jsonl.gz')        # other labels leave nothing behind
+        assert all(d.prefix_words is None and d.prefix_causes is None for d in whole)
         plain = make_examples([replace(d, prefix_words=None) for d in got], build_vocab(ds, 1))
         assert all(e.soft is not None for e in plain)                # `adapted-prefix`: one probability for each utterance
         other = [replace(d, id=f'other{i}') for i, d in enumerate(ds)]
