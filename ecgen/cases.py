@@ -71,9 +71,9 @@ def column(
 ) -> str:                # markup
     "One system's view of a dialogue"
     turn = lambda t: html_words(pieces(t)) if tint else html.escape(clean(t['text']))
-    turns = ''.join(f'<p><small>{t["speaker"]}</small> {turn(t)}</p>' for t in e.turns)
+    turns = ''.join(f'<p dir="auto"><small dir="ltr">{t["speaker"]}</small> {turn(t)}</p>' for t in e.turns)
     return (f'<article><h3>{html.escape(clean(name))}</h3>{turns}<p><small>emotion</small> {html.escape(e.emotion)} <small>{html.escape(percent(e.emotions[e.emotion]))}</small></p>'
-            f'<p class="said" dir="auto"><small>response</small> {html.escape(clean(e.response))}</p></article>')
+            f'<p class="said" dir="auto"><small dir="ltr">response</small> {html.escape(clean(e.response))}</p></article>')
 
 # %% ../nbs/13a_cases.ipynb #35ba2bfd
 def cases_html(
@@ -83,7 +83,7 @@ def cases_html(
     seed:int=0,
 ) -> str:                        # a page
     "All systems' responses side by side as a self-contained web page"
-    person = lambda said: f' <small>A person said:</small> {html.escape(clean(said))}' if said else ''
+    person = lambda said: f' <small>A person said:</small> <bdi>{html.escape(clean(said))}</bdi>' if said else ''
     parts = [f'<section><p><small>right emotion</small> <b>{html.escape(c["emotion"])}</b>.{person(c["target"])}</p>'
              f'<div class="columns">{"".join(column(n, e, n not in untinted) for n, e in c["systems"].items())}</div></section>' for c in cases]
     k = DECODERS[decoder].k

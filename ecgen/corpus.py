@@ -546,7 +546,7 @@ def typed_places(
     text:str,                        # as typed
 ) -> list[tuple[int, int]]:          # of each character of `regular(text)`: from, to
     "The way back from regular text to the text as it was typed"
-    if len(regular(text)) == len(text): return [(i, i + 1) for i in range(len(text))]
+    if text.isascii() or as_released(text): return [(i, i + 1) for i in range(len(text))]
     res, at = [], 0
     for c, plain in typed(text):
         res += [(at, at + len(c))] * len(plain)

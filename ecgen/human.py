@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['SCALE', 'ASPECTS', 'KINDS', 'TELL', 'PAPER_RATINGS', 'PAPER_AB', 'IN_A_ROW', 'INVENTED', 'harmless', 'seal',
-           'write_sheet', 'read_sheet', 'file_responses', 'model_responses', 'system_responses', 'system_names',
-           'draw_turns', 'context', 'rating_rows', 'ab_rows', 'label_rows', 'write_sheets', 'labels_to_verify',
-           'new_study', 'answers', 'collect', 'kappa', 'majority', 'interval', 'rating_scores', 'ab_scores',
-           'label_scores', 'sound_key', 'sound_row', 'study_key', 'score_study', 'study_tables', 'fill_invented',
-           'RatingForm', 'rating_widget']
+           'write_sheet', 'read_sheet', 'one_line', 'readable', 'file_responses', 'model_responses', 'system_responses',
+           'system_names', 'draw_turns', 'context', 'rating_rows', 'ab_rows', 'label_rows', 'write_sheets',
+           'labels_to_verify', 'new_study', 'answers', 'collect', 'kappa', 'majority', 'interval', 'rating_scores',
+           'ab_scores', 'label_scores', 'sound_key', 'sound_row', 'study_key', 'score_study', 'study_tables',
+           'fill_invented', 'RatingForm', 'rating_widget']
 
 # %% ../nbs/14_human.ipynb #23270e8e
 import csv
@@ -30,6 +30,7 @@ from .causes import with_causes
 from .corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
 from .model import read_json, write_json
 from .prepared import label_source
+from .show import clean
 
 # %% ../nbs/14_human.ipynb #305825e5
 SCALE = {1: 'unacceptable', 2: '', 3: 'moderate', 4: '', 5: 'excellent'}     # section 5.3
@@ -90,6 +91,23 @@ def read_sheet(
     return [r for r in rows if any(v.strip() for v in r.values())]
 
 # %% ../nbs/14_human.ipynb #5e9349ff
+def one_line(
+    text:str,     # as typed
+) -> str:
+    "A text as its author wrote it, on one line and without control characters"
+    return ' '.join(clean(text).split())
+
+def readable(
+    r:dict,       # a line of a file: 'tokens' or 'response'
+) -> str:
+    "A response as people are shown it: tokens joined, text as it is"
+    said = r['tokens'] if 'tokens' in r else one_line(r['response'])
+    if isinstance(said, str):
+        if tokenize(said) != said.split(): return said
+        said = said.split()
+    return detokenize(said)
+
+# %% ../nbs/14_human.ipynb #file-responses
 def file_responses(
     path:Path,       # JSON lines with id, turn, and tokens or response
     turns:list,      # (conversation id, turn)
@@ -99,7 +117,7 @@ def file_responses(
     for n, line in enumerate(path.read_text(encoding='utf-8', errors='replace').splitlines(), 1):
         try:
             r = json.loads(line)
-            found[r['id'], r['turn']] = detokenize(r['tokens'] if 'tokens' in r else tokenize(r['response']))
+            found[r['id'], r['turn']] = readable(r)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError): raise EcgenError(f'{path}: line {n} is no response (a JSON object with "id", "turn" and "tokens" or "response").') from None
     missing = [t for t in turns if t not in found]
     if missing: raise EcgenError(f'{path} has no response to {len(missing)} of {len(turns)} turns, among them turn {missing[0][1]} of {missing[0][0]}: write the whole split.')
@@ -126,7 +144,7 @@ def system_responses(
     dialogues:dict, turns:list, seed:int,      # as in `model_responses`
 ) -> list[str]:
     "What a system says to each turn"
-    if source == 'human': return [detokenize(tokenize(dialogues[i].utterances[t])) for i, t in turns]
+    if source == 'human': return [one_line(dialogues[i].utterances[t]) for i, t in turns]
     path = Path(source)
     if path.is_dir(): return model_responses(path, dialogues, turns, seed)
     if path.is_file(): return file_responses(path, turns)
@@ -157,8 +175,8 @@ def draw_turns(
     return [(d.id, rng.choice([i for i in range(1, len(d.utterances), 2) if tokenize(d.utterances[i])])) for d in rng.sample(able, n)]
 
 def context(d, turn:int) -> str:     # of a dialogue, up to a turn
-    "What was said, a line for each turn"
-    return '\n'.join(f'{role(i).capitalize()}: {detokenize(tokenize(u))}' for i, u in enumerate(d.utterances[:turn]))
+    "What was said, as it was typed, a line for each turn"
+    return '\n'.join(f'{role(i).capitalize()}: {one_line(u)}' for i, u in enumerate(d.utterances[:turn]))
 
 def rating_rows(systems:dict, dialogues:dict, turns:list, rng, seed:int) -> tuple[list, dict]:
     "Rows of the rating sheets, and the key: row -> system and dialogue"
@@ -458,7 +476,7 @@ class RatingForm:
     def text(self) -> str:
         "The row that is shown, as markup; nothing in it is taken for markup"
         r = self.rows[self.at]
-        part = lambda c: f'<p style="margin:.2em 0"><small>{html.escape(c)}</small><br>' + html.escape(r.get(c, '')).replace('\n', '<br>') + '</p>'
+        part = lambda c: f'<p dir="auto" style="margin:.2em 0"><small dir="ltr">{html.escape(c)}</small><br>' + html.escape(r.get(c, '')).replace('\n', '<br>') + '</p>'
         return f'<div style="max-width:46em;line-height:1.45"><small>{self.at + 1} of {len(self.rows)}, {self.finished} finished</small>' + ''.join(part(c) for c in self.about['fixed'] if c != 'row') + '</div>'
 
 # %% ../nbs/14_human.ipynb #1f7460d9

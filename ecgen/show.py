@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['QUOTES', 'UNSAFE', 'PURPLES', 'NONE_FOUND', 'LIGHT', 'DARK', 'STYLE', 'HEAD', 'NO_CAUSES', 'CELL', 'LINE', 'LEFT',
-           'to_dict', 'spot', 'with_mark', 'pieces', 'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap', 'style',
-           'paint', 'bracket', 'percent', 'block', 'causes_found', 'to_terminal', 'channels', 'stylesheet',
-           'html_words', 'bubble', 'bars', 'marks', 'to_html', 'svg_text', 'svg_line', 'svg_small', 'svg_turns',
-           'svg_emotions', 'svg_response', 'svg_legend', 'to_svg']
+           'RIGHT', 'to_dict', 'spot', 'with_mark', 'pieces', 'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap',
+           'style', 'paint', 'bracket', 'percent', 'block', 'causes_found', 'to_terminal', 'channels', 'stylesheet',
+           'html_words', 'bubble', 'bars', 'marks', 'to_html', 'direction', 'visual', 'svg_text', 'svg_line',
+           'svg_small', 'svg_turns', 'svg_emotions', 'svg_response', 'svg_legend', 'to_svg']
 
 # %% ../nbs/09a_show.ipynb #09a_show-03
 import html
@@ -15,6 +15,8 @@ import re
 import unicodedata
 from dataclasses import asdict
 from itertools import groupby
+
+from rich.cells import cell_len
 
 from .corpus import regular, typed_places
 from .model import Explanation
@@ -71,7 +73,7 @@ def columns(
     text:str,    # without control characters
 ) -> int:        # columns it takes in a terminal
     "Width of a text"
-    return sum(0 if unicodedata.category(c) in ('Mn', 'Me', 'Cf') else 2 if unicodedata.east_asian_width(c) in 'WF' else 1 for c in text)
+    return cell_len(text)
 
 # %% ../nbs/09a_show.ipynb #09a_show-25
 def slices(
@@ -285,6 +287,28 @@ Model: {html.escape(clean(e.model))}, seed {e.seed}.</footer>'''
     body = '\n'.join([*turns, bars(e.emotions), legend])
     return f'{HEAD}<title>{html.escape(e.emotion)} - ecgen</title>\n<style>{stylesheet()}</style>\n<main>\n{body}\n</main>\n</html>\n'
 
+# %% ../nbs/09a_show.ipynb #visual
+def direction(
+    text:str,      # of a turn or a word
+) -> str:          # 'ltr', 'rtl', or '' where no letter tells
+    "Which way a text is read: as its first letter is"
+    kinds = map(unicodedata.bidirectional, text)
+    return next(('ltr' if k == 'L' else 'rtl' for k in kinds if k in ('L', 'R', 'AL')), '')
+
+def visual(
+    texts:list[str],                 # of a line, as they are read
+    base:str,                        # which way the turn is read
+) -> tuple[list[int], list[str]]:    # their numbers from left to right; the direction of each text
+    "The order in which the texts of a line stand beside each other; `visual` in widgets.js is the same"
+    own, ways = list(map(direction, texts)), []
+    for i in range(len(own)):
+        before = next(filter(None, reversed(own[:i + 1])), base)
+        after = next(filter(None, own[i:]), base)
+        ways.append(before if before == after else base)      # what tells nothing goes with its neighbours
+    runs = [list(run) for _, run in groupby(range(len(ways)), ways.__getitem__)]
+    runs = [run[::-1] if ways[run[0]] == 'rtl' else run for run in runs]
+    return [i for run in (runs[::-1] if base == 'rtl' else runs) for i in run], ways
+
 # %% ../nbs/09a_show.ipynb #09a_show-59
 CELL, LINE, LEFT = 8.4, 27, 108     # pixels: width of a column, height of a line, where text begins
 
@@ -300,19 +324,26 @@ def svg_text(
     return f'<text x="{x:.1f}" y="{y:.1f}" textLength="{n * CELL:.1f}" lengthAdjust="spacingAndGlyphs"{style}>{html.escape(text)}</text>'
 
 # %% ../nbs/09a_show.ipynb #09a_show-60
+RIGHT = ' direction="rtl" text-anchor="end"'     # read from the right; `x` is still its left end
+
 def svg_line(
     line:list[tuple],    # pieces
     y:float,             # base line
+    base:str='ltr',      # which way the turn is read
+    room:int=0,          # columns of a line, where it is read from the right
 ) -> str:                # markup
     "One line of tinted words: the tints first, the letters over them"
-    x, below, above = LEFT, [], []
-    for text, word in line:
-        n = columns(text) * CELL
+    order, ways = visual([t for t, _ in line], base)
+    wide, below, above = [columns(t) * CELL for t, _ in line], [], []
+    x = LEFT + (max(0, room * CELL - sum(wide)) if base == 'rtl' else 0)
+    places = {}
+    for i in order: places[i] = x; x += wide[i]
+    for i, (text, word) in enumerate(line):      # as it is read, so that it can be copied
+        x, n = places[i], wide[i]
         if word:
             below.append(f'<rect x="{x:.1f}" y="{y - 16}" width="{n:.1f}" height="22" shape-rendering="crispEdges" fill="{LIGHT["tint"]}" fill-opacity="{word["cause"]:.2f}"/>')
             if word['cause'] > .5: above.append(f'<rect x="{x:.1f}" y="{y + 3}" width="{n:.1f}" height="2" shape-rendering="crispEdges" fill="{LIGHT["mark"]}"/>')
-        above.append(svg_text(text, x, y))
-        x += n
+        above.append(svg_text(text, x, y, RIGHT if ways[i] == 'rtl' else ''))
     return ''.join(below + above)
 
 # %% ../nbs/09a_show.ipynb #09a_show-62
@@ -327,8 +358,9 @@ def svg_turns(
     res = []
     for turn in e.turns:
         res.append(svg_small(turn['speaker'], 24, y))
+        base = direction(turn['text']) or 'ltr'
         for line in wrap(pieces(turn), room):
-            res.append(svg_line(line, y))
+            res.append(svg_line(line, y, base, room))
             y += LINE
         y += 8
     return '\n'.join(res), y
@@ -359,7 +391,8 @@ def svg_response(
     lines = wrap([(t, None) for t in re.split(r'(\s+)', e.response) if t], room)
     frame = f'x="{LEFT - 14}" y="{y - 25}" width="{width - LEFT - 6}" height="{LINE * len(lines) + 14}" rx="12"'
     res = [svg_small('response', 24, y), f'<rect {frame} fill="{LIGHT["card"]}" stroke="{LIGHT["mark"]}" stroke-width="1.5"/>']
-    res += [svg_line(line, y + i * LINE) for i, line in enumerate(lines)]
+    base = direction(e.response) or 'ltr'
+    res += [svg_line(line, y + i * LINE, base, room) for i, line in enumerate(lines)]
     return '\n'.join(res), y + LINE * len(lines) + 20
 
 # %% ../nbs/09a_show.ipynb #c7e3c086

@@ -249,7 +249,7 @@ class Words {
   }
 
   add(i, text, cls = '') {
-    const el = make('span', { class: `ecgen-word ${cls}`, role: 'option', tabindex: -1, 'data-word': i, 'aria-selected': 'false', text });
+    const el = make('span', { class: `ecgen-word ${cls}`, role: 'option', tabindex: -1, 'data-word': i, 'aria-selected': 'false', text, dir: cls ? 'ltr' : null }); // a token says nothing of the direction of its turn
     this.items[i] = el;
     this.order.push(i);
     if (!cls && !this.door) this.enter(el);
@@ -328,6 +328,26 @@ function emotionBars(emotions, first = 5) {
 
 // ---------------------------------------------------------------- pictures
 
+const LETTER = /\p{L}/u, FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** Which way a text is read: as its first letter is; '' where no letter tells. */
+export function direction(text) {
+  for (const c of text) if (LETTER.test(c)) return FROM_RIGHT.test(c) ? 'rtl' : 'ltr';
+  return '';
+}
+
+/** The order in which the texts of a line stand beside each other, from left to right; `ecgen.show.visual` is the same in Python. */
+export function visual(texts, base) {
+  const own = texts.map(direction), runs = [];
+  const ways = own.map((_, i) => {
+    const before = own.slice(0, i + 1).filter(Boolean).at(-1) || base, after = own.slice(i).find(Boolean) || base;
+    return before === after ? before : base; // what tells nothing goes with its neighbours
+  });
+  ways.forEach((way, i) => (i > 0 && way === ways[i - 1] ? runs.at(-1).push(i) : runs.push([i])));
+  for (const run of runs) if (ways[run[0]] === 'rtl') run.reverse();
+  return { order: (base === 'rtl' ? runs.reverse() : runs).flat(), ways };
+}
+
 const escape = (s) => String(s).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '');
 
 /** A picture, drawn piece by piece from the top. */
@@ -342,8 +362,8 @@ class Picture {
     return this.pen.measureText(text).width;
   }
 
-  text(x, y, text, { size = 15, fill = this.colors.ink, bold = false, anchor = 'start', turn = 0 } = {}) {
-    this.parts.push(`<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" font-size="${size}" fill="${fill}" text-anchor="${anchor}" xml:space="preserve"${bold ? ' font-weight="600"' : ''}${turn ? ` transform="rotate(${turn} ${x.toFixed(1)} ${y.toFixed(1)})"` : ''}>${escape(text)}</text>`);
+  text(x, y, text, { size = 15, fill = this.colors.ink, bold = false, anchor = 'start', turn = 0, way = 'ltr' } = {}) {
+    this.parts.push(`<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" font-size="${size}" fill="${fill}" text-anchor="${way === 'rtl' ? 'end" direction="rtl' : anchor}" xml:space="preserve"${bold ? ' font-weight="600"' : ''}${turn ? ` transform="rotate(${turn} ${x.toFixed(1)} ${y.toFixed(1)})"` : ''}>${escape(text)}</text>`);
   }
 
   rect(x, y, w, h, fill, { opacity = 1, rx = 0, line = '' } = {}) {
@@ -360,14 +380,22 @@ class Picture {
       lines.at(-1).push([text, x, w, a, u]);
       x += w;
     }
-    const width = Math.max(...lines.map((l) => (l.length ? l.at(-1)[1] + l.at(-1)[2] : 0))) + 28, from = right ? this.width - 24 - width : left;
+    const long = lines.map((l) => l.reduce((sum, [, , w]) => sum + w, 0)), inner = Math.max(...long);
+    const base = direction(pieces.map(([t]) => t).join('')) || 'ltr', ways = [];
+    lines.forEach((line, n) => {
+      const { order, ways: of } = visual(line.map(([t]) => t), base);
+      let at = base === 'rtl' ? inner - long[n] : 0;
+      for (const i of order) { line[i][1] = at; at += line[i][2]; }
+      ways.push(of);
+    });
+    const width = inner + 28, from = right ? this.width - 24 - width : left;
     this.text(right ? this.width - 24 : left, this.y + 8, label, { size: 12, fill: this.colors.soft, anchor: right ? 'end' : 'start' });
     this.rect(from, this.y + 14, width, 26 * lines.length + 14, frame ? this.colors.page : this.colors.card, { rx: 14, line: frame ? this.hue.mark : '' });
     lines.forEach((line, n) => {
       const y = this.y + 38 + 26 * n;
       for (const [, at, w, a] of line) if (a > 0) this.rect(from + 14 + at, y - 16, w, 22, this.hue.tint, { opacity: a, rx: 3 });
       for (const [, at, w, , u] of line) if (u > 0) this.rect(from + 14 + at, y + 4, w, Math.round(3 * u), this.hue.mark);
-      for (const [text, at] of line) this.text(from + 14 + at, y, text);
+      line.forEach(([text, at], i) => this.text(from + 14 + at, y, text, { way: ways[n][i] }));
     });
     this.y += 26 * lines.length + 44;
   }
@@ -796,7 +824,7 @@ class Playground extends Widget {
     this.pick.id = newId('sample');
     this.gates = make('select', { 'data-control': 'gate', onchange: () => { this.gate = this.gates.value; this.ask(); } }, ...this.model.get('gates').map((k) => make('option', { value: k, text: GATES[k] })));
     this.gates.id = newId('gate');
-    this.input = make('input', { type: 'text', maxlength: 60000, autocomplete: 'off', placeholder: 'What happened? How do you feel?', 'data-control': 'message' });
+    this.input = make('input', { type: 'text', dir: 'auto', maxlength: 60000, autocomplete: 'off', placeholder: 'What happened? How do you feel?', 'data-control': 'message' });
     this.input.id = newId('message');
     this.send = make('button', { type: 'submit', class: 'ecgen-button ecgen-main', text: 'Send' });
     this.form = make('form', { class: 'ecgen-form', onsubmit: (e) => { e.preventDefault(); this.typed(); } }, make('label', { for: this.input.id, text: 'Say something' }), this.input, this.send);

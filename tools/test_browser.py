@@ -383,6 +383,23 @@ def test_text_is_data(show, kind):
         assert '<img' not in text and '<script' not in text and (kind == 'AttentionExplorer' or 'onerror' in text) and xml.dom.minidom.parseString(text.encode())
 
 
+def test_each_turn_takes_its_direction_from_its_own_text(show):
+    from ecgen import playground, widgets
+    turns = ['אחותי חזרה הביתה (היום).', 'Oh, how nice!', 'اليوم I am happy.']
+    want = ['rtl', 'ltr', 'rtl']
+    for w in (widgets.CauseHighlight(model(), turns), widgets.AttentionExplorer(model(), turns), playground.Playground(model(), [turns])):
+        page = show(w)
+        found = page.evaluate("() => [...document.querySelectorAll('.ecgen-turn p')].slice(0, 3).map((p) => getComputedStyle(p).direction)")
+        assert found == want, (w.title, found)
+    page = show(widgets.CauseHighlight(model(), turns))
+    with page.expect_download() as d: page.click('[data-export=svg]')
+    texts = xml.dom.minidom.parse(str(d.value.path())).getElementsByTagName('text')
+    at = {t.firstChild.data: float(t.getAttribute('x')) for t in texts if t.firstChild}
+    assert at['הביתה'] < at['חזרה'] < at['אחותי'] and at['I'] < at['am'] < at['happy'] < at['اليوم'] and at['Oh'] < at['how'] < at['nice']
+    ends = {t.firstChild.data: (t.getAttribute('direction'), t.getAttribute('text-anchor')) for t in texts if t.firstChild}
+    assert ends['חזרה'] == ('rtl', 'end') and ends['Oh'] == ('', 'start')
+
+
 def test_markup_in_any_field_is_text(show):
     "Words as the model never makes them: each field that holds text holds markup"
     from ecgen.playground import Playground

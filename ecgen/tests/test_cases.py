@@ -12,9 +12,9 @@ from ecgen.readers import recognise
 from ecgen.show import HEAD, clean, html_words, percent, pieces, stylesheet
 from ecgen.cases import *
 
-import pytest
+import pytest, re
 from dataclasses import replace
-from ecgen.corpus import EMOTIONS
+from ecgen.corpus import EMOTIONS, split_words
 
 def told(response, words=('I', 'won')):
     "An explanation made up for tests"
@@ -28,6 +28,14 @@ def test_a_page_has_all_systems_and_no_foreign_markup():
     assert "default-src 'none'" in page and 'so nothing is tinted: plain.' in page and 'among the 3 most probable ones, seed 0.' in page
     page = cases_html([dict(emotion='proud', target='', systems=dict(soft=told('hm')))], decoder='greedy')
     assert 'Each word is the most probable one.' in page and 'drawn' not in page and 'nothing is tinted' not in page
+
+
+def test_a_page_shows_what_was_typed_in_its_own_direction():
+    typed = 'We “won” :) <3 don’t…'
+    turn = dict(speaker='speaker', text=typed, words=[dict(text=w, cause=.9, gate=.9) for w in split_words(typed)])
+    page = cases_html([dict(emotion='proud', target=typed, systems=dict(soft=replace(told('hm'), turns=[turn])))])
+    assert f'<bdi>{html.escape(typed)}</bdi>' in page and re.sub('<[^>]+>', '', page).count(html.escape(typed)) == 2
+    assert '<p dir="auto"><small dir="ltr">speaker</small>' in page and '<small dir="ltr">response</small>' in page
 
 
 def test_dialogues_are_fixed_and_responses_repeatable():

@@ -266,7 +266,7 @@ def test_what_has_a_meaning_of_its_own_is_kept():
 
 
 def test_each_regular_character_has_a_place():
-    for text in ("don't", 'don\u2019t\u2026 \u201cno\u201d\u2014\u200bok', 'cafe\u0301 x', '\u200b', ''):
+    for text in ("don't", 'don\u2019t\u2026 \u201cno\u201d\u2014\u200bok', 'cafe\u0301 x', '\u200b', '', '\u2026\u200b\u200bso'):
         places, plain = typed_places(text), regular(text)
         assert len(places) == len(plain) and all(a[0] <= b[0] for a, b in zip(places, places[1:]))
         assert all(plain[i] in regular_character(text[b:e]) for i, (b, e) in enumerate(places))

@@ -19,6 +19,7 @@ from ecgen.causes import with_causes
 from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
 from ecgen.model import read_json, write_json
 from ecgen.prepared import label_source
+from ecgen.show import clean
 from ecgen.human import *
 
 import tempfile, pytest
@@ -39,6 +40,17 @@ def test_no_cell_is_a_formula_and_blanks_do_not_break_a_seal():
         for raw, why in ((b'\xff\xfe\x00', 'not UTF-8'), (b'', 'not a sheet'), (b'a,b\n1,2\n', 'not a sheet'), (b'row,a\n1,"' + b'x' * 200_000, 'no table')):
             path.write_bytes(raw)
             with pytest.raises(EcgenError, match=why): read_sheet(path)
+
+
+def test_raters_see_what_was_typed():
+    from ecgen.corpus import Dialogue
+    typed = ['We “won” :) <3', "I'm SO glad... \n:-D", 'don’t tell\x07 \u202ehim;)', '¡Olé! (^_^) #1 @home']
+    shown = ['We “won” :) <3', "I'm SO glad... :-D", 'don’t tell him;)', '¡Olé! (^_^) #1 @home']
+    d = Dialogue('a', 'proud', '', tuple(typed))
+    assert context(d, 4).split('\n') == [f'{role(i).capitalize()}: {t}' for i, t in enumerate(shown)]
+    assert system_responses('human', dict(a=d), [('a', 1), ('a', 3)], 0) == [shown[1], shown[3]]
+    assert readable(dict(tokens=['so', 'sad', '.'], response='x')) == 'So sad.' and readable(dict(response="i 'm glad .")) == "I'm glad."
+    for text in ('Great :) don’t worry', 'i am <3', '“Oh no”…', 'OK'): assert readable(dict(response=text)) == text
 
 
 FRIENDLY, DULL = 'i am so sorry to hear that .', 'that is great !'

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from dataclasses import asdict
 from itertools import groupby
+from rich.cells import cell_len
 from ecgen.corpus import regular, typed_places
 from ecgen.model import Explanation
 from ecgen.show import *
@@ -58,6 +59,24 @@ def test_lines_keep_the_words_and_their_width():
             assert ''.join(''.join(lines).split()) == ''.join(clean(text).split())
             assert all(columns(line) <= width for line in lines)
     assert wrap(pieces(by_hand('sad sad', p=(.2, .8)).turns[0]), 80)[0][1] == (' ', dict(cause=.2))
+
+
+def test_one_emoji_is_two_columns_wide_and_stays_whole():
+    for emoji in ('👩\u200d👩\u200d👧', '❤\ufe0f', '👍🏽', '🇩🇪', '1\ufe0f\u20e3', '😢'):
+        assert columns(emoji) == 2 and columns(f'so {emoji} sad') == 9, emoji
+        assert slices(emoji * 5, 4) == [emoji * 2, emoji * 2, emoji], emoji
+    assert columns('می\u200cخواهم') == 7 and columns('אחותי') == 5
+
+
+def test_typed_text_is_shown_to_the_letter():
+    from hypothesis import given, settings, strategies as st
+    typed = st.text(st.sampled_from('aIn\'t`"´’‘“”…—- .,!‼\n\u00a0\u200b\u200d\ufeff\u0301¨，ｎﬁ½א很😢👩❤\ufe0f:)<3') | st.characters(exclude_categories=['Cs']), max_size=25)
+
+    @settings(max_examples=150, deadline=None)
+    @given(typed)
+    def check(text):
+        assert ''.join(t for t, _ in pieces(by_hand(text).turns[0])) == text
+    check()
 
 
 def test_brackets_hold_whole_runs():
@@ -140,3 +159,19 @@ def test_words_in_a_picture_do_not_overlap_nor_leave_it():
         spans.sort()
         assert all(x + n <= nxt + .2 for (x, n), (nxt, _) in zip(spans, spans[1:])) and sum(spans[-1]) <= 500
     assert max(map(float, lines)) < float(root.get('height'))
+
+
+def test_words_in_a_picture_stand_in_the_order_in_which_they_are_seen():
+    def seen(*texts, response=''):
+        "The words of each line of a picture, from left to right, in words of two letters or more"
+        root, lines = ET.fromstring(to_svg(by_hand(*texts, response=response))), {}
+        for el in root.iter('{http://www.w3.org/2000/svg}text'):
+            if 'textLength' in el.attrib: lines.setdefault(el.get('y'), []).append((float(el.get('x')), el.text))
+        return [[t for _, t in sorted(line)] for line in lines.values()]
+    assert seen('אחותי חזרה הביתה 5 ימים.')[0] == ['.', 'ימים', '5', 'הביתה', 'חזרה', 'אחותי']
+    assert seen('She said שלום לך twice.')[0] == ['She', 'said', 'לך', 'שלום', 'twice', '.']
+    assert seen('אמרתי to him היום!')[0] == ['!', 'היום', 'to', 'him', 'אמרתי'] and seen('مرحبا بك')[0] == ['بك', 'مرحبا']
+    assert seen('It is 5 (five).')[0] == ['It', 'is', '5', '(', 'five', ')', '.'] and seen('...')[0] == ['...']
+    assert seen('Hm.', response='אני עצוב')[-1] == ['עצוב', 'אני']
+    root = ET.fromstring(to_svg(by_hand('אחותי חזרה הביתה. ' * 9)))
+    assert all(108 <= float(el.get('x')) and float(el.get('x')) + float(el.get('width')) <= 740 for el in root.iter('{http://www.w3.org/2000/svg}rect') if el.get('fill-opacity') == '0.80')
