@@ -364,6 +364,9 @@ def demo(model:ModelFolder=None, gate:GateName='', port:Annotated[int|None, type
     It is served on this machine and for this machine only (127.0.0.1), until you press Ctrl-C.
     """
     fresh([page], [], overwrite)
+    if gate:
+        from ecgen.gates import UNLABELLED
+        known('gate', gate, UNLABELLED)
     tell('loading the model ...' if page else 'loading the model and starting a server, which takes some seconds ...')
     from ecgen.playground import Playground, serve
     if not page: return serve(model, gate, port, not no_browser, tell)
@@ -782,6 +785,7 @@ def experiment_table(names:RowNames=None, results:Annotated[Path, typer.Option(m
     Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test over dialogues and Welch's
     t-test over seeds. Rows that were not run stay empty. Needs the extra "metrics".
     """
+    tell('comparing the runs, which takes some seconds ...')
     from ecgen.experiments import GRIDS, METRICS, ROWS, TABLE2, all_runs, tables
     grids = GRIDS | dict(table2=TABLE2)
     chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in grids.get(known('row or grid', n, [*grids, *ROWS]), (n,))))

@@ -560,7 +560,10 @@ KEPT: dict[str, tuple[str, ...]] = {}   # words of whole corpora, filled by `kee
 def cut_words(text:str) -> tuple[str, ...]:
     "Sentences, then words; cached, because a corpus is walked twice: for its vocabulary, then for its examples"
     sentences = re.split(r'(?<=[.!?])\s+', regular(text).strip())
-    return tuple(w for s in sentences for w in word_tokenizer().tokenize(s))
+    try: return tuple(w for s in sentences for w in word_tokenizer().tokenize(s))
+    except TimeoutError:      # an OSError by kind, but no fault of a file; NLTK limits itself by the clock
+        raise EcgenError(f'The text that begins with {text.strip()[:40]!r} takes too long to split into words: '
+                         'shorten it, or try again when the machine is less busy.') from None
 
 def words_of(text:str) -> tuple[str, ...]:
     "The words of a text, from wherever they are known"

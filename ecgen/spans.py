@@ -139,7 +139,8 @@ class WordNetwork(JointNetwork):
         words = self.word_logits(h, back)
         res = dict(logits=logits, word_logits=words)
         if labels is None: return res
-        known, told = real & (labels >= 0), word_labels >= 0
+        known = real & (labels >= 0)
+        told = torch.zeros_like(back, dtype=torch.bool) if word_labels is None else word_labels >= 0
         zero = logits.sum() * 0
         entropy = F.binary_cross_entropy_with_logits
         loss = entropy(logits[known], labels[known]) if known.any() else zero

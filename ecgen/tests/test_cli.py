@@ -298,7 +298,7 @@ def test_bad_training_input_is_refused():
     refused('no preset', 'train', '--preset', 'huge', '--data', shipped('sample'), '--out', '{tmp}/never')
     refused('empatheticdialogues/train.csv', 'train', '--preset', 'tiny', '--data', '{tmp}', '--out', '{tmp}/never')
     refused('check the path', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/never', '--causes', '{tmp}/labels')
-    refused('not a readable file', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/never', '--vectors', '{tmp}/v.txt')
+    refused('There are no word vectors', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/never', '--vectors', '{tmp}/v.txt')
     refused('cannot be used', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/little/vocab.json')
     refused('a whole number', 'train', '--preset', 'tiny', '--out', '{tmp}/never', '--set', 'epochs=many')
     refused("gate is 'wide', not one of soft, hard", 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/never', '--set', 'gate=wide')

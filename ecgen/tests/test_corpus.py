@@ -222,6 +222,17 @@ def test_a_gigabyte_of_zeros_costs_nothing():
         assert peak < 10 * 2**20 and time.process_time() - start < 1
 
 
+def test_a_time_limit_is_no_file_error():
+    from unittest.mock import patch
+    class Slow:
+        def tokenize(self, s): raise TimeoutError('limit')
+    with patch('ecgen.corpus.word_tokenizer', Slow):
+        for text in ['a slow one 1', '((((((( a slow one 2', '1-1-1-1 ' * 50]:
+            try: tokenize(text)
+            except EcgenError as e: assert 'too long to split' in str(e)
+            else: assert False, text
+
+
 def test_tokens_are_as_in_the_released_files():
     assert tokenize("I can't, ok? He's 5.") == ['i', 'ca', "n't", ',', 'ok', '?', 'he', "'s", '5', '.']
     assert tokenize('') == []
