@@ -104,6 +104,7 @@ const modelName = (name) => (name === 'ecgen-default' ? 'shipped model' : name);
 
 /** How the response of a scene came about. */
 function written(s) {
+  if (s.note) return 'The model must not answer this, so no response was written.';
   const how = s.k === undefined ? '' : s.k === 1 ? 'greedy, ' : `top-k with k = ${s.k}, seed ${s.seed}, `;
   return `The response is recorded: ${how}gate ${s.gate}.`;
 }
@@ -297,7 +298,8 @@ function bubbles(scene, words, tokens = true) {
 
 /** The response as it is read, each of its words in `words`; the last one is <end>. */
 function spoken(scene, words) {
-  const line = make('p', { dir: 'auto', role: 'group', 'aria-label': 'response' }), last = scene.words.length - 1, low = scene.response.toLowerCase(), cut = [];
+  const line = make('p', { dir: 'auto', role: 'group', 'aria-label': scene.note ? 'note' : 'response' }), last = scene.words.length - 1, low = scene.response.toLowerCase(), cut = [];
+  if (scene.note) { line.append(scene.note); words.box.append(line); return; } // it must not be answered
   let end = 0;
   for (const w of scene.words.slice(0, last)) { // where each word stands in the text; lower case is as long in all but a few scripts
     const begin = low.length === scene.response.length ? low.indexOf(w.toLowerCase(), end) : -1;
@@ -620,7 +622,7 @@ class CauseHighlight extends Widget {
     this.root.replaceChildren(
       make('header', { class: 'ecgen-head' }, make('strong', { text: s.emotions[0][0] }), make('span', { text: `probability ${percent(s.emotions[0][1])} · ${modelName(s.model)}` }), exports('cause', () => this.picture(), (t) => { this.say.textContent = t; })),
       this.words.box,
-      make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: 'response · choose a word', 'aria-hidden': 'true' }), this.response.box),
+      make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: s.note ? 'note' : 'response · choose a word', 'aria-hidden': 'true' }), this.response.box),
       this.state, this.say,
       make('figure', { class: 'ecgen-attention' }, this.caption, this.strip),
       this.controls.box, emotionBars(s.emotions), make('footer', { text: `${written(s)} ${RECOMPUTED}` }));
@@ -673,7 +675,7 @@ class CauseHighlight extends Widget {
     for (const turn of s.turns) {
       pic.bubble(turn.speaker, turn.pieces.map(([t, i]) => (i < 0 ? [t, 0, 0] : [t, tint(v.gate, sigmoid(this.logit[i]), g[i]), g[i]])), turn.speaker === 'listener');
     }
-    pic.bubble('response', [[s.response, 0, 0]], true, true);
+    pic.bubble(s.note ? 'note' : 'response', [[s.note || s.response, 0, 0]], true, true);
     pic.bars(s.emotions.slice(0, 5));
     pic.text(24, pic.y + 18, `${gateName(v)} · ${modelName(s.model)}`, { size: 12, fill: this.colors.soft });
     pic.y += 24;
@@ -721,7 +723,7 @@ class AttentionExplorer extends Widget {
     this.state = make('p', { class: 'ecgen-state', role: 'status' });
     this.root.replaceChildren(
       make('header', { class: 'ecgen-head' }, make('strong', { text: 'Attention before and after gating' }), make('span', { text: modelName(s.model) }), exports('attention', () => this.picture(), (t) => { this.say.textContent = t; })),
-      this.words.box, make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: 'response', 'aria-hidden': 'true' }), this.response.box),
+      this.words.box, make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: s.note ? 'note' : 'response', 'aria-hidden': 'true' }), this.response.box),
       this.state, this.say, this.controls.box, make('div', { class: 'ecgen-pair' }, this.maps[0].el, this.maps[1].el), this.scale, this.maps[2].el,
       make('section', { class: 'ecgen-heads' }, make('h4', {}, 'All layers and heads, ', this.which), make('p', { class: 'ecgen-hint', text: 'Numbers are layer·head; choose one to see it large.' }), grid),
       make('footer', { text: `${written(s)} ${RECOMPUTED}` }));

@@ -20,6 +20,7 @@ from torch import Tensor
 
 import ecgen
 from .batches import encode_context
+from .chat import NOTE, danger
 from .corpus import EcgenError, how_to_add
 from .decoding import GREEDY, Decoder
 from .gates import gumbel_noise, make_gates
@@ -67,7 +68,9 @@ def scene(
     "A dialogue, its response, and what was attended to, as plain data"
     if not isinstance(model, EmpatheticModel): raise EcgenError(f"{type(model).__name__} has no gated attention to look at: this works with the paper's model.")
     if model.cfg.generator.gate_at != 'eq5': raise EcgenError(f'The widgets recompute Eq. 5, and the gates of this model are elsewhere (gate_at is {model.cfg.generator.gate_at!r}): use `watch` and figures.')
-    w, words = watch(model, turns, gate=gate, decoder=decoder, seed=seed), check_turns(turns)
+    words = check_turns(turns)
+    note = NOTE if any(map(danger, turns)) else ''
+    w = watch(model, turns, gate=gate, decoder=decoder, seed=seed, response=['.'] if note else None)
     src = torch.tensor([encode_context([[x.lower() for x in t] for t in words], model.vocab, None, model.cfg.longest)[0]], device=model.device)
     out = model.reasoner(src)
     fixed = {name: make_gates(name, out.cause, src, cls_open=model.cfg.cls_open).log[0].exp().int().tolist() for name in ('rule', 'random')}
@@ -79,7 +82,7 @@ def scene(
     return dict(format='ecgen-scene-1', model=model.card.get('name', 'unnamed'), seed=seed, k=decoder.k, gate=gate or model.cfg.gate, cls_open=model.cfg.cls_open,
                 turns=cut, context=names, turn=w.turn.tolist(), logit=[round(z, 5) for z in (out.cause[0, :, 1] - out.cause[0, :, 0]).tolist()],
                 noise=gate_noise(src.shape[1], seed), fixed=fixed, emotions=sorted(([k, round(x, 5)] for k, x in zip(ecgen.corpus.EMOTIONS, p)), key=lambda x: -x[1]),
-                response=w.response, words=w.words, shape=list(w.seen.before.shape), before=base64.b64encode(w.seen.before.cpu().contiguous().numpy().astype('<f4').tobytes()).decode())
+                response='' if note else w.response, note=note, words=w.words, shape=list(w.seen.before.shape), before=base64.b64encode(w.seen.before.cpu().contiguous().numpy().astype('<f4').tobytes()).decode())
 
 # %% ../nbs/15_widgets.ipynb #9aed9c1b
 def turn_means(

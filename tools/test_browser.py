@@ -400,6 +400,16 @@ def test_each_turn_takes_its_direction_from_its_own_text(show):
     assert ends['חזרה'] == ('rtl', 'end') and ends['Oh'] == ('', 'start')
 
 
+@pytest.mark.parametrize('kind', ['CauseHighlight', 'AttentionExplorer'])
+def test_the_note_stands_in_place_of_a_response(show, kind):
+    from ecgen import widgets
+    page = show(getattr(widgets, kind)(model(), ['I don‘t want to live anymore.']))
+    assert 'crisis line' in page.inner_text('.ecgen-response') and page.locator('.ecgen-response [data-word]').count() == 0
+    page.hover('text=live')
+    page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.includes("live")')
+    assert 'no response was written' in page.inner_text('.ecgen footer')
+
+
 def test_markup_in_any_field_is_text(show):
     "Words as the model never makes them: each field that holds text holds markup"
     from ecgen.playground import Playground

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 import ecgen
 from ecgen.batches import encode_context
+from ecgen.chat import NOTE, danger
 from ecgen.corpus import EcgenError, how_to_add
 from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import gumbel_noise, make_gates
@@ -40,6 +41,13 @@ def test_scene_is_what_was_watched():
     assert s['context'] == ['[CLS]', 'I', 'am', 'so', 'sad', '.', '[SEP]', 'Oh', 'no', '!', '[SEP]', 'Really', 'so', 'sad', '.', '[SEP]'] and [t['end'] for t in s['turns']] == [6, 10, 15]
     assert [''.join(text for text, _ in t['pieces']) for t in s['turns']] == TURNS and all(s['context'][i] == text for t in s['turns'] for text, i in t['pieces'] if i >= 0)
     assert len(s['emotions']) == 32 and s['emotions'] == sorted(s['emotions'], key=lambda e: -e[1])
+
+
+def test_a_scene_has_the_note_instead_of_a_response_where_life_is_in_danger():
+    said = 'I don´t want to live anymore.'
+    s = scene(EmpatheticModel.from_pretrained(), ['I am so sad.', 'Oh no.', said])
+    assert 'cannot help' in s['note'] and s['response'] == '' and s['words'][0] == '.' and ''.join(p[0] for p in s['turns'][2]['pieces']) == said
+    assert scene(EmpatheticModel.from_pretrained(), ['I am so sad.'])['note'] == ''
 
 
 def test_recomputed_weights_are_those_of_the_model():
