@@ -119,7 +119,7 @@ def test_turns_may_begin_with_a_dash():
         for args in ((*little, turn), (turn, *little), (*little, '--seed', 1, turn)):
             r = run('respond', *args)
             assert r.exit_code == 0 and json.loads(r.stdout)['turns'][0]['text'] == turn, (args, r.output)
-    turns = json.loads(run('explain', '-1', 'Oh.', '-2', *little).stdout)['turns']
+    turns = json.loads(run('respond', '-1', 'Oh.', '-2', *little).stdout)['turns']
     assert [t['text'] for t in turns] == ['-1', 'Oh.', '-2']
     for args in (('--sede', '3', 'a'), ('-x', 'a'), ('--seed', '-5', 'a'), ('--seed=-5', 'a')):
         r = run('respond', *little, *args)
