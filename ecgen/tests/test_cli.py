@@ -398,7 +398,7 @@ def test_experiments_run_go_on_and_make_tables():
     try:      # away from a checkout, as an installed wheel
         os.chdir(folder().name)
         assert 'word vectors' in run('experiment', 'table', 'main', '--metric', 'bleu4').stdout and 'moel' not in run('experiment', 'table', 'main').stdout
-        assert run('experiment', 'status', 'main').exit_code == run('info', '--model', 'little', '--data', 'data/sample').exit_code == 0
+        assert run('experiment', 'status', 'main').exit_code == 0
     finally: os.chdir(here)
     r = run('experiment', 'table', 'table2', '--each', '--results', '{tmp}/grid-results')
     assert r.exit_code == 0 and '| MIME' in r.stdout and '| soft   | 1 ' in r.stdout and 'word vectors `none`' in r.stdout
