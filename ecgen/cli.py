@@ -785,7 +785,7 @@ def experiment_table(names:RowNames=None, results:Annotated[Path, typer.Option(m
     Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test over dialogues and Welch's
     t-test over seeds. Rows that were not run stay empty. Needs the extra "metrics".
     """
-    tell('comparing the runs, which takes some seconds ...')
+    if sys.stderr.isatty(): tell('comparing the runs, which takes some seconds ...')
     from ecgen.experiments import GRIDS, METRICS, ROWS, TABLE2, all_runs, tables
     grids = GRIDS | dict(table2=TABLE2)
     chosen = tuple(dict.fromkeys(r for n in names or ['table4'] for r in grids.get(known('row or grid', n, [*grids, *ROWS]), (n,))))

@@ -215,8 +215,8 @@ def test_a_run_that_goes_astray_stops_before_the_step():
             parts = real(*args)
             return parts | dict(loss=parts['loss'] * worth) if len(seen) == at else parts
         return loss
-    alone, rate_too_high = 'Only this batch', 'Train with a lower rate'
-    cases = ((math.nan, 3, alone), (math.inf, 3, alone), (1e38, 2, alone), (100., 55, rate_too_high), (math.nan, 1, rate_too_high))
+    one_batch, too_fast = 'Only this batch', 'Train with a lower rate'
+    cases = ((math.nan, 3, one_batch), (math.inf, 3, one_batch), (1e38, 2, one_batch), (100., 55, too_fast), (math.nan, 1, too_fast))
     for worth, at, advice in cases:
         seen.clear()
         with tempfile.TemporaryDirectory() as tmp:
