@@ -28,7 +28,7 @@ NOTE = ("This is a small research model that strings likely words together, and 
 # %% ../nbs/15a_chat.ipynb #c7
 DANGER = """
 suicide|suicides|suicidal|self[- ]?harm(?:ed|ing|s)?|overdos(?:e|ed|es|ing)|kys|(?<!\\d)(?<!\\d )(?<!few )(?<!many )kms|unaliv(?:e|ed|ing)
-(?:kill|hang|shoot|drown|stab|hurt|harm|cut|off)(?:s|ed|ing|ting)? (?:my ?|your ?|him ?|her ?|them ?|our ?)(?:self|selves)
+(?:kill|hang|shoot|drown|stab|hurt|harm|cut|off)(?:s|ed|ing|ting)? (?:my ?|your ?|him ?|her ?|them ?|our ?)(?:self|selves)(?! (?:a|another|some) )
 (?:end|ends|ended|ending|take|takes|taking|took) (?:my|your|his|her|their)(?: own)? (?:life|lives)|(?:slit|cut|cutting) (?:my|his|her|their) wrists?
 (?:want|wants|wanted|wish|ready|plan|planning) to die|wanna die|(?:i am|i'?m) (?:going to|gonna) die|end(?:ing)? it all|jump off (?:a|the) (?:bridge|roof|building)
 (?:wish|if) (?:i|he|she) (?:was|were) (?:dead|never born)|better off dead|better off without me
@@ -42,11 +42,17 @@ no reason to live|no point (?:in|to) (?:living|life)|not worth living|nothing (?
 (?:cant|cannot|can not|couldnt) (?:go on|carry on|keep going|keep living|do this any ?more|take it any ?more)(?! (?:a|an|the|my|our|your|to|with|this|that|holiday|vacation|stage|line|until|without|because|for|tonight|today|tomorrow|next|in|at|on|about)\\b)
 (?:cant|cannot|can not) (?:live|go on living) (?:any ?more|like this|with myself)|(?:tired|sick) of (?:living|being alive)(?! (?:in|at|with|near|here|there|alone|out|off|on|like|so|together))|(?:hate|hates) being alive
 (?:dont|do not) (?:want|wanna|see) (?:to be (?:here|alive)|a reason to live|any reason to live)(?! (?:in|at|with|near|early|for|when|while|on))|no one would (?:miss|care if i) (?:me if i (?:was gone|were gone|died)|died|was dead|were dead)
-(?:my|her|his|their) (?:husband|wife|boyfriend|girlfriend|partner|ex|father|dad|stepdad|stepfather|mother|mom|mum|stepmom|uncle|brother|son) (?:\\w+ )?(?:hits|beats|hit|beat|punched|punches|chokes|choked|strangled|strangles|slaps|slapped|kicks|kicked|burned|raped|rapes) (?:me|her|him|us|them|my (?:mom|mum|mother|sister|brother|son|daughter|kids?|children|child|baby))(?! (?:at|in|to|by|with|on|out|off|up with)\\b)
+(?:my|her|his|their) (?:husband|wife|boyfriend|girlfriend|partner|ex|father|dad|stepdad|stepfather|mother|mom|mum|stepmom|uncle|brother|son) (?:\\w+ )?(?:hits|beats|hit|beat|punched|punches|chokes|choked|strangled|strangles|slaps|slapped|kicks|kicked|burned|raped|rapes) (?:me|her|him|us|them|my (?:mom|mum|mother|sister|brother|son|daughter|kids?|children|child|baby))(?! (?:at|in|to|by|with|on|out|off|up)\\b)
 (?:he|she) (?:\\w+ )?(?:hits|beats|punches|chokes|choked|strangled|strangles|slaps|rapes|raped|abuses) (?:me|her|him|us|them|my (?:kids?|son|daughter|child|children|baby))(?! (?:at|in|to|by|with)\\b)|beats? (?:me|her|him|us) up|beating (?:me|her|him|us|his wife|my mom|the kids|the children)(?! (?:at|in|to|by)\\b)|was (?:raped|molested|strangled)
 (?:afraid|scared|terrified|worried) (?:that )?(?:he|she|my \\w+) (?:will|might|is going to|is gonna|could|would) (?:kill|hurt|hit|beat) (?:me|us|her|him|them|my)|(?:afraid|scared) to go home
-(?:hit|hits|hitting|beat|beats|beating|molest(?:s|ed|ing)?|touch(?:es|ed|ing)|abus(?:e|es|ed|ing)|shak(?:e|es|ing)|shook|hurt(?:s|ing)?|burn(?:s|ed|ing)?|starv(?:e|es|ed|ing)) (?:my|his|her|their|the|a|our) (?:own )?(?:little )?(?:child|children|kids?|baby|babies|toddler|infant|stepson|stepdaughter|niece|nephew)(?! (?:at|in|with|s|seat|feelings|stuff|toys)\\b)|child abuse|(?:sexually|physically) abus(?:ed|es|ing)|domestic violence
+(?:hit|hits|hitting|beat|beats|beating|molest(?:s|ed|ing)?|touch(?:es|ed|ing)|abus(?:e|es|ed|ing)|shak(?:e|es|ing)|shook|hurt(?:s|ing)?|burn(?:s|ed|ing)?|starv(?:e|es|ed|ing)) (?:my|his|her|their|the|a|our) (?:own )?(?:little )?(?:child|children|kids?|baby|babies|toddler|infant|stepson|stepdaughter|niece|nephew)(?! (?:at|in|with|s|seat|feelings|stuff|toys|rattle|doll|bottle|food|clothes)\\b)|child abuse|(?:sexually|physically) abus(?:ed|es|ing)|domestic violence
 (?:touched|touches|touching) (?:me|her|him|my (?:daughter|son|child)) (?:inappropriately|down there|in a bad way|where)|(?:want|wanted|going|gonna|afraid i will|afraid ill|might) (?:to )?(?:hurt|harm|shake|drown|smother) (?:my|the|our|her|his) (?:baby|child|kids?|children|son|daughter|newborn)
+(?:nobody|no one) (?:would|will) (?:even |really )?miss me(?! (?:at|in|for|on)\\b)|think(?:ing)? (?:about|of) ending it(?! (?:with|early|between|at|on|after|before|there)\\b)
+(?:feel|feeling) like (?:dying|i am dying|im dying)(?! (?:of|from|my|with|here)\\b)|(?:and|to|could|i) (?:just )?never wake up(?! (?:early|late|at|in|on|before|for|with|when|to)\\b)
+done with (?:life|living)(?! (?:insurance|coach|lessons|skills|in|at|with|here|there|on|out|together)\\b)
+(?:molest(?:s|ed|ing)?|rap(?:es|ed|ing)|strangl(?:es|ed|ing)) (?:me|us|him|her|them|my \\w+)|(?:dad|father|stepdad|stepfather|uncle|grandpa|grandfather|coach|teacher|priest) touch(?:es|ed) me(?! (?:deeply|on the shoulder|with)\\b)
+(?:hits|punches|punched|kicks|kicked|chokes|choked) my (?:little|younger|older|big|baby) (?:sister|brother)(?! (?:at|in|to|by|with|out|off|s)\\b)
+(?:push|pushed|pushes|shove|shoved|shoves|threw|throws) (?:me|her|him|us|them|my \\w+) (?:down the stairs|against (?:the|a) wall|out of (?:the|a) window)
 """
 DANGEROUS = re.compile(r'\b(?:' + '|'.join(DANGER.strip().split('\n')) + r')\b')
 

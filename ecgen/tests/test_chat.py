@@ -53,6 +53,16 @@ def test_everyday_wordings_and_their_near_misses():
         assert not danger(near), near
 
 
+def test_more_wordings_and_their_near_misses():
+    pairs = [('Nobody would miss me', 'Nobody would miss me at that party'), ('I am thinking about ending it', 'I am thinking about ending it early, the lesson'),
+             ('I feel like dying', 'I feel like dying my hair'), ('I want to fall asleep and never wake up', 'I never wake up in time'),
+             ("I'm done with life", 'I am done with life insurance'), ('my uncle molested me', 'my uncle mentored me'), ('My stepdad touches me', 'My teacher touched me deeply with her words'),
+             ('My dad hits my little sister', 'My dad hits the brakes'), ('He pushed me down the stairs', 'He pushed me to apply'), ('My husband hits me', 'My husband hits me up for money'),
+             ('he shook the baby', 'he shook the baby rattle'), ('I cut myself again', 'I cut myself a slice of cake')]
+    for bad, near in pairs: assert danger(bad) and not danger(near), (bad, near)
+    assert danger('he threw my mom against the wall')
+
+
 def test_whatever_is_typed_danger_answers():
     from hypothesis import given, settings, strategies as st
     @settings(deadline=None, max_examples=200)

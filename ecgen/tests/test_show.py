@@ -166,6 +166,11 @@ def test_words_in_a_picture_do_not_overlap_nor_leave_it():
     assert max(map(float, lines)) < float(root.get('height'))
 
 
+def test_page_and_picture_say_that_no_cause_was_found():
+    assert NONE_FOUND in to_html(by_hand('so', p=(.1,))) and 'no word is above .5' in to_svg(by_hand('so', p=(.1,)))
+    assert NONE_FOUND not in to_html(by_hand('so sad', p=(None,)))
+
+
 def test_words_in_a_picture_stand_in_the_order_in_which_they_are_seen():
     def seen(*texts, response=''):
         "The words of each line of a picture, from left to right, in words of two letters or more"
