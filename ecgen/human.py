@@ -8,7 +8,7 @@ __all__ = ['SCALE', 'ASPECTS', 'KINDS', 'TELL', 'PAPER_RATINGS', 'PAPER_AB', 'IN
            'system_names', 'draw_turns', 'context', 'rating_rows', 'ab_rows', 'label_rows', 'write_sheets',
            'labels_to_verify', 'new_study', 'answers', 'collect', 'kappa', 'majority', 'interval', 'rating_scores',
            'ab_scores', 'label_scores', 'sound_key', 'sound_row', 'study_key', 'score_study', 'study_tables',
-           'fill_invented', 'RatingForm', 'rating_widget']
+           'fill_invented', 'cell_markup', 'RatingForm', 'rating_widget']
 
 # %% ../nbs/14_human.ipynb #23270e8e
 import csv
@@ -114,7 +114,7 @@ def file_responses(
 ) -> list[str]:
     "What a file of responses says to each turn; `EcgenError` if it does not answer all of them"
     found = {}
-    for n, line in enumerate(path.read_text(encoding='utf-8', errors='replace').splitlines(), 1):
+    for n, line in enumerate(path.read_text(encoding='utf-8', errors='replace').rstrip('\n').split('\n'), 1):
         try:
             r = json.loads(line)
             found[r['id'], r['turn']] = readable(r)
@@ -450,6 +450,16 @@ def fill_invented(
             rows = [r | {c: rng.choice(about['allowed']) for c in about['asked']} for r in read_sheet(folder/name)]
             write_sheet(folder/name, [*about['fixed'], *about['asked']], rows)
 
+# %% ../nbs/14_human.ipynb #cell-markup
+def cell_markup(
+    cell:str,     # of a sheet
+) -> str:         # markup
+    "What was written, without the apostrophe of `harmless`; each line with a direction of its own"
+    bare = cell.removeprefix("'")
+    text = html.escape(bare if harmless(bare) == cell else cell)
+    lines = re.sub('^((?:Speaker|Listener): )?(.+)$', r'\1<bdi>\2</bdi>', text, flags=re.M)
+    return lines.replace('\n', '<br>')
+
 # %% ../nbs/14_human.ipynb #4557f2bf
 class RatingForm:
     "A sheet as a form: one row at a time, saved after every click"
@@ -476,7 +486,7 @@ class RatingForm:
     def text(self) -> str:
         "The row that is shown, as markup; nothing in it is taken for markup"
         r = self.rows[self.at]
-        part = lambda c: f'<p dir="auto" style="margin:.2em 0"><small dir="ltr">{html.escape(c)}</small><br>' + html.escape(r.get(c, '')).replace('\n', '<br>') + '</p>'
+        part = lambda c: f'<p dir="auto" style="margin:.2em 0"><small dir="ltr">{html.escape(c)}</small><br>' + cell_markup(r.get(c, '')) + '</p>'
         return f'<div style="max-width:46em;line-height:1.45"><small>{self.at + 1} of {len(self.rows)}, {self.finished} finished</small>' + ''.join(part(c) for c in self.about['fixed'] if c != 'row') + '</div>'
 
 # %% ../nbs/14_human.ipynb #1f7460d9

@@ -28,7 +28,7 @@ from .decoding import GREEDY, Decoder
 from .gates import UNLABELLED
 from .model import EmpatheticModel, check_turns, explain
 from .seen import watch
-from .widgets import Widget, text_pieces
+from .widgets import Widget, text_pieces, typed_names
 
 # %% ../nbs/15b_playground.ipynb #c68884ef
 def answer(
@@ -43,7 +43,8 @@ def answer(
     note = NOTE if any(danger(t) for t in turns) else ''
     e, words = explain(model, turns, gate=gate), check_turns(turns)
     w = watch(model, turns, close=list(closed), gate=gate, decoder=decoder, seed=seed, response=['.'] if note else None)
-    return dict(said=list(turns), closed=list(closed), gate=gate, turns=text_pieces(turns, words, len(w.context)), context=w.context,
+    cut = text_pieces(turns, words, len(w.context))
+    return dict(said=list(turns), closed=list(closed), gate=gate, turns=cut, context=typed_names(cut, w.context),
                 cause=[round(p, 4) for p in w.cause.tolist()], gates=[round(g, 4) for g in w.gate.tolist()],
                 cls_open=model.cfg.cls_open, emotions=[[k, round(p, 4)] for k, p in e.emotions.items()], response='' if note else w.response, note=note, dropped=e.dropped)
 

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['QUOTES', 'UNSAFE', 'PURPLES', 'NONE_FOUND', 'LIGHT', 'DARK', 'STYLE', 'HEAD', 'NO_CAUSES', 'CELL', 'LINE', 'LEFT',
-           'RIGHT', 'to_dict', 'spot', 'with_mark', 'pieces', 'clean', 'columns', 'slices', 'chunks', 'blank', 'wrap',
-           'style', 'paint', 'bracket', 'percent', 'block', 'causes_found', 'to_terminal', 'channels', 'stylesheet',
-           'html_words', 'bubble', 'bars', 'marks', 'to_html', 'direction', 'visual', 'svg_text', 'svg_line',
-           'svg_small', 'svg_turns', 'svg_emotions', 'svg_response', 'svg_legend', 'to_svg']
+           'RIGHT', 'to_dict', 'spot', 'with_mark', 'pieces', 'clean', 'columns', 'clusters', 'slices', 'chunks',
+           'blank', 'wrap', 'style', 'paint', 'bracket', 'percent', 'block', 'causes_found', 'to_terminal', 'channels',
+           'stylesheet', 'html_words', 'bubble', 'bars', 'marks', 'to_html', 'direction', 'visual', 'svg_text',
+           'svg_line', 'svg_small', 'svg_turns', 'svg_emotions', 'svg_response', 'svg_legend', 'to_svg']
 
 # %% ../nbs/09a_show.ipynb #09a_show-03
 import html
@@ -54,6 +54,7 @@ def pieces(
         found = spot(plain, word['text'], end)
         if not found: return [p for w in turn['words'] for p in ((w['text'], with_mark(w)), (' ', None))][:-1]
         begin, stop = places[found[0]][0], min(places[found[1] - 1][1], shown)
+        while stop < shown and unicodedata.category(text[stop]) in ('Mn', 'Me', 'Cf'): stop += 1
         res += [(text[stop:shown], None), (text[begin:stop], with_mark(word))]
         end, shown = found[0], begin
     res.append(('… ' if plain[:end].strip() else text[:shown], None))
@@ -73,7 +74,21 @@ def columns(
     text:str,    # without control characters
 ) -> int:        # columns it takes in a terminal
     "Width of a text"
-    return cell_len(text)
+    vowels = {c for c in text if unicodedata.category(c) == 'Mc'}
+    return cell_len(''.join(c for c in text if c not in vowels)) + sum(map(text.count, vowels))
+
+# %% ../nbs/09a_show.ipynb #clusters
+def clusters(
+    text:str,      # without control characters
+) -> list[str]:    # its characters, those that are shown as one together
+    "Cut a text where it may be cut"
+    res = []
+    for c in text:
+        n, before = columns(c), res[-1] if res else ''
+        flag = re.fullmatch('[\U0001f1e6-\U0001f1ff]{2}', before + c)      # two letters make a flag
+        if res and (n == 0 or flag or columns(before + c) < columns(before) + n): res[-1] += c
+        else: res.append(c)
+    return res
 
 # %% ../nbs/09a_show.ipynb #09a_show-25
 def slices(
@@ -83,8 +98,8 @@ def slices(
     "Cut a text that is longer than a line"
     if columns(text) <= width: return [text]
     res = ['']
-    for c in text:
-        if columns(res[-1] + c) > width: res.append('')
+    for c in clusters(text):
+        if res[-1] and columns(res[-1] + c) > width: res.append('')
         res[-1] += c
     return res
 
@@ -300,7 +315,10 @@ def visual(
     base:str,                        # which way the turn is read
 ) -> tuple[list[int], list[str]]:    # their numbers from left to right; the direction of each text
     "The order in which the texts of a line stand beside each other; `visual` in widgets.js is the same"
-    own, ways = list(map(direction, texts)), []
+    own, ways, last = [], [], base
+    for text in texts:
+        last = direction(text) or last
+        own.append(last if direction(text) or re.search(r'\d', text) else '')   # a number goes with the word before it
     for i in range(len(own)):
         before = next(filter(None, reversed(own[:i + 1])), base)
         after = next(filter(None, own[i:]), base)

@@ -340,7 +340,8 @@ export function direction(text) {
 
 /** The order in which the texts of a line stand beside each other, from left to right; `ecgen.show.visual` is the same in Python. */
 export function visual(texts, base) {
-  const own = texts.map(direction), runs = [];
+  let last = base;
+  const own = texts.map((t) => { const way = direction(t); last = way || last; return way || /\p{Nd}/u.test(t) ? last : ''; }), runs = []; // a number goes with the word before it
   const ways = own.map((_, i) => {
     const before = own.slice(0, i + 1).filter(Boolean).at(-1) || base, after = own.slice(i).find(Boolean) || base;
     return before === after ? before : base; // what tells nothing goes with its neighbours

@@ -385,7 +385,7 @@ def test_text_is_data(show, kind):
 
 def test_each_turn_takes_its_direction_from_its_own_text(show):
     from ecgen import playground, widgets
-    turns = ['אחותי חזרה הביתה (היום).', 'Oh, how nice!', 'اليوم I am happy.']
+    turns = ['אחותי חזרה הביתה (היום).', 'Oh, how nice!', 'اليوم Rex bit 5 dogs.']
     want = ['rtl', 'ltr', 'rtl']
     for w in (widgets.CauseHighlight(model(), turns), widgets.AttentionExplorer(model(), turns), playground.Playground(model(), [turns])):
         page = show(w)
@@ -395,7 +395,7 @@ def test_each_turn_takes_its_direction_from_its_own_text(show):
     with page.expect_download() as d: page.click('[data-export=svg]')
     texts = xml.dom.minidom.parse(str(d.value.path())).getElementsByTagName('text')
     at = {t.firstChild.data: float(t.getAttribute('x')) for t in texts if t.firstChild}
-    assert at['הביתה'] < at['חזרה'] < at['אחותי'] and at['I'] < at['am'] < at['happy'] < at['اليوم'] and at['Oh'] < at['how'] < at['nice']
+    assert at['הביתה'] < at['חזרה'] < at['אחותי'] and at['Rex'] < at['bit'] < at['5'] < at['dogs'] < at['اليوم'] and at['Oh'] < at['how'] < at['nice']
     ends = {t.firstChild.data: (t.getAttribute('direction'), t.getAttribute('text-anchor')) for t in texts if t.firstChild}
     assert ends['חזרה'] == ('rtl', 'end') and ends['Oh'] == ('', 'start')
 

@@ -237,3 +237,32 @@ def test_a_form_saves_every_click_and_goes_on():
             for c in ASPECTS: form.give(c, '3')
         assert len(answers(folder/'ratings-1.csv', 'ratings', key['seals']['ratings'])) == 12
         with pytest.raises(EcgenError, match='not the name'): RatingForm(folder/'study.json')
+
+
+def test_sheets_and_forms_show_what_people_typed():
+    from ecgen.corpus import Dialogue
+    TYPED = ('My dad’s “big” day… and I can´t go :( </3', '=)  so  happy\tfor you <3', 'It`s 50% — “ok”\n\u2028(or not)!',
+             '-_- *hugs* 👩‍👩‍👧', "i'm   SO… that's   why", 'عيد ميلادي اليوم :)')
+    with tempfile.TemporaryDirectory() as tmp:
+        talks = [Dialogue(f'd{n}', 'sad', '', TYPED[n:] + TYPED[:n]) for n in range(6)]
+        with patch.dict(new_study.__globals__, load_split=lambda *a: talks):
+            new_study(f'{tmp}/s', ['human'], 6, data=tmp, causes='rule')
+        key = read_json(Path(tmp)/'s'/'study.json')
+        for kind, column in (('ratings', 'response'), ('labels', 'utterance')):
+            path, whose = Path(f'{tmp}/s/{kind}-1.csv'), key['rows'][kind]
+            form = RatingForm(path)
+            for form.at, row in enumerate(read_sheet(path)):
+                k = whose[row['row'].removesuffix('-1')]
+                said = next(d for d in talks if d.id == k['dialogue']).utterances
+                n = k['turn'] if kind == 'ratings' else 5
+                for line, text in zip(row['context'].split('\n'), said[:n], strict=True):
+                    assert line.partition(': ')[2] == ' '.join(text.split())
+                one = ' '.join(said[k['turn']].split())
+                assert row[column].lstrip("'").endswith(one) and f'<bdi>{html.escape(one)}</bdi>' in form.text()
+
+
+def test_a_line_of_a_file_ends_at_its_line_end_only():
+    with tempfile.TemporaryDirectory() as tmp:
+        path = Path(tmp)/'said.jsonl'
+        path.write_text('{"id": "a", "turn": 1, "response": "Oh\u2028no :("}\n', encoding='utf-8')
+        assert file_responses(path, [('a', 1)]) == ['Oh no :(']

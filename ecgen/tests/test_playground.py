@@ -22,7 +22,7 @@ from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import UNLABELLED
 from ecgen.model import EmpatheticModel, check_turns, explain
 from ecgen.seen import watch
-from ecgen.widgets import Widget, text_pieces
+from ecgen.widgets import Widget, text_pieces, typed_names
 from ecgen.playground import *
 
 import pytest
@@ -45,6 +45,14 @@ def test_answers_are_those_of_the_model():
     assert a['note'] == '' and json.loads(json.dumps(a)) == a and len(a['cause']) == len(a['gates']) == len(a['context']) == 16
     b = answer(m, TURNS, [0], 'hard')
     assert b['response'] == watch(m, TURNS, close=[0], gate='hard').response and set(b['gates']) <= {0., 1.} and not any(b['gates'][1:7]) and b['cause'] == a['cause']
+
+
+def test_a_page_has_what_was_typed():
+    for text in ('I’m SO sad… <3', 'so עצוב :) “no”', 'so Ænima—so\u00a0sad', 'so =) 👩‍👩‍👧'):
+        a = answer(little(), [text])
+        assert ''.join(t for t, _ in a['turns'][0]['pieces']) == text and a['said'] == [text]
+        assert all(a['context'][i] == t for t, i in a['turns'][0]['pieces'] if i >= 0)
+        assert '[UNK]' not in a['context']
 
 
 def test_danger_is_not_answered():

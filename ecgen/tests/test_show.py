@@ -43,6 +43,7 @@ def test_typed_characters_stay_in_their_places():
     for text in ('I don\u2019t\u00a0know\u2026 \u201cno\u201d\u2014ok', '\u200bcan\u00b4t go \uff21\uff01\u200b', 'cafe\u0301 it`s'):
         got = pieces(by_hand(text).turns[0])
         assert ''.join(t for t, _ in got) == text and sum(w is not None for _, w in got) == len(split_words(text))
+    assert [t for t, w in pieces(by_hand('so ❤️ ok1️⃣').turns[0]) if w] == ['so', '❤️', 'ok1️⃣']
 
 
 def test_dropped_and_foreign_words_are_shown_gracefully():
@@ -66,6 +67,16 @@ def test_one_emoji_is_two_columns_wide_and_stays_whole():
         assert columns(emoji) == 2 and columns(f'so {emoji} sad') == 9, emoji
         assert slices(emoji * 5, 4) == [emoji * 2, emoji * 2, emoji], emoji
     assert columns('می\u200cخواهم') == 7 and columns('אחותי') == 5
+
+
+def test_no_line_ends_within_an_emoji():
+    assert columns('का') == 2 and columns('👨🏾‍🚀 ok') == 5
+    for text in ('👩‍👩‍👧', '🇩🇪', '❤️', '👍🏽', 'e\u0301', '👨🏾‍🚀', 'שָׁ'):
+        assert clusters(f'a{text}{text}b') == ['a', text, text, 'b']
+        for before in range(4):
+            lines = slices('a' * before + text * 9, 5)
+            assert ''.join(lines) == 'a' * before + text * 9 and all(columns(line) <= 5 for line in lines)
+            assert all(line.lstrip('a').replace(text, '') == '' for line in lines)
 
 
 def test_typed_text_is_shown_to_the_letter():
@@ -181,6 +192,7 @@ def test_words_in_a_picture_stand_in_the_order_in_which_they_are_seen():
     assert seen('אחותי חזרה הביתה 5 ימים.')[0] == ['.', 'ימים', '5', 'הביתה', 'חזרה', 'אחותי']
     assert seen('She said שלום לך twice.')[0] == ['She', 'said', 'לך', 'שלום', 'twice', '.']
     assert seen('אמרתי to him היום!')[0] == ['!', 'היום', 'to', 'him', 'אמרתי'] and seen('مرحبا بك')[0] == ['بك', 'مرحبا']
+    assert seen('אמרתי to 5 היום')[0] == ['היום', 'to', '5', 'אמרתי'] and seen('He שלום 5')[0] == ['He', '5', 'שלום']
     assert seen('It is 5 (five).')[0] == ['It', 'is', '5', '(', 'five', ')', '.'] and seen('...')[0] == ['...']
     assert seen('Hm.', response='אני עצוב')[-1] == ['עצוב', 'אני']
     root = ET.fromstring(to_svg(by_hand('אחותי חזרה הביתה. ' * 9)))
