@@ -412,8 +412,8 @@ def test_an_overfitting_reasoner_does_not_end_the_generators_training():
     figures = [dict(words=w, emotion=e, loss=w + e) for w, e in ((5., 1.), (4.5, 2.), (4.2, 3.), (4.3, .1), (4.1, 4.))]
     plain = dict(emotion_accuracy=.1, cause_auc=.5)
     left = iter([dict(loss=2., emotion=1., cause=1.), *figures])
-    with tempfile.TemporaryDirectory() as tmp, patch.dict(fit.__globals__, validate=lambda *_: plain | next(left)):
-        train('tiny', shipped('sample'), tmp, pretrain_epochs=1, epochs=5, patience=1, keep='best', limit=4)
+    with tempfile.TemporaryDirectory() as tmp:
+        with patch.dict(fit.__globals__, validate=lambda *_: plain | next(left)): train('tiny', shipped('sample'), tmp, pretrain_epochs=1, epochs=5, patience=1, keep='best', limit=4)
         lines = [json.loads(l) for l in (Path(tmp)/'metrics.jsonl').read_text().splitlines()]
         kept = EmpatheticModel.from_pretrained(tmp).card['epoch']
     joint = [l for l in lines if l['stage'] == 'joint']
