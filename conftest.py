@@ -68,7 +68,7 @@ def report(path, stderr):
 
 class Notebook(pytest.Item):
     def runtest(self):
-        skip = [] if self.config.getoption('--run-slow') else ['slow']
+        skip = ['test'] + ([] if self.config.getoption('--run-slow') else ['slow'])  # test cells are exported and run in ecgen/tests
         if not has_gpu(): skip.append('cuda')
         res = subprocess.run([sys.executable, '-c', RUN, str(self.path), str(ROOT), *skip], capture_output=True, text=True,
                              encoding='utf-8', env={**os.environ, **STEADY})
