@@ -1,7 +1,8 @@
 """What plain `pytest` runs: the tests in ecgen/tests and every notebook in nbs/, each notebook as one test.
 
 A notebook runs as nbdev_test runs it: in its own folder and process, without cells marked `#| eval: false` or with a flag of
-`tst_flags` (slow, cuda), and not at all if its front matter says `skip_exec: true`. Tests on real data look for it in the
+`tst_flags` (slow, cuda), and not at all if its front matter says `skip_exec: true`. Its `#| test NAME` cells are left out,
+for they are exported and run in ecgen/tests. Tests on real data look for it in the
 folder ECGEN_DATA; where that is not set, a folder shared/data beside the checkout is taken.
 """
 import functools, os, re, subprocess, sys, tempfile
@@ -18,9 +19,18 @@ STEADY = {'TQDM_DISABLE': '1', 'CI': 'true'}  # no progress bars; hypothesis, wh
 RUN = """
 import sys
 from pathlib import Path
-from nbdev.test import test_nb
+import nbdev.test
+
+class Notebook(nbdev.test.NBProcessor):
+    'A named test cell runs once, in ecgen/tests; one without a name may hold what shown cells need'
+    def process(self):
+        super().process()
+        for cell in self.nb.cells:
+            if (flags := getattr(cell, 'directives_', None) or {}).get('test'): flags['tested'] = []
+
+nbdev.test.NBProcessor = Notebook
 path, root, *skip = sys.argv[1:]
-sys.exit(not test_nb(Path(path), skip_flags=skip, basepath=root)[0])
+sys.exit(not nbdev.test.test_nb(Path(path), skip_flags=skip, basepath=root)[0])
 """
 
 
@@ -68,7 +78,7 @@ def report(path, stderr):
 
 class Notebook(pytest.Item):
     def runtest(self):
-        skip = ['test'] + ([] if self.config.getoption('--run-slow') else ['slow'])  # test cells are exported and run in ecgen/tests
+        skip = ['tested'] + ([] if self.config.getoption('--run-slow') else ['slow'])
         if not has_gpu(): skip.append('cuda')
         res = subprocess.run([sys.executable, '-c', RUN, str(self.path), str(ROOT), *skip], capture_output=True, text=True,
                              encoding='utf-8', env={**os.environ, **STEADY})

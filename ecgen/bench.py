@@ -221,7 +221,7 @@ def latency(model:System, data:Prepared, times:int) -> dict:
     turns = [data.vocab.decode(list(e.src[1:-1])) for e in islice(cycle(sorted(data.valid, key=lambda e: len(e.src))[::7]), times + 1)]
     for e, t in zip(islice(cycle(data.valid), times + 1), turns):
         begin = perf_counter()
-        if trained: words.append(len(model.respond([' '.join(w for w in t if w != '[SEP]')], seed=0).response.split()))
+        if trained: words.append(len(model.respond([' '.join(w for w in t if w != '[SEP]')], decoder=Decoder(), seed=0).response.split()))
         else: words.append(len(write_words(model.eval(), [e])[0]))
         took.append(1000 * (perf_counter() - begin))
     return dict(median=median(took[1:]), p95=quantiles(took[1:], n=20)[-1], words=sum(words) / len(words), weights='shipped' if trained else 'fresh')

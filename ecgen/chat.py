@@ -19,6 +19,7 @@ from .corpus import MOST_CHARACTERS, EcgenError, detokenize, regular, split_word
 from .decoding import Decoder
 from .gates import UNLABELLED
 from .model import EmpatheticModel, Explanation, System
+from .ranking import RANKED
 from .show import clean, columns, to_terminal
 
 # %% ../nbs/15a_chat.ipynb #15a_chat-05
@@ -105,7 +106,7 @@ class Chat:
     "A dialogue that grows"
     model: System                                        # in evaluation mode
     gate: str = ''                                       # one of `UNLABELLED`; '' = the model's own
-    decoder: Decoder = field(default_factory=Decoder)    # how words are chosen
+    decoder: Decoder = RANKED                            # how words are chosen
     seed: int = 0                                        # of the first answer, 1 more for each that follows
     answers: list[Explanation] = field(default_factory=list)
 

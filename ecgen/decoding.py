@@ -17,7 +17,7 @@ from .corpus import EcgenError
 from .generator import Context, ResponseGenerator, some_rows
 
 # %% ../nbs/08_decoding.ipynb #c4
-@dataclass
+@dataclass(frozen=True)
 class Decoder:
     "How words are chosen"
     k: int = 3                # draw among the k most probable words; 1 = greedy
@@ -39,7 +39,7 @@ def choose(
     logits:Tensor,                   # (B, V); what must not be chosen becomes -inf in it
     decoder:Decoder,                 # k and temperature
     first:bool,                      # is it the first word of the response?
-    rng:torch.Generator|None=None,   # where chance comes from; unused if k is 1
+    rng:torch.Generator|list|None=None,   # where chance comes from, perhaps one for each row
 ) -> Tensor:                         # (B,) ids
     "Draw the next word of each row among its k most probable ones"
     banned = [PAD, UNK, BOS, CLS, SEP] + [EOS] * first
@@ -47,8 +47,10 @@ def choose(
     top, ids = logits.topk(decoder.k, dim=-1)
     check_scores(top[:, 0])                             # what is no number comes out on top
     if decoder.k == 1: return ids[:, 0]
-    pick = torch.multinomial((top / (decoder.temperature or 1.)).softmax(-1).cpu(), 1, generator=rng).to(ids.device)
-    return ids.gather(1, pick)[:, 0]
+    p = (top / (decoder.temperature or 1.)).softmax(-1).cpu()
+    draws = zip(p, rng) if isinstance(rng, list) else [(p, rng)]
+    pick = torch.cat([torch.multinomial(x, 1, generator=g).view(-1) for x, g in draws])
+    return ids.gather(1, pick[:, None].to(ids.device))[:, 0]
 
 # %% ../nbs/08_decoding.ipynb #d0a66c50
 @torch.inference_mode()
@@ -56,7 +58,7 @@ def generate(
     gen:ResponseGenerator,            # in evaluation mode; or any system with `decode` and `logits`
     ctx:Context,                      # of B dialogues; of another system: has `real` and `select`
     decoder:Decoder=Decoder(),        # how words are chosen
-    rng:torch.Generator|None=None,    # seeded by the caller: the same state gives the same text
+    rng:torch.Generator|list|None=None,    # seeded by the caller; a list has one for each dialogue
     on_word:Callable|None=None,       # called with (row, id) as each word is chosen
 ) -> list[list[int]]:                 # B lists of word ids, without BOS and EOS
     "Write one response for each dialogue"
@@ -73,5 +75,7 @@ def generate(
         rows = rows.masked_fill(ids == EOS, -1)               # -1 = this row has ended
         keep, words = rows >= 0, ids[:, None]
         if not keep.any(): break
-        if keep.sum() * 2 <= len(keep): rows, words, ctx, past = rows[keep], words[keep], ctx.select(keep), some_rows(past, keep)
+        if keep.sum() * 2 > len(keep): continue
+        rows, words, ctx, past = rows[keep], words[keep], ctx.select(keep), some_rows(past, keep)
+        if isinstance(rng, list): rng = [g for g, k in zip(rng, keep.tolist()) if k]
     return out

@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import random
 import warnings
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
@@ -25,10 +26,10 @@ import torch
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
 from .causes import agreement, auc, for_choosing, with_causes
 from .corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
-from .decoding import DECODERS, GREEDY, Decoder, generate
-
+from .decoding import DECODERS, GREEDY, Decoder
 from .model import EmpatheticModel, System
 from .prepared import content_hash, fingerprint
+from .ranking import write_responses
 from .training import cause_scores, in_batches, place_prior, validate
 
 # %% ../nbs/12_evaluation.ipynb #12_evaluation-05
@@ -252,14 +253,16 @@ def respond_all(
 ) -> list[list[str]]:               # tokens of each response
     "Respond to every example"
     from tqdm.auto import tqdm
-    rng, res = torch.Generator().manual_seed(seed), [[] for _ in examples]
+    res = [[] for _ in examples]
+    seeds = [random.Random(f'{seed} {e.id} {e.turn}').getrandbits(62) for e in examples]
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
     with torch.random.fork_rng(devices=[]), tqdm(total=len(examples), desc='responding', unit='response', disable=not progress) as bar:
         torch.manual_seed(seed)      # of gates that are drawn
         for rows in in_batches(examples, budget=8192):
             batch = collate([examples[i] for i in rows]).to(model.device)
-            _, _, ctx = model.read(batch.src, gate, batch.cause)
-            for i, ids in zip(rows, generate(model, ctx, decoder, rng)): res[i] = model.vocab.decode(ids)
+            out, _, ctx = model.read(batch.src, gate, batch.cause)
+            written = write_responses(model, ctx, out.emotion, decoder, [seeds[i] for i in rows])
+            for i, ids in zip(rows, written): res[i] = model.vocab.decode(ids)
             bar.update(len(rows))
     return res
 

@@ -34,9 +34,10 @@ from torch.overrides import TorchFunctionMode
 from .attention import BLOCKS
 from .batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
 from .corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, begins_like, detokenize, read_bytes, role, shipped, split_words
-from .decoding import Decoder, check_scores, generate
+from .decoding import Decoder, check_scores
 from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
+from .ranking import RANKED, RankedDecoder, write_responses
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 
 # %% ../nbs/09_model.ipynb #c5529a69
@@ -392,7 +393,9 @@ def check_asked(
     "Refuse arguments that mean nothing, with a `TypeError` or a `ValueError`"
     if not isinstance(decoder, Decoder):
         raise TypeError(f'decoder is {decoder!r}: give a Decoder, such as ecgen.decoding.GREEDY.')
-    for name, low, high in (('k', 1, words), ('longest', 1, 10_000)):
+    ranges = [('k', 1, words), ('longest', 1, 10_000)]
+    if isinstance(decoder, RankedDecoder): ranges.append(('candidates', 1, 1000))
+    for name, low, high in ranges:
         value = getattr(decoder, name)
         if type(value) is not int or not low <= value <= high:
             raise ValueError(f'decoder.{name} is {value!r}: give a whole number from {low} to {high}.')
@@ -442,7 +445,7 @@ def explain(
     turns:list[str],                # speaker, listener, ..., speaker
     respond:bool=False,             # write a response too
     gate:str='',                    # one of the model's `gate_names`; '' = the model's own
-    decoder:Decoder=Decoder(),      # how words are chosen
+    decoder:Decoder=RANKED,         # how words are chosen
     seed:int=0,                     # the same seed gives the same response
     on_word:Callable|None=None,     # called with each word of the response as it is chosen
 ) -> Explanation:
@@ -463,7 +466,7 @@ def explain(
     emotions = dict(sorted(zip(EMOTIONS, out.emotion[0].softmax(-1).tolist()), key=lambda x: -x[1]))
     tell = on_word and (lambda _, i: on_word(clean(v.decode([i])[0])))
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
-    ids = generate(model, ctx, decoder, torch.Generator().manual_seed(seed), tell)[0] if respond else []
+    ids = write_responses(model, ctx, out.emotion, decoder, [seed], tell)[0] if respond else []
     annotated = annotate(turns, words, c, g)
     return Explanation(clean(detokenize(v.decode(ids))), next(iter(emotions)), emotions, annotated, model_name(model), seed,
                        dropped=sum(map(len, words)) - sum(len(t['words']) for t in annotated))

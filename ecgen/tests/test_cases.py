@@ -6,8 +6,9 @@ import html
 import json
 from pathlib import Path
 from ecgen.corpus import Dialogue, EcgenError, load_split, shipped
-from ecgen.decoding import DECODERS
+from ecgen.decoding import DECODERS, Decoder
 from ecgen.model import EmpatheticModel, Explanation, System
+from ecgen.ranking import RankedDecoder
 from ecgen.readers import recognise
 from ecgen.show import HEAD, clean, html_words, percent, pieces, stylesheet
 from ecgen.cases import *

@@ -13,6 +13,7 @@ from ecgen.corpus import MOST_CHARACTERS, EcgenError, detokenize, regular, split
 from ecgen.decoding import Decoder
 from ecgen.gates import UNLABELLED
 from ecgen.model import EmpatheticModel, Explanation, System
+from ecgen.ranking import RANKED
 from ecgen.show import clean, columns, to_terminal
 from ecgen.chat import *
 

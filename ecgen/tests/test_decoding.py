@@ -68,6 +68,15 @@ def test_the_same_seed_gives_the_same_words():
     assert a == b != c and all(len(x) <= 12 for x in a)
 
 
+def test_with_generators_of_their_own_dialogues_do_not_depend_on_each_other():
+    gen, ctx = little()
+    rngs = lambda: [torch.Generator().manual_seed(s) for s in (5, 6, 7)]
+    together = generate(gen, ctx, Decoder(longest=12), rngs())
+    for i in range(3):
+        alone = ctx.select(torch.arange(3) == i)
+        assert generate(gen, alone, Decoder(longest=12), rngs()[i:i + 1]) == together[i:i + 1]
+
+
 def test_words_are_told_as_they_are_chosen():
     gen, ctx = little()
     told = [[], [], []]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import random
 import warnings
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
@@ -15,9 +16,10 @@ import torch
 from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
 from ecgen.causes import agreement, auc, for_choosing, with_causes
 from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
-from ecgen.decoding import DECODERS, GREEDY, Decoder, generate
+from ecgen.decoding import DECODERS, GREEDY, Decoder
 from ecgen.model import EmpatheticModel, System
 from ecgen.prepared import content_hash, fingerprint
+from ecgen.ranking import write_responses
 from ecgen.training import cause_scores, in_batches, place_prior, validate
 from ecgen.evaluation import *
 

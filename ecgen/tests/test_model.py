@@ -20,9 +20,10 @@ from torch.overrides import TorchFunctionMode
 from ecgen.attention import BLOCKS
 from ecgen.batches import BOS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
 from ecgen.corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, begins_like, detokenize, read_bytes, role, shipped, split_words
-from ecgen.decoding import Decoder, check_scores, generate
+from ecgen.decoding import Decoder, check_scores
 from ecgen.gates import GATES, Gates, make_gates, temperature
 from ecgen.generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
+from ecgen.ranking import RANKED, RankedDecoder, write_responses
 from ecgen.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 from ecgen.model import *
 

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from ecgen.batches import BOS, CLS, SPECIALS, encode_context, turn_of
 from ecgen.corpus import EcgenError, detokenize
-from ecgen.decoding import GREEDY, Decoder, generate
+from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import Gates
 from ecgen.generator import Seen
 from ecgen.model import EmpatheticModel, check_turns
+from ecgen.ranking import write_responses
 from ecgen.seen import *
 
 import pytest
