@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,42 @@ def test_more_wordings_and_their_near_misses():
              ('he shook the baby', 'he shook the baby rattle'), ('I cut myself again', 'I cut myself a slice of cake')]
     for bad, near in pairs: assert danger(bad) and not danger(near), (bad, near)
     assert danger('he threw my mom against the wall')
+
+
+def test_more_wishes_to_die_are_recognised():
+    for text in (
+            "Life isn't worth living", 'Life isn’t worth living', 'I want to stop existing',
+            "I hope I don't wake up tomorrow", 'I wish I could die', 'I could just die', 'I deserve to die',
+            'I should die', "I'd rather be dead", 'id rather be dead', "I'd rather die than live like this",
+            "I wish I'd never wake up", 'I want my life to end', 'I might as well be dead',
+            "I don't feel like living", 'I wish I had never been born', 'i wish i wasnt here anymore',
+            'I want it to be over', 'My husband died by suicide', "I didn't want to wake up again",
+            "I don't want to wake up tomorrow", "I don't want to be here anymore, this is too much",
+            'I was so ashamed I wanted to die', 'I overdosed on my pills', 'I want to take my life'):
+        assert danger(text), text
+        assert danger(text.upper()) and danger(text.replace("'", '')), text
+
+
+def test_disguised_words_are_recognised():
+    for text in (
+            'suicde', 'sucidal', 'suiside', 'want to kll myself', 'k i l l myself', 'w a n t to die',
+            'I w a n t  t o  d i e', 'k.i.l.l myself', 'iwanttodie', 'killmyself', 'i dont wanttolive', 'I w4nt to die',
+            'I want to d!e', 'I want to d1e', 'ki11 myself', 'k*ll myself', 'want 2 die', 'I want to dieeee',
+            'kıll myself', 'want to dіe', 'I wánt to díe', 'su1c1de', '$uicide', 'k@t, I want to die!bye'):
+        assert danger(text), text
+
+
+def test_figures_of_speech_are_answered():
+    for text in (
+            "I'd take my life savings", 'I want to take my life in a new direction',
+            "I don't want to wake up tomorrow for work",
+            "I don't want to be here anymore, this party is boring",
+            'I was so embarrassed I wanted to die', 'I wish I was dead tired', 'I love kms of road',
+            'I cut myself shaving', 'I hurt myself playing football', 'I overdosed on chocolate',
+            'I saw Suicide Squad yesterday', 'suicide squad was a great film', 'I could die of laughter',
+            "I'd rather die than eat that", 'I want it to be over with by noon', 'Plan B is on. I shouldn’t diet',
+            'I want to diet', 'A i b c 4 u', 'my id just expired', 'he was ill'):
+        assert not danger(text), text
 
 
 def test_whatever_is_typed_danger_answers():
