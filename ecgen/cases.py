@@ -10,6 +10,7 @@ import html
 import json
 from pathlib import Path
 
+from .chat import explained
 from .corpus import Dialogue, EcgenError, load_split, shipped
 from .decoding import DECODERS, Decoder
 from .model import EmpatheticModel, Explanation, System
@@ -48,7 +49,7 @@ def case_study(
     for d in case_dialogues() if dialogues is None else dialogues:
         context = context_of(d, turns)
         said = ''.join(d.utterances[len(context):len(context) + 1])
-        systems = {name: m.respond(context, decoder=DECODERS[decoder], seed=seed) for name, m in models.items()}
+        systems = {name: explained(m, context, decoder=DECODERS[decoder], seed=seed) for name, m in models.items()}
         res.append(dict(emotion=d.emotion, target=said, systems=systems))
     return res
 
@@ -73,8 +74,11 @@ def column(
     "One system's view of a dialogue"
     turn = lambda t: html_words(pieces(t)) if tint else html.escape(clean(t['text']))
     turns = ''.join(f'<p dir="auto"><small dir="ltr">{t["speaker"]}</small> {turn(t)}</p>' for t in e.turns)
-    return (f'<article><h3>{html.escape(clean(name))}</h3>{turns}<p><small>emotion</small> {html.escape(e.emotion)} <small>{html.escape(percent(e.emotions[e.emotion]))}</small></p>'
-            f'<p class="said" dir="auto"><small dir="ltr">response</small> {html.escape(clean(e.response))}</p></article>')
+    guess = f'{html.escape(e.emotion)} <small>{html.escape(percent(e.emotions[e.emotion]))}</small>'
+    emotion = '' if e.note else f'<p><small>emotion</small> {guess}</p>'
+    label, said = ('note', e.note) if e.note else ('response', e.response)
+    return (f'<article><h3>{html.escape(clean(name))}</h3>{turns}{emotion}'
+            f'<p class="said" dir="auto"><small dir="ltr">{label}</small> {html.escape(clean(said))}</p></article>')
 
 # %% ../nbs/13a_cases.ipynb #35ba2bfd
 def how_chosen(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NOTE', 'DANGER', 'DANGEROUS', 'LOOK_ALIKES', 'DISGUISES', 'LONG_FORMS', 'HARMLESS', 'COMMANDS', 'replaced',
-           'readings', 'danger', 'Stream', 'Typewriter', 'Chat', 'say', 'save', 'Session', 'do_reset', 'do_gate',
-           'do_help', 'do_quit', 'do_save', 'shortened', 'respond', 'obey', 'run', 'next_line']
+           'readings', 'danger', 'note_for', 'explained', 'Stream', 'Typewriter', 'Chat', 'say', 'save', 'Session',
+           'do_reset', 'do_gate', 'do_help', 'do_quit', 'do_save', 'shortened', 'respond', 'obey', 'run', 'next_line']
 
 # %% ../nbs/15a_chat.ipynb #e7d20db6
 import json
@@ -14,7 +14,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .corpus import MOST_CHARACTERS, EcgenError, detokenize, regular, split_words
@@ -87,7 +87,8 @@ no one would (?:miss me|care) if i (?:was gone|were gone|died|was dead|were dead
 (?:wish|hope|wished) (?:that )?i (?:could |would |will )?(?:just )?(?:die|died|stop existing|
   never wake up|disappear forever)(?! (?:my hair|at|with|for|in)\b)
 i (?:could|should|deserve to|deserved to|ought to|need to|might as well) (?:just |
-  really )?die(?! (?:of|from|laughing|happy|for|my|before|hard|in|if|with|without)\b)
+  really )?die(?! (?:of|from|laughing|happy|for|my|before|hard|in|if|with|without|
+  at any (?:moment|time|minute))\b)
 i would rather (?:just )?(?:be dead|die)(?! (?:than (?:eat|wear|watch|drive|listen|drink|cook|
   pay|see|clean|go to|go back|ever)|of|my|in)\b)
 (?:might|may) (?:just )?as well (?:just )?be dead|as good as dead inside
@@ -147,8 +148,8 @@ LOOK_ALIKES = dict(zip(
 # Below: what to look for, and what to put there, one after another
 DISGUISES = [
     (r'_', ' '), (r'(?<=[a-z])\*(?=[a-z])', ''),
-    (r'(?<=[a-z])0+|0+(?=[a-z])', 'o'), (r'(?<=[a-z])1+|1+(?=[a-z])', 'i'),
-    (r'(?<=[a-z])3+|3+(?=[a-z])', 'e'), (r'(?<=[a-z])[4@]|[4@](?=[a-z])', 'a'),
+    (r'(?<=[a-z])0|0(?=[a-z])', 'o'), (r'(?<=[a-z])11?|1(?=[a-z])', 'i'),
+    (r'(?<=[a-z])3|3(?=[a-z])', 'e'), (r'(?<=[a-z])[4@]|[4@](?=[a-z])', 'a'),
     (r'(?<=[a-z])[5$]|[5$](?=[a-z])', 's'), (r'(?<=[a-z])[7+]|[7+](?=[a-z])', 't'),
     (r'(?<=[a-z])[!|](?=[a-z])', 'i'),
     # three letters or more, each by itself
@@ -195,13 +196,30 @@ def readings(
     text = unicodedata.normalize('NFD', regular(text).lower())
     text = ''.join(LOOK_ALIKES.get(c, c) for c in re.sub('[\u0300-\u036f]', '', text))
     text = re.sub(r'[\s\x00-\x1f]+', ' ', text.replace('\u2019', "'"), flags=re.A)
-    return [replaced(t, LONG_FORMS + HARMLESS) for t in (text, replaced(text, DISGUISES))]
+    both = dict.fromkeys([text, replaced(text, DISGUISES)])     # often they are the same
+    return [replaced(t, LONG_FORMS + HARMLESS) for t in both]
 
 def danger(
     text:str,   # a message
 ) -> bool:      # True = it must not be answered by a model
     "Does a message suggest danger to someone's life?"
     return any(DANGEROUS.search(t) for t in readings(text))
+
+def note_for(
+    turns:list[str],     # of a dialogue, whoever says them
+) -> str:                # the note, '' = a model may answer
+    "What stands instead of a response"
+    return NOTE if any(map(danger, turns)) else ''
+
+def explained(
+    system:System,         # in evaluation mode
+    turns:list[str],       # speaker, listener, ..., speaker
+    respond:bool=True,     # write a response?
+    **options,             # of `System.explain`
+) -> Explanation:
+    "A dialogue explained; where a model must not answer, it has the note and no response"
+    note = note_for(turns) if respond else ''
+    return replace(system.explain(turns, respond=respond and not note, **options), note=note)
 
 # %% ../nbs/15a_chat.ipynb #15a_chat-15
 class Stream:
@@ -247,15 +265,20 @@ class Chat:
     decoder: Decoder = RANKED                            # how words are chosen
     seed: int = 0                                        # of the first answer, 1 more for each that follows
     answers: list[Explanation] = field(default_factory=list)
+    noted: list[str] = field(default_factory=list)       # messages at the end that got the note, see `danger`
 
     @property
     def turns(self) -> list[str]:
         "Speaker, listener, ..., listener"
         return [*(t['text'] for t in self.answers[-1].turns), self.answers[-1].response] if self.answers else []
 
-    def undo(self): self.answers = self.answers[:-1]
+    def must_not_answer(self, text:str) -> bool: return bool(self.noted) or danger(text)     # once noted, all that follows
 
-    def reset(self): self.answers = []
+    def undo(self):
+        if self.noted: self.noted = self.noted[:-1]
+        else: self.answers = self.answers[:-1]
+
+    def reset(self): self.answers, self.noted = [], []
 
     def choose_gate(self, name:str):
         self.model.check_gate(name)
@@ -267,9 +290,11 @@ def say(
     chat:Chat,
     text:str,                        # what the speaker says
     on_text:Callable|None=None,      # called with each bit of the response as it is certain
-) -> Explanation|None:               # with the response; None = not answered, see `danger`
+) -> Explanation|None:               # with the response; None = it must have the note
     "Add a turn and answer it"
-    if danger(text): return None
+    if chat.must_not_answer(text):
+        chat.noted = [*chat.noted, text]
+        return None
     stream, tell = Stream(), on_text or (lambda bit: None)
     e = chat.model.respond([*chat.turns, text], gate=chat.gate, decoder=chat.decoder, seed=chat.seed + len(chat.answers),
                            on_word=lambda word: tell(stream.add(word)))
@@ -313,15 +338,17 @@ class Session:
 
     def do_why(self, _):
         "/why: the emotion and the causes that led to the last response"
+        if self.chat.noted: raise EcgenError('Your last message got a note and no response.')
         if not self.chat.answers: raise EcgenError('Say something first.')
         print(to_terminal(self.chat.answers[-1], self.color, self.width))
 
     def do_undo(self, _):
         "/undo: take your last message back, and the response to it"
-        if not self.chat.answers: raise EcgenError('There is nothing to undo.')
-        text = ' '.join(clean(self.chat.turns[-2]).split())
+        noted = self.chat.noted
+        if not (noted or self.chat.answers): raise EcgenError('There is nothing to undo.')
+        text = ' '.join(clean(noted[-1] if noted else self.chat.turns[-2]).split())
         self.chat.undo()
-        self.tell(f'Took back "{text if len(text) <= 40 else text[:40] + "..."}" and its response.')
+        self.tell(f'Took back "{text if len(text) <= 40 else text[:40] + "..."}" and its {"note" if noted else "response"}.')
 
 # %% ../nbs/15a_chat.ipynb #162bab1f
 def do_reset(self, _):
@@ -379,7 +406,7 @@ def respond(self, text:str):
     before = self.chat.answers[-1].dropped if self.chat.answers else 0
     def out(text): print(text, end='', flush=True)
     write = Typewriter(out, self.width if self.terminal else None, 10 if self.terminal else 0)
-    if self.terminal and not danger(text): out('response'.ljust(10))
+    if self.terminal and not self.chat.must_not_answer(text): out('response'.ljust(10))
     try: e = self.chat.say(text, write)
     except EcgenError: print(); raise
     except KeyboardInterrupt:

@@ -235,14 +235,12 @@ def understand(
 ):                        # an `Explanation`
     "Load the model and let it explain a dialogue"
     from ecgen.evaluation import DECODERS
-    from ecgen.chat import NOTE, danger
+    from ecgen.chat import explained
     from ecgen.gates import UNLABELLED
     from ecgen.model import System
     if gate: known('gate', gate, UNLABELLED)
     decoder, turns = DECODERS[known('decoder', decoder, DECODERS)], read_turns(turns)
-    alarm = respond and any(map(danger, turns[::2]))        # then the note stands instead of a response
-    e = System.from_pretrained(model).explain(turns, respond=respond and not alarm, gate=gate, decoder=decoder, seed=seed)
-    if alarm: tell(NOTE)
+    e = explained(System.from_pretrained(model), turns, respond, gate=gate, decoder=decoder, seed=seed)
     if e.dropped: tell(f'The dialogue is longer than the model can read, so its first {e.dropped} words were left out.')
     return e
 
@@ -258,6 +256,7 @@ def present(
 ):
     "Print an explanation"
     from ecgen.show import to_dict, to_terminal
+    if as_json and e.note: tell(e.note)
     if as_json: return print(json.dumps(to_dict(e), indent=None if a_line else 1))
     print(to_terminal(e, has_color(), min(100, shutil.get_terminal_size().columns)))
 
@@ -293,11 +292,12 @@ def respond(turns:Turns, model:ModelFolder=None, gate:GateName='', decoder:Decod
 def explain_file(data:Path, model:Path|None, gate:str, respond:bool, decoder:str, seed:int) -> list:     # options as of `explain`
     "An explanation of each dialogue of a file"
     from ecgen.cases import case_dialogues, context_of
+    from ecgen.chat import explained
     from ecgen.decoding import DECODERS
     from ecgen.model import System
     options = dict(respond=respond, gate=gate, decoder=DECODERS[known('decoder', decoder, DECODERS)], seed=seed)
     system = System.from_pretrained(model)
-    return [(d, system.explain(context_of(d, None), **options)) for d in case_dialogues(None, data)]
+    return [(d, explained(system, context_of(d, None), **options)) for d in case_dialogues(None, data)]
 
 @app.command(cls=TurnCommand, epilog=example('explain "Someone broke into my car last night." --html cause.html'))
 def explain(turns:Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]=None, model:ModelFolder=None, gate:GateName='',

@@ -365,6 +365,7 @@ class Explanation:
     model: str                # name of the model
     seed: int                 # of the sampling
     dropped: int = 0          # words left out at the beginning because the context was too long
+    note: str = ''            # stands instead of a response that a model must not write
 
 # %% ../nbs/09_model.ipynb #09_model-16
 def check_turns(

@@ -22,7 +22,7 @@ from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .chat import NOTE, danger
+from .chat import note_for
 from .corpus import EcgenError, how_to_add, shipped
 from .decoding import GREEDY, Decoder
 from .gates import UNLABELLED
@@ -40,7 +40,7 @@ def answer(
     seed:int=0,                 # of the sampling
 ) -> dict:                      # plain data; 'note' instead of a 'response' where the model must not answer
     "What the playground shows of a dialogue"
-    note = NOTE if any(danger(t) for t in turns) else ''
+    note = note_for(turns)
     e, words = explain(model, turns, gate=gate), check_turns(turns)
     w = watch(model, turns, close=list(closed), gate=gate, decoder=decoder, seed=seed, response=['.'] if note else None)
     cut = text_pieces(turns, words, len(w.context))

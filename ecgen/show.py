@@ -24,9 +24,10 @@ from .model import Explanation
 # %% ../nbs/09a_show.ipynb #09a_show-05
 def to_dict(
     e:Explanation,   # of a dialogue
-) -> dict:           # response, emotion, emotions, turns, model, seed, dropped
+) -> dict:           # its fields; 'note' only where there is one
     "An explanation as plain data, ready for JSON"
-    return asdict(e) | dict(response=e.response or None)
+    res = asdict(e) | dict(response=e.response or None)
+    return {k: v for k, v in res.items() if k != 'note' or v}
 
 # %% ../nbs/09a_show.ipynb #09a_show-12
 QUOTES = '"', '``', "''"
@@ -204,7 +205,8 @@ def to_terminal(
         res.append(block(turn['speaker'], [paint(line) for line in lines], color))
     (first, p), *others = list(e.emotions.items())[:3]
     others = ' and '.join(f'{k} {percent(q)}' for k, q in others)
-    res += ['', block('emotion', [line.replace(first, f'\x1b[1m{first}\x1b[0m', int(color)) for line in plain(f'{first} {percent(p)}, then {others}')], color)]
+    if e.note: res += ['', block('note', plain(e.note), color)]
+    else: res += ['', block('emotion', [line.replace(first, f'\x1b[1m{first}\x1b[0m', int(color)) for line in plain(f'{first} {percent(p)}, then {others}')], color)]
     if e.response: res.append(block('response', plain(e.response), color))
     if causes_found(e) is False: res += ['', block('', plain(NONE_FOUND))]
     if causes_found(e):
@@ -294,13 +296,15 @@ def to_html(
 ) -> str:             # a page
     "An explanation as a self-contained web page"
     turns = [bubble(t['speaker'], t['speaker'], html_words(pieces(t))) for t in e.turns]
-    if e.response: turns.append(bubble('listener response', 'response', html.escape(clean(e.response))))
+    if said := e.note or e.response:
+        label = 'note' if e.note else 'response'
+        turns.append(bubble('listener response', label, html.escape(clean(said))))
     scale = 'Probability of being a cause: 0<span class="ramp"></span>1. <u>Underlined</u>: above .5.' if marks(e) else NO_CAUSES
     if causes_found(e) is False: scale += f' {NONE_FOUND}'
     legend = f'''<footer>{scale}
 Model: {html.escape(clean(e.model))}, seed {e.seed}.</footer>'''
-    body = '\n'.join([*turns, bars(e.emotions), legend])
-    return f'{HEAD}<title>{html.escape(e.emotion)} - ecgen</title>\n<style>{stylesheet()}</style>\n<main>\n{body}\n</main>\n</html>\n'
+    body = '\n'.join([*turns, *([] if e.note else [bars(e.emotions)]), legend])
+    return f'{HEAD}<title>{"note" if e.note else html.escape(e.emotion)} - ecgen</title>\n<style>{stylesheet()}</style>\n<main>\n{body}\n</main>\n</html>\n'
 
 # %% ../nbs/09a_show.ipynb #visual
 def direction(
@@ -404,12 +408,13 @@ def svg_response(
     y:float,           # base line of the first line
     width:int,         # of the picture
 ) -> tuple:            # markup, base line of the next line
-    "The response in a frame, if there is one"
-    if not e.response: return '', y
-    lines = wrap([(t, None) for t in re.split(r'(\s+)', e.response) if t], room)
+    "The response, or the note instead of it, in a frame, if there is one"
+    said = e.note or e.response
+    if not said: return '', y
+    lines = wrap([(t, None) for t in re.split(r'(\s+)', said) if t], room)
     frame = f'x="{LEFT - 14}" y="{y - 25}" width="{width - LEFT - 6}" height="{LINE * len(lines) + 14}" rx="12"'
-    res = [svg_small('response', 24, y), f'<rect {frame} fill="{LIGHT["card"]}" stroke="{LIGHT["mark"]}" stroke-width="1.5"/>']
-    base = direction(e.response) or 'ltr'
+    res = [svg_small('note' if e.note else 'response', 24, y), f'<rect {frame} fill="{LIGHT["card"]}" stroke="{LIGHT["mark"]}" stroke-width="1.5"/>']
+    base = direction(said) or 'ltr'
     res += [svg_line(line, y + i * LINE, base, room) for i, line in enumerate(lines)]
     return '\n'.join(res), y + LINE * len(lines) + 20
 
@@ -434,12 +439,12 @@ def to_svg(
     "An explanation as a picture"
     room = max(20, int((width - LEFT - 24) / CELL))
     turns, y = svg_turns(e, room, 40)
-    emotions, y = svg_emotions(e, y + 8)
+    emotions, y = ('', y - 22) if e.note else svg_emotions(e, y + 8)
     response, y = svg_response(e, room, y + 22, width)
-    said = '\n'.join(f'{name}: {clean(text)}' for name, text in [*((t['speaker'], t['text']) for t in e.turns), ('response', e.response)] if text)
+    said = '\n'.join(f'{name}: {clean(text)}' for name, text in [*((t['speaker'], t['text']) for t in e.turns), ('response', e.response), ('note', e.note)] if text)
     return f"""<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y + 16:.0f}" viewBox="0 0 {width} {y + 16:.0f}" role="img"
  font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" fill="{LIGHT['ink']}">
-<title>A dialogue{' with the words marked that caused the emotion' if marks(e) else ''}: {html.escape(clean(e.emotion))}</title>
+<title>A dialogue{' with the words marked that caused the emotion' if marks(e) else ''}{'' if e.note else f': {html.escape(clean(e.emotion))}'}</title>
 <desc>{html.escape(said)}</desc>
 <rect x=".5" y=".5" width="{width - 1}" height="{y + 15:.0f}" rx="12" fill="{LIGHT['page']}" stroke="{LIGHT['line']}"/>
 {turns}

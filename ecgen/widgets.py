@@ -20,7 +20,7 @@ from torch import Tensor
 
 import ecgen
 from .batches import encode_context
-from .chat import NOTE, danger
+from .chat import note_for
 from .corpus import EcgenError, how_to_add
 from .decoding import GREEDY, Decoder
 from .gates import gumbel_noise, make_gates
@@ -80,7 +80,7 @@ def scene(
     if not isinstance(model, EmpatheticModel): raise EcgenError(f"{type(model).__name__} has no gated attention to look at: this works with the paper's model.")
     if model.cfg.generator.gate_at != 'eq5': raise EcgenError(f'The widgets recompute Eq. 5, and the gates of this model are elsewhere (gate_at is {model.cfg.generator.gate_at!r}): use `watch` and figures.')
     words = check_turns(turns)
-    note = NOTE if any(map(danger, turns)) else ''
+    note = note_for(turns)
     w = watch(model, turns, gate=gate, decoder=decoder, seed=seed, response=['.'] if note else None)
     src = torch.tensor([encode_context([[x.lower() for x in t] for t in words], model.vocab, None, model.cfg.longest)[0]], device=model.device)
     out = model.reasoner(src)

@@ -5,6 +5,7 @@
 import html
 import json
 from pathlib import Path
+from ecgen.chat import explained
 from ecgen.corpus import Dialogue, EcgenError, load_split, shipped
 from ecgen.decoding import DECODERS, Decoder
 from ecgen.model import EmpatheticModel, Explanation, System
@@ -44,6 +45,15 @@ def test_dialogues_are_fixed_and_responses_repeatable():
     a, b = (case_study(dict(one=model), case_dialogues(1), seed=3) for _ in range(2))
     assert a[0]['systems']['one'].response == b[0]['systems']['one'].response and case_dialogues(2) == case_dialogues(3)[:2] and len(a[0]['systems']['one'].turns) == 3
     with pytest.raises(EcgenError, match='at least one'): case_study({})
+
+
+def test_danger_has_the_note_instead_of_a_response():
+    from ecgen.chat import NOTE
+    sad = Dialogue('a', 'sad', '', ('I want to die.', 'Oh no.', 'I am alone.'))
+    got = case_study(dict(one=EmpatheticModel.from_pretrained()), [sad])
+    page, e = cases_html(got), got[0]['systems']['one']
+    assert e.note == NOTE and not e.response and html.escape(NOTE) in page
+    assert '>note<' in page and '>response<' not in page and '<small>emotion' not in page
 
 
 def test_dialogues_of_ones_own_have_any_number_of_turns():

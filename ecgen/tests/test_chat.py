@@ -8,7 +8,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from ecgen.corpus import MOST_CHARACTERS, EcgenError, detokenize, regular, split_words
 from ecgen.decoding import Decoder
@@ -176,6 +176,7 @@ def test_a_dialogue_can_be_undone_and_stopped():
     with pytest.raises(KeyboardInterrupt): chat.say('So sad.', mock.Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(EcgenError): chat.say(' ')
     assert chat.say('I want to die.', mock.Mock(side_effect=AssertionError)) is None and chat.turns == kept
+    assert chat.say('So sad.') is None and len(chat.noted) == 2; chat.undo(); chat.undo(); assert not chat.noted
     chat.say('So sad.'); chat.undo(); assert chat.turns == kept
     chat.undo(); chat.undo(); assert chat.turns == []
     with pytest.raises(EcgenError, match='soft, hard, open'): chat.choose_gate('wide')
@@ -226,6 +227,16 @@ def test_danger_gets_the_note_and_nothing_else():
     out, told, chat = hold('I am sad.', 'I want to kill myself', '/save ' + folder().name + '/d.jsonl', terminal=True)
     assert out.endswith(f'\n{NOTE}\n\n') and len(chat.turns) == 2 and out.count('response') == 1
     assert 'kill' not in (Path(folder().name)/'d.jsonl').read_text()
+
+
+def test_a_chat_keeps_the_note_until_the_message_is_taken_back():
+    out, told, chat = hold('I am sad.', 'I want to die', 'so sad', '/why', '/undo', 'so sad')
+    assert out.count(NOTE) == 3 and len(chat.turns) == 2 and chat.noted == ['I want to die', 'so sad']
+    assert told == ['Your last message got a note and no response.', 'Took back "so sad" and its note.']
+    out, told, chat = hold('I am sad.', 'I want to die', '/undo', 'so sad')
+    assert out.count(NOTE) == 1 and len(chat.turns) == 4 and told == ['Took back "I want to die" and its note.']
+    out, _, chat = hold('I want to die', 'so sad', '/reset', 'so sad')
+    assert out.count(NOTE) == 2 and len(chat.turns) == 2 and not chat.noted
 
 
 def test_files_are_replaced_only_when_told_twice():

@@ -70,6 +70,27 @@ def test_danger_is_told_instead_of_an_answer():
     assert r.exit_code == 0 and 'crisis line' in r.stderr and not json.loads(r.stdout).get('response')
 
 
+def test_the_note_stands_wherever_a_response_is_asked_for():
+    from ecgen.chat import NOTE
+    flat = lambda text: ' '.join(text.split())
+    little, bad = ('--model', '{tmp}/little'), 'I want to die.'
+    path, page = Path(folder().name)/'danger.jsonl', Path(folder().name)/'danger.html'
+    talks = [[bad], ['I am sad.', 'Oh.', 'So sad.']]
+    path.write_text(''.join(json.dumps(dict(emotion='sad', turns=t)) + '\n' for t in talks))
+    for args in (('respond', bad), ('respond', bad, 'Oh.', 'so sad'), ('explain', '--respond', bad)):
+        r = run(*args, *little)
+        assert r.exit_code == 0 and flat(r.stdout).count(NOTE) == 1 and 'crisis' not in r.stderr, args
+        assert '%' not in r.stdout and '\nresponse' not in r.stdout and '\nemotion' not in r.stdout
+    r = run('explain', '--respond', '--data', path, '--json', '--html', page, *little)
+    a, b = map(json.loads, r.stdout.splitlines())
+    assert a['note'] == NOTE and a['response'] is None and 'note' not in b and b['response']
+    assert page.read_text().count('crisis line') == 1 and page.read_text().count('>response<') == 1
+    r = run('explain', '--respond', '--data', path, *little)
+    assert flat(r.stdout).count(NOTE) == 1 and r.stdout.count('\nresponse') == r.stdout.count('\nemotion') == 1
+    r = run('cases', '--data', path, '--html', page, '--overwrite')
+    assert page.read_text().count('crisis line') == 1 and page.read_text().count('>response<') == 1
+
+
 def test_respond_prints_dialogue_emotion_and_response():
     r = run('respond', '--model', '{tmp}/little', 'I am so sad.')
     assert r.exit_code == 0 and 'I am so sad.' in r.stdout.replace('[', '').replace(']', '')

@@ -16,7 +16,7 @@ from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from ecgen.chat import NOTE, danger
+from ecgen.chat import note_for
 from ecgen.corpus import EcgenError, how_to_add, shipped
 from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import UNLABELLED

@@ -182,6 +182,17 @@ def test_page_and_picture_say_that_no_cause_was_found():
     assert NONE_FOUND not in to_html(by_hand('so sad', p=(None,)))
 
 
+def test_a_note_stands_instead_of_emotion_and_response():
+    from dataclasses import replace
+    e = replace(by_hand('I am so sad.', response=''), note='Turn to people now.')
+    for text in (to_terminal(e, False), to_html(e), to_svg(e)):
+        text = re.sub('<style>.*?</style>|<desc>.*?</desc>', '', text, flags=re.S)
+        assert 'note' in text and 'lonely' not in text and 'response<' not in text
+        assert re.sub(r'\s+', ' ', re.sub('<[^>]+>', ' ', text)).count('people') == 1
+    assert 'Turn to people now.' in to_terminal(e, False) and to_dict(e)['note'] == e.note
+    assert 'note' not in to_dict(by_hand('I am so sad.')) and ET.fromstring(to_svg(e)) is not None
+
+
 def test_words_in_a_picture_stand_in_the_order_in_which_they_are_seen():
     def seen(*texts, response=''):
         "The words of each line of a picture, from left to right, in words of two letters or more"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 import ecgen
 from ecgen.batches import encode_context
-from ecgen.chat import NOTE, danger
+from ecgen.chat import note_for
 from ecgen.corpus import EcgenError, how_to_add
 from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import gumbel_noise, make_gates
