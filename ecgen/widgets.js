@@ -912,7 +912,7 @@ class Playground extends Widget {
     this.bare = [answer, this.bare, ...(this.live ? [] : this.model.get('records'))].find(bare) || null;
     this.base = this.bare?.response || '';
     this.answer = answer;
-    const told = answer.note || (answer.closed.length && this.base ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.') : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`);
+    const told = answer.note ? 'There is a note and no response.' : (answer.closed.length && this.base ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.') : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`);
     this.said = `${this.anew ? 'A new dialogue begins. ' : ''}${told}`;
     this.anew = false;
     this.later();
@@ -928,7 +928,6 @@ class Playground extends Widget {
     this.root.dataset.hue = hueOf(this.gate);
     this.root.dataset.busy = this.busy;
     this.say.textContent = this.said;
-    this.say.classList.toggle('ecgen-unseen', !!a?.note && this.said.endsWith(a.note)); // it is on the page, and said to who cannot see it
     this.gates.value = this.gate;
     this.pick.value = Math.max(...this.samples.map((t, i) => (JSON.stringify(t) === JSON.stringify(this.turns) ? i : -1)));
     if (this.live) {
@@ -949,7 +948,7 @@ class Playground extends Widget {
       turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'data-turn': t, 'data-closed': hand ? 'hand' : gate ? 'gate' : 'no', 'aria-label': `turn ${t + 1}: ${text}`, title: hand ? 'leave this turn to its gate' : 'close this turn by hand', text, onclick: () => this.toggle(t) }));
     });
     for (const i of words.order) words.paint(i, tint(v.gate, a.cause[i], a.gates[i]), a.gates[i], `${a.context[i]}, cause ${percent(a.cause[i])}, gate ${fixed(a.gates[i], 2)}`);
-    const response = a.note ? plainTurn('note', a.note, 'ecgen-note') : plainTurn('response', a.response, 'ecgen-listener ecgen-response');
+    const response = a.note ? noteTurn(a.note) : plainTurn('response', a.response, 'ecgen-listener ecgen-response');
     const was = !a.note && a.closed.length && this.base && this.base !== a.response ? make('p', { class: 'ecgen-was' }, make('small', { text: 'with no turn closed: ' }), make('span', { dir: 'auto', text: this.base })) : null;
     this.stage.replaceChildren(words.box, response, ...(was ? [was] : []));
     if (at !== undefined && inside) this.stage.querySelector(`[data-turn="${at}"]`)?.focus();
@@ -960,6 +959,13 @@ class Playground extends Widget {
 
 function plainTurn(label, text, cls = `ecgen-${label}`) {
   return make('div', { class: `ecgen-turn ${cls}` }, make('small', { text: label }), make('p', { dir: 'auto', text }));
+}
+
+/** It is said at once to who cannot see it. */
+function noteTurn(text) {
+  const res = plainTurn('note', text, 'ecgen-note');
+  res.lastChild.setAttribute('role', 'alert');
+  return res;
 }
 
 // ---------------------------------------------------------------- ways in

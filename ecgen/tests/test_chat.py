@@ -297,6 +297,7 @@ def test_a_person_types_each_command():
     enter('/help', '/quit')
     enter('/whi', 'the commands are: /why')
     enter('I want to die', 'crisis line')
+    enter('/undo', 'and its note')
     enter('sad ' * 3000, 'longer than the model can read', '2490 words were left out')
     enter('/reset', 'A new dialogue')
     child.sendline('/quit')

@@ -56,6 +56,7 @@ def test_a_page_has_what_was_typed():
 
 
 def test_danger_is_not_answered():
+    from ecgen.chat import NOTE
     a = answer(little(), ['so sad', 'oh no', 'I want to die'])
     assert a['note'] == NOTE and a['response'] == '' and len(a['emotions']) == 32
 
