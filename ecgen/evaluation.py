@@ -258,7 +258,7 @@ def respond_all(
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
     with torch.random.fork_rng(devices=[]), tqdm(total=len(examples), desc='responding', unit='response', disable=not progress) as bar:
         torch.manual_seed(seed)      # of gates that are drawn
-        for rows in in_batches(examples, budget=8192):
+        for rows in in_batches(examples, budget=8192 // decoder.candidates):
             batch = collate([examples[i] for i in rows]).to(model.device)
             out, _, ctx = model.read(batch.src, gate, batch.cause)
             written = write_responses(model, ctx, out.emotion, decoder, [seeds[i] for i in rows])

@@ -24,7 +24,7 @@ class RankedDecoder(Decoder):
     "Sample and rank: draw some candidates, keep the one with the highest score"
     k: int = 10                        # draw among the k most probable words
     temperature: float|None = .8       # below 1 sharpens the probabilities
-    candidates: int = 20               # responses to draw
+    candidates: int = 20               # responses to draw for each dialogue
     elsewhere: float = .5              # weight of the log probability after another dialogue (lambda)
     emotion: float = .1                # weight of the agreement of emotions (mu)
 
