@@ -1,7 +1,8 @@
 """Write the tables of data/results/README.md from the files beside it; `--check` only says whether they agree.
 
 Tables of experiments, of reference points and of the shipped model come from JSON files that commands of `ecgen` wrote; no figure
-is typed by hand. `--check` also looks whether the outputs that 13_experiments and 05_comparison were saved with are those of today's files.
+is typed by hand. `--check` also looks whether the outputs that 13_experiments and 05_comparison were saved with are those of today's files,
+and whether the card of the shipped model is.
 """
 import argparse, json, sys
 from importlib import import_module
@@ -44,7 +45,15 @@ def stale():
         for source, text in saved(notebook):
             call = source.strip().splitlines()[-1].removeprefix('Markdown(').removesuffix(')')
             if eval(call, vars(import_module(module))).strip() != text.strip(): res.append(f'nbs/{notebook}.ipynb, {call}: run `python tools/run.py nbs/{notebook}.ipynb`')
-    return res
+    return res + card_stale()
+
+
+def card_stale():
+    "Is the shipped model's card what the files beside it say?"
+    import ship
+    card = ROOT/'data/model/README.md'
+    if card.read_text(encoding='utf-8') == ship.card_text(): return []
+    return [f'{card.relative_to(ROOT)}: run `python tools/ship.py`']
 
 
 def main():

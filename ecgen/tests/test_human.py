@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 import numpy as np
-from ecgen.causes import with_causes
+from ecgen.causes import for_choosing, with_causes
 from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
 from ecgen.model import read_json, write_json
 from ecgen.prepared import label_source
@@ -63,6 +63,15 @@ def study_in(tmp, n=4, **more):
         files.append(tmp/f'{name}.jsonl')
         files[-1].write_text(''.join(json.dumps(dict(id=d.id, turn=i, tokens=words.split())) + '\n' for d in load_split('train', shipped('sample')) for i in range(1, len(d.utterances), 2)))
     return tmp/'study', new_study(tmp/'study', [*map(str, files), 'human'], n=n, data=shipped('sample'), split='train', causes='rule', **more)
+
+
+def test_labels_are_verified_on_the_half_that_no_detector_learnt_from():
+    def halves(causes, split, n):
+        sample, rng = shipped('sample'), random.Random(1)
+        return [for_choosing(d.id) for d in labels_to_verify(load_split(split, sample), causes, split, sample, n, rng)]
+    for labels in ('adapted', 'reccon', 'spans'): assert not any(halves(labels, 'valid', 5))
+    assert any(halves('rule', 'valid', 16)) and any(halves('adapted', 'train', 40))
+    with pytest.raises(EcgenError, match='no detector learnt from'): halves('adapted', 'valid', 1000)
 
 
 def test_sheets_are_blind_shuffled_and_balanced():
