@@ -784,6 +784,7 @@ def tables(
     measured = {m for rows in groups.values() for x in rows.values() for r in x for m in metrics if m in r['metrics']}
     notes = list(dict.fromkeys(FOOTNOTES[n, m] for m in metrics if m in measured for n in names if (n, m) in FOOTNOTES))     # in the order of the tables
     for key, rows in groups.items():
+        if not any(name in rows for name in names): continue      # nothing to show
         rival = against or usual_rival(rows, names)
         rivals[rival] = True
         parts.append(caption(key, {n: rows[n] for n in (*names, rival) if n in rows} or rows))
