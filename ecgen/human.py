@@ -26,10 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .causes import with_causes
 from .corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
 from .model import read_json, write_json
-from .prepared import label_source
+from .prepared import with_source
 from .show import clean
 
 # %% ../nbs/14_human.ipynb #305825e5
@@ -226,7 +225,7 @@ def labels_to_verify(
     dialogues:list, causes:str, split:str, data:Path, n:int, rng:random.Random,     # as in `new_study`
 ) -> list:
     "Labelled dialogues, drawn at random"
-    labelled = [d for d in with_causes(dialogues, label_source(causes, split, data)) if d.causes is not None and len(d.utterances) > 1]
+    labelled = [d for d in with_source(dialogues, causes, split, data) if d.causes is not None and len(d.utterances) > 1]
     if len(labelled) < n: raise EcgenError(f'These labels are of {len(labelled)} dialogues, and {n} are to be verified: choose a smaller --n, or other labels.')
     return rng.sample(labelled, n)
 
