@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .causes import for_choosing, with_causes
+from .causes import for_choosing
 from .corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
 from .model import read_json, write_json
-from .prepared import label_source
+from .prepared import with_source
 from .show import clean
 
 # %% ../nbs/14_human.ipynb #305825e5
@@ -229,7 +229,7 @@ def labels_to_verify(
     dialogues:list, causes:str, split:str, data:Path, n:int, rng:random.Random,     # as in `new_study`
 ) -> list:
     "Labelled dialogues that the labels' detector did not learn from, drawn at random"
-    labelled = with_causes(dialogues, label_source(causes, split, data))
+    labelled = with_source(dialogues, causes, split, data)
     able = [d for d in labelled if d.causes is not None and len(d.utterances) > 1]
     half = split == 'valid' and str(causes) not in UNLEARNT
     if half: able = [d for d in able if not for_choosing(d.id)]

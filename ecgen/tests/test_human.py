@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 import numpy as np
-from ecgen.causes import for_choosing, with_causes
+from ecgen.causes import for_choosing
 from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
 from ecgen.model import read_json, write_json
-from ecgen.prepared import label_source
+from ecgen.prepared import with_source
 from ecgen.show import clean
 from ecgen.human import *
 
@@ -106,7 +106,7 @@ def test_bad_studies_are_refused():
         with pytest.raises(EcgenError, match='Two systems'): new_study(f'{tmp}/s', ['human', 'human'], 2, **sample)
         with pytest.raises(EcgenError, match='needs 1000 dialogues'): new_study(f'{tmp}/s', ['human'], 1000, **sample)
         one = load_split('train', shipped('sample'))[0]
-        with patch.dict(new_study.__globals__, with_causes=lambda *a: [replace(one, causes=frozenset())]):
+        with patch.dict(new_study.__globals__, with_source=lambda *a: [replace(one, causes=frozenset())]):
             with pytest.raises(EcgenError, match='labels are of 1 dialogues, and 2'): new_study(f'{tmp}/s', ['human'], 2, causes='rule', **sample)
         assert not Path(f'{tmp}/s').exists()
 
