@@ -83,6 +83,6 @@ if __name__ == '__main__':
     parser.add_argument('--data', type=Path)
     parser.add_argument('--out', type=Path, required=True)
     parser.add_argument('--n', type=int, default=100)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     if args.what == 'draw': draw(args.data, args.out, args.n)
     else: score(args.out, args.marks)
