@@ -7,7 +7,7 @@ __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'Vocab', 'build
            'is_header', 'split_vector', 'to_vector', 'scan_vectors', 'say_odd', 'read_vectors', 'Example',
            'encode_context', 'soft_causes', 'soft_words', 'word_labels', 'rare_words', 'context_starts', 'known_causes',
            'make_examples', 'Batch', 'turn_of', 'pad', 'collate', 'length_order', 'cut', 'BatchSampler',
-           'real_token_share']
+           'real_token_share', 'released_cut', 'budget_for']
 
 # %% ../nbs/02_batches.ipynb #02_batches-03
 import codecs
@@ -418,3 +418,31 @@ def real_token_share(
         n, m = ([len(examples[i].src) for i in rows], [len(examples[i].tgt) + 1 for i in rows])
         real, positions = real + sum(n) + sum(m), positions + len(rows) * (max(n) + max(m))
     return real / positions
+
+# %% ../nbs/02_batches.ipynb #released-def
+def released_cut(
+    examples:list[Example],   # all examples
+    order:list[int],          # a shuffled order of them
+    budget:int=8192,          # most rows times the longest source or target
+) -> list[list[int]]:         # batches of positions
+    "Batches as the released code cuts them"
+    batches, rows, longest = [], [], 0
+    for i in order:
+        size = max(len(examples[i].src), len(examples[i].tgt) + 1)
+        if rows and (len(rows) + 1) * max(longest, size) > budget:
+            batches.append(rows)
+            rows, longest = [], 0
+        rows, longest = [*rows, i], max(longest, size)
+    return [*batches, rows] if rows else batches
+
+def budget_for(
+    examples:list[Example],   # all examples
+    steps:int,                # batches an epoch should have
+) -> int:                     # for `BatchSampler`
+    "The largest budget with which an epoch has at least so many batches"
+    low, high = 1, max(2, sum(len(e.src) + len(e.tgt) + 1 for e in examples))
+    while high - low > 1:
+        mid = (low + high) // 2
+        enough = len(BatchSampler(examples, mid).batches()) >= steps
+        low, high = (mid, high) if enough else (low, mid)
+    return low

@@ -1024,13 +1024,15 @@ def preset_text(
     "Every setting of a preset: name, value, meaning"
     import inspect
     from ecgen.model import preset, system_of
+    from ecgen.training import ORIGINS
     lines, unused = [], system_of(name).unused
+    origins = {k: f'[{who}]' for k, (who, _) in ORIGINS.items()} if name == 'paper' else {}
     for part, cls in setting_classes(name).items():
         source = ''.join(inspect.getsource(c) for c in reversed(cls.__mro__) if is_dataclass(c))       # with what it inherits
         meaning = dict(re.findall(r'(?m)^    (\w+): \w+ = .*?# (.+)$', source))
         rows = {f.name: preset(name).get(part, {}).get(f.name, f.default) for f in fields(cls) if f.type in (bool, int, float, str) and f.name not in ('preset', *(unused if part == 'training' else ()))}
         dot = '' if part in ('model', 'training') else f'{part}.'
-        lines += ['', f'{part}'] + [f'  {dot + k:<28} {v!s:<13} {meaning.get(k, "")}' for k, v in rows.items()]
+        lines += ['', f'{part}'] + [f'  {dot + k:<28} {v!s:<13} {origins.get(dot + k, ""):<{11 * bool(origins)}}{meaning.get(k, "")}' for k, v in rows.items()]
     return '\n'.join([f'preset {name}; change one value with `ecgen train --preset {name} --set KEY=VALUE`', *lines])
 
 # %% ../nbs/17_cli.ipynb #51b58bb1

@@ -23,6 +23,7 @@ class Decoder:
     k: int = 3                # draw among the k most probable words; 1 = greedy
     temperature: float|None = None   # below 1 sharpens the probabilities; None = the model's own, mostly 1
     longest: int = 40         # most words in a response
+    candidates: int = 1       # responses to draw, see `ecgen.ranking`
 
 GREEDY = Decoder(k=1)
 DECODERS = dict(topk=Decoder(), greedy=GREEDY)

@@ -6,8 +6,9 @@
 __all__ = ['dist', 'bleu4', 'bleu', 'overlap', 'bleu_parts', 'bleu_sums', 'bleu_from', 'per_example', 'emotion_figures',
            'confusion', 'weights_hash', 'hardware', 'versions', 'together', 'plot_confusion', 'BertScores',
            'up_to_layer', 'bertscore', 'respond_all', 'judge_position', 'judge_causes', 'load_gold', 'record',
-           'reference_tokens', 'check_wish', 'circumstances', 'evaluate', 'as_row', 'said_in', 'read_rows',
-           'read_responses', 'pair_files', 'warn_of_short', 'score', 'nearest', 'turns_of', 'reference_points']
+           'reference_tokens', 'check_wish', 'circumstances', 'evaluate', 'as_row', 'same_words', 'said_in', 'key_of',
+           'keys_of', 'read_rows', 'read_responses', 'pair_files', 'warn_of_short', 'score', 'nearest', 'turns_of',
+           'reference_points']
 
 # %% ../nbs/12_evaluation.ipynb #52c76852
 import hashlib
@@ -25,7 +26,7 @@ import torch
 
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
 from .causes import agreement, auc, for_choosing, with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, read_lines, shipped, tokenize
+from .corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, numbered, read_lines, shipped, tokenize
 from .decoding import DECODERS, GREEDY, Decoder
 from .model import EmpatheticModel, System
 from .prepared import content_hash, fingerprint
@@ -258,7 +259,7 @@ def respond_all(
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
     with torch.random.fork_rng(devices=[]), tqdm(total=len(examples), desc='responding', unit='response', disable=not progress) as bar:
         torch.manual_seed(seed)      # of gates that are drawn
-        for rows in in_batches(examples, budget=8192):
+        for rows in in_batches(examples, budget=8192 // decoder.candidates):
             batch = collate([examples[i] for i in rows]).to(model.device)
             out, _, ctx = model.read(batch.src, gate, batch.cause)
             written = write_responses(model, ctx, out.emotion, decoder, [seeds[i] for i in rows])
@@ -376,32 +377,68 @@ def as_row(line:str) -> dict|None:
     except (ValueError, RecursionError): return None
     return row if isinstance(row, dict) else None
 
+def same_words(tokens:list[str], text:str) -> bool:
+    "Whether tokens and a text are the same but for blanks, case and punctuation; <unk> stands for any words"
+    bare = lambda s: ''.join(c for c in s.lower() if c.isalnum())
+    parts = [bare(p) for p in ' '.join(tokens).split('<unk>')]
+    for whole in (bare(text), bare(' '.join(tokenize(text)))):
+        if len(parts) == 1 and whole == parts[0]: return True
+        if len(parts) == 1 or not whole.startswith(parts[0]): continue
+        at = len(parts[0])
+        for p in parts[1:-1]:
+            at = whole.find(p, at) + len(p) if p in whole[at:] else len(whole) + 1
+        if len(whole) - at >= len(parts[-1]) and whole.endswith(parts[-1]): return True
+    return False
+
 def said_in(
     row:dict|None,     # from `as_row`
 ) -> list[str]|None:   # tokens; None = it holds none
-    "The response in a JSON object"
-    said = (row or {}).get('tokens', (row or {}).get('response'))
+    "The response in a JSON object; `ValueError` if it holds two that contradict each other"
+    said, text = (row or {}).get('tokens', (row or {}).get('response')), (row or {}).get('response')
     if isinstance(said, str): return tokenize(said)
-    return said if isinstance(said, list) and all(isinstance(t, str) for t in said) else None
+    good = isinstance(said, list) and all(isinstance(t, str) for t in said)
+    if good and isinstance(text, str) and not same_words(said, text):
+        raise ValueError('"tokens" and "response" are not of the same words')
+    return said if good else None
+
+def key_of(
+    row:dict,                       # from `as_row`
+) -> tuple[str, str]|None:          # id and turn; None = it has no id
+    "What a line is paired by: `id`, or else `conv_id`, and `turn`"
+    name = next((row[k] for k in ('id', 'conv_id') if row.get(k) is not None), None)
+    turn = row.get('turn')
+    return None if name is None else (str(name), '' if turn is None else str(turn))
+
+def keys_of(
+    path:str|Path,                  # for messages
+    rows:list[tuple[int, dict]],    # line numbers and objects
+) -> list|None:                     # ids of all; None = no line has one
+    "The ids of a file; `EcgenError` if only some lines have one, or two have the same"
+    keys = [key_of(r) for _, r in rows]
+    bare = [n for (n, _), k in zip(rows, keys) if k is None]
+    if len(bare) == len(keys): return None
+    if bare: raise EcgenError(f'{path}: line {bare[0]} has no "id", and other lines have one: give it to all or to none.')
+    twice = next((k for k, n in Counter(keys).items() if n > 1), None)
+    if twice: raise EcgenError(f'{path}: id {twice[0]}, turn {twice[1] or "-"}, comes twice: keep one of them.')
+    return keys
 
 def read_rows(
     path:str|Path,        # UTF-8 text, one response a line, or JSON lines
     blanks:bool=False,    # lines are tokens with blanks between, and are taken as they are
-) -> tuple[list, list|None]:     # tokens of each; (id, turn) of each, None = not all have an id
+) -> tuple[list, list|None]:     # tokens of each; (id, turn) of each, None = they have no ids
     "Read a file of responses; `EcgenError` names what is wrong"
     lines = read_lines(path)
-    rows = [as_row(l) for l in lines if l.strip()]
-    named = sum(r is not None and ('tokens' in r or 'response' in r) for r in rows)
-    if None in rows and 2 * named <= len(rows) or not rows:      # text, some of it in braces
-        res, keys = [l.split() if blanks else tokenize(l) for l in lines], None
-    else:
-        res = [said_in(as_row(l)) if l.strip() else [] for l in lines]
-        if None in res: raise EcgenError(f'{path}: line {res.index(None) + 1} begins like JSON and is no object with "tokens" or "response", as other lines are: mend it.')
-        keys = [(str(r['id']), str(r.get('turn', ''))) for r in rows if 'id' in r]
-        keys = keys if len(keys) == len(lines) else None
+    rows = [(n, as_row(l)) for n, l in numbered(lines)]
+    named = sum(r is not None and ('tokens' in r or 'response' in r) for _, r in rows)
+    text = any(r is None for _, r in rows) and 2 * named <= len(rows) or not rows      # some of it in braces
+    res, keys = [l.split() if blanks else tokenize(l) for l in lines] if text else [[] for _ in lines], None
+    for n, row in [] if text else rows:
+        try: res[n - 1] = said_in(row)
+        except ValueError as e: raise EcgenError(f'{path}: line {n}: {e}: which one is it? Leave the other out.') from None
+        if res[n - 1] is None: raise EcgenError(f'{path}: line {n} begins like JSON and is no object with "tokens" or "response", as other lines are: mend it.')
+    if not text: keys = keys_of(path, rows)
+    if keys: res = [res[n - 1] for n, _ in rows]      # a blank line is nobody's response
     if not any(res): raise EcgenError(f'{path} holds no words: give a file with one response a line.')
-    twice = next((k for k, n in Counter(keys or ()).items() if n > 1), None)
-    if twice: raise EcgenError(f'{path}: id {twice[0]}, turn {twice[1] or "-"}, comes twice: keep one of them.')
     return res, keys
 
 def read_responses(path:str|Path, blanks:bool=False) -> list[list[str]]: return read_rows(path, blanks)[0]     # tokens alone
@@ -440,7 +477,12 @@ def score(
     blanks:bool=False,          # see `read_responses`
 ) -> dict:
     "Measure a file of responses against a file of references"
-    responses, references, _, how = pair_files(hyp, ref, blanks)
+    responses, references, keys, how = pair_files(hyp, ref, blanks)
+    if how == 'line' and keys:
+        warnings.warn(f'Only one of {Path(hyp).name} and {Path(ref).name} has ids, so they are paired line by line.',
+                      EcgenWarning, stacklevel=2)
+    silent = sum(not r for r in references)
+    if silent: warnings.warn(f'{Path(ref).name}: {silent} of {len(references)} references are empty.', EcgenWarning, stacklevel=2)
     warn_of_short(responses)
     res = dict(responses=len(responses), empty=sum(not r for r in responses)) | overlap(responses, references)
     res['length_ratio'] = res['length'] * len(references) / max(sum(map(len, references)), 1)

@@ -23,7 +23,7 @@ from .gates import Gates
 # %% ../nbs/07_generator.ipynb #e3eb8d4e
 @dataclass
 class GeneratorConfig:
-    "Sizes of the generator; the defaults are the paper's (Appendix A)"
+    "Sizes of the generator; the defaults are those of the preset `paper`, see `training.paper_settings`"
     dim: int = 300        # width of word vectors and hidden states
     layers: int = 6       # encoder blocks, and as many decoder blocks (2 in the released code)
     heads: int = 8        # attention heads (2 in the released code)
@@ -32,7 +32,7 @@ class GeneratorConfig:
     dropout: float = .1   # on embeddings and on the blocks' corrections
     attention_dropout: float = 0.   # on attention weights (the paper is silent; .1 in the released code)
     gate_at: str = 'eq5'  # where gates act: 'eq5', or as released 'scale_memory' (its soft gates) and 'mask' (its hard ones)
-    scale_words: bool = True   # multiply word vectors by sqrt(dim) on the way in (False in the released code)
+    scale_words: bool = True   # multiply word vectors by sqrt(dim) on the way in (ours; False in the released code)
     gated: bool = True    # have the gated attention layers; False = "w/o ec" of Table 4, which has fewer weights
     gated_attn: str = 'after'    # where they are: 'after' the cross attention (the paper), or 'instead' of it (ours)
     emotion_input: bool = True   # add the emotion embedding to every input; False = "w/o el" of Table 4

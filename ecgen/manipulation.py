@@ -16,13 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from .batches import PAD, Batch, collate, make_examples
-from .causes import with_causes
 from .corpus import EcgenError, data_dir, keep_words, load_split
 from .evaluation import hardware, versions, weights_hash
 from .experiments import markdown, paired_bootstrap
 from .gates import GATES, PROBES, make_gates
 from .model import EmpatheticModel, System
-from .prepared import fingerprint, label_source
+from .prepared import fingerprint, with_source
 from .training import in_batches
 
 # %% ../nbs/13b_manipulation.ipynb #041d9c95
@@ -133,7 +132,7 @@ def labelled_split(
     folder = data_dir(data)
     dialogues = load_split(split, folder)
     keep_words(dialogues)
-    return with_causes(dialogues, label_source(causes, split, folder))
+    return with_source(dialogues, causes, split, folder)
 
 def manipulation_table(
     res:dict,     # from `manipulation_check`

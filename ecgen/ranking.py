@@ -24,7 +24,7 @@ class RankedDecoder(Decoder):
     "Sample and rank: draw some candidates, keep the one with the highest score"
     k: int = 10                        # draw among the k most probable words
     temperature: float|None = .8       # below 1 sharpens the probabilities
-    candidates: int = 20               # responses to draw
+    candidates: int = 20               # responses to draw for each dialogue
     elsewhere: float = .5              # weight of the log probability after another dialogue (lambda)
     emotion: float = .1                # weight of the agreement of emotions (mu)
 
@@ -40,10 +40,10 @@ def response_log_prob(
     "How probable each response is after its dialogue"
     words = pad([[BOS, *y] for y in responses]).to(model.device)
     target = pad([[*y, EOS] for y in responses]).to(model.device)
-    logits = model.logits(model.decode(words, ctx)[0])
-    log_prob = -F.cross_entropy(logits.transpose(1, 2), target, reduction='none')
-    real = target != PAD
-    return (log_prob * real).sum(1) / real.sum(1)
+    states, real = model.decode(words, ctx)[0], target != PAD
+    log_prob = torch.zeros(target.shape, device=model.device)
+    log_prob[real] = -F.cross_entropy(model.logits(states[real]), target[real], reduction='none')
+    return log_prob.sum(1) / real.sum(1)
 
 # %% ../nbs/08a_ranking.ipynb #rank008
 @torch.inference_mode()
@@ -70,13 +70,15 @@ def elsewhere_log_prob(
     responses:list[list[int]],    # n lists of word ids
 ) -> Tensor:                      # (n,) mean log probability of a word, in nats
     "How probable each response is after other dialogues"
-    total = torch.zeros(len(responses), device=model.device)
-    same = torch.zeros(len(responses), dtype=torch.long, device=model.device)
+    distinct = list(dict.fromkeys(map(tuple, responses)))      # each is read once
+    same = torch.zeros(len(distinct), dtype=torch.long, device=model.device)
+    total = torch.zeros(len(distinct), device=model.device)
     for text in ELSEWHERE:
         src, _ = encode_context([tokenize(text)], model.vocab, None)
         ctx = model.read(torch.tensor([src], device=model.device))[2]
-        total += response_log_prob(model, ctx.select(same), responses)
-    return total / len(ELSEWHERE)
+        total += response_log_prob(model, ctx.select(same), distinct)
+    place = {y: i for i, y in enumerate(distinct)}
+    return total[[place[tuple(y)] for y in responses]] / len(ELSEWHERE)
 
 # %% ../nbs/08a_ranking.ipynb #rank012
 @dataclass

@@ -20,12 +20,12 @@ from .corpus import EMOTIONS
 # %% ../nbs/04_reasoner.ipynb #c5
 @dataclass
 class ReasonerConfig:
-    "Sizes of the reasoner; the defaults are the paper's (section 4.2, Appendix A)"
+    "Sizes of the reasoner; the defaults are those of the preset `paper`, see `training.paper_settings`"
     dim: int = 300            # width of word vectors and hidden states
     layers: int = 1           # encoder blocks
     heads: int = 1            # attention heads
     head_dim: int = 512       # width of a head (512 inside every attention of the released code)
-    inner: int = 1200         # width of the feed-forward network
+    inner: int = 1200         # width of the feed-forward network (ours; the paper is silent)
     dropout: float = .1       # on embeddings and on the blocks' corrections
     attention_dropout: float = 0.   # on attention weights (the paper is silent; .1 in the released code)
     block: str = 'standard'   # 'standard' Transformer block (section 4.2), or 'bare' attention as in the released code

@@ -105,7 +105,9 @@ const modelName = (name) => (name === 'ecgen-default' ? 'shipped model' : name);
 /** How the response of a scene came about. */
 function written(s) {
   if (s.note) return 'The model must not answer this, so no response was written.';
-  const how = s.k === undefined ? '' : s.k === 1 ? 'greedy, ' : `top-k with k = ${s.k}, seed ${s.seed}, `;
+  const drawn = s.candidates > 1 ? `best of ${s.candidates}, ` : '';
+  const how = s.k === undefined ? '' : s.k === 1 ? 'greedy, '
+    : `${drawn}top-k with k = ${s.k}, seed ${s.seed}, `;
   return `The response is recorded: ${how}gate ${s.gate}.`;
 }
 

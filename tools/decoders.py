@@ -89,11 +89,11 @@ class Judge:
         return res | dict(mrr=self.mrr(v), common=self.common(ids, self.n), contradiction=self.contradiction(v))
 
 
-def turns_of(data, vocab, choosing, n):
+def turns_of(data, vocab, choosing, n, seed=1024):
     "Random listener turns of one half of the validation split"
     dialogues = {d.id: d for d in load_split('valid', data) if for_choosing(d.id) == choosing}
     examples = make_examples(list(dialogues.values()), vocab)
-    examples = random.Random(1024).sample(examples, n)
+    examples = random.Random(seed).sample(examples, n)
     info = [dict(id=e.id, emotion=dialogues[e.id].emotion, context=dialogues[e.id].utterances[:e.turn]) for e in examples]
     return examples, info
 

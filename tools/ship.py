@@ -3,7 +3,8 @@
   python tools/ship.py runs/default --data DIR [--causes FILE] [--hardware TEXT] [--average FIRST]
 
 writes data/model/ (compact weights and README.md, the model card) and data/results/ (figures of the compact weights on the
-validation split with both decoders, the metrics of every epoch, and the losses, 20 steps to a line), all taken from the run or measured here. With --average, the
+validation split with both decoders, the metrics of every epoch, and the losses, 20 steps to a line), all taken from the run or measured here.
+The card also shows data/results/manipulation_default.json, which `ecgen manipulation-check` wrote; one of other weights is refused. With --average, the
 generator becomes the mean of its weights after the run and of those in the model folder FIRST, with which the run began, in the
 proportion that validation likes best; all that was tried is written to data/results/default_averaging.json.
 """
@@ -34,7 +35,7 @@ The default model of ecgen: emotion reasoner and response generator with soft ga
 | preset, seed | `{preset}`, {seed} |
 | begun with | {start} |
 {averaged}| epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
-| hardware, time | {hardware}; {hours:.1f} hours of training, {precision} |
+| hardware, time | {hardware}; {time}, {precision} |
 | command | `{command}` |
 | form | {megabytes:.1f} MB: word tables as 8-bit integers with a scale a row, the rest in float16 |
 
@@ -46,7 +47,19 @@ never read). Perplexity is per word of a vocabulary of {vocab:,} with {unk:.1%} 
 {rows}
 
 {cause_text}
+
+{gates_text}
 """
+GATES = """## Do its gates matter?
+
+What people really said on the {split}ation split ({examples:,} responses, {words:,} words), read by this model with other gates in
+place of its own. With all gates open its loss changes by {opened:+.4f} nats per word. Behind each difference stands its 95 %
+interval over dialogues; where it holds 0, no difference was found.
+`oracle` takes its gates from the labels `{causes}`. From `data/results/manipulation_default.json`, which
+`ecgen manipulation-check --data DATA --json FILE` wrote.
+
+{table}"""
+LEGS = 'first', 'second', 'default'     # trainings, one begun with the generator of the one before: data/results/*_training.jsonl
 START = 'the generator of the second default model (`data/results/second_training.jsonl`, `second_averaging.json`, `second_valid_*.json`), which had begun with that of the first (five epochs of joint training with the labels of a rule: `first_training.jsonl`, `first_valid_*.json`); the reasoner is new'
 NOTES = dict(adapted='those of `data/labels/adapted`, its probabilities, by a detector that learnt from RECCON and from the authors\' labels of half of the validation split; cause figures are therefore those of the other half. Labels belong to whole dialogues, so the label of a prefix can depend on how the dialogue went on',
              rule='the rule "last speaker utterance and the speaker turn before it" of the whole dialogue, not a trained detector; so the label of a prefix can depend on how the dialogue went on')
@@ -115,7 +128,34 @@ def ship(run, data, causes, hardware, first=None):
         write_json(res/f'default_valid_{decoder}.json', evaluate(model, data, 'valid', causes, decoder=decoder) | dict(hardware=hardware))
 
 
-def write_card():
+def own_labels(card):
+    "What the cause AUC of training was measured against: a note for config.json, whose figure stays as training wrote it"
+    return (f'cause_auc: against labels of ours ({card["causes"]}), both halves; '
+            "against the authors', unlearnt half: data/results/default_valid_*.json")
+
+
+def hours(res, begun):
+    "How long training took, and with the trainings before it"
+    seconds = [json.loads((res/f'{leg}_training.jsonl').read_text().splitlines()[-1])['seconds'] for leg in LEGS]
+    text = f'{seconds[-1] / 3600:.1f} hours of training'
+    if not begun: return text
+    files = ', '.join(f'`{leg}_training.jsonl`' for leg in LEGS)
+    return f'{text} in this leg, the last of {len(LEGS)}; {sum(seconds) / 3600:.1f} hours in all ({files})'
+
+
+def gates_text(res, model):
+    "The manipulation check, as a section of the card; '' without one"
+    from ecgen.evaluation import weights_hash
+    from ecgen.manipulation import manipulation_table
+    path = res/'manipulation_default.json'
+    if not path.exists(): return ''
+    check = json.loads(path.read_text())
+    if check['weights'] != weights_hash(model): sys.exit(f'{path} is of other weights: run `ecgen manipulation-check` again.')
+    return GATES.format(**{k: check[k] for k in ('split', 'examples', 'words', 'causes')},
+                        opened=check['gates']['open']['difference'], table=manipulation_table(check))
+
+
+def card_text():
     "The model card, from what `ship` has written"
     out, res = ROOT/'data'/'model', ROOT/'data'/'results'
     model, size = EmpatheticModel.from_pretrained(out), sum(f.stat().st_size for f in out.iterdir() if f.suffix != '.md')
@@ -124,12 +164,21 @@ def write_card():
     ran = sum(line['stage'] == 'joint' for line in lines)
     card, settings, r = model.card, model.card['training'], results[0]
     causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words{" of the dialogues whose id has an odd hash" if r.get("cause_dialogues") == "odd half" else ""}. The last two rows are what a reader reaches who sees only whose turn a word is in and how near the end.' if 'cause_words' in r else ''
-    (out/'README.md').write_text(CARD.format(
+    return CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
         planned=settings['epochs'], ran=ran, start=START if 'generator' in card else 'nothing but the word vectors',
         averaged=f'| averaged | the generator is the mean of its weights before and after this training, {card["averaged"]:.0%} of the latter, as validation perplexity liked best (`data/results/default_averaging.json`) |\n' if 'averaged' in card else '', command=command(card), precision='float32' if settings['precision'] == 'auto' and card['device'] == 'cpu' else settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
-        hours=lines[-1]['seconds'] / 3600, vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
-        n=r['examples'], vocab=len(model.vocab), unk=r['unk_share'], rows=table(results), cause_text=causes).strip() + '\n', encoding='utf-8')
+        time=hours(res, 'generator' in card), gates_text=gates_text(res, model), vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
+        n=r['examples'], vocab=len(model.vocab), unk=r['unk_share'], rows=table(results), cause_text=causes).strip() + '\n'
+
+
+def write_card():
+    "README.md of the model, and the note in its config.json"
+    out = ROOT/'data'/'model'
+    values = json.loads((out/'config.json').read_text(encoding='utf-8'))
+    values['card']['validation_note'] = own_labels(values['card'])
+    write_json(out/'config.json', values)
+    (out/'README.md').write_text(card_text(), encoding='utf-8')
 
 
 if __name__ == '__main__':

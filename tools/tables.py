@@ -1,7 +1,8 @@
 """Write the tables of data/results/README.md from the files beside it; `--check` only says whether they agree.
 
 Tables of experiments, of reference points and of the shipped model come from JSON files that commands of `ecgen` wrote; no figure
-is typed by hand. `--check` also looks whether the outputs that 13_experiments and 05_comparison were saved with are those of today's files.
+is typed by hand. `--check` also looks whether the outputs that 13_experiments and 05_comparison were saved with are those of today's files,
+and whether the card of the shipped model is.
 """
 import argparse, json, sys
 from importlib import import_module
@@ -20,15 +21,37 @@ def shipped_table():
     return markdown(['shipped model, validation', *files], [[k.replace('_', ' '), *(f'{f[k]:.3f}' for f in files.values())] for k in keys])
 
 
+def declared(results):
+    "The declared contrasts of each budget that has results, and the tables of `night`"
+    from ecgen.experiments import CONTRASTS, NIGHT, contrasts, tables
+    arms = tuple(n for n, r in NIGHT.items() if not {'epochs', 'pretrain_epochs'} & r['changes'].keys())
+    parts = []
+    for budget in CONTRASTS:
+        folder = results/'experiments'/budget
+        if not any(folder.glob('*.json')): continue
+        parts += [f'### Declared contrasts of the budget `{budget}`', contrasts(budget, folder)]
+        if budget == 'night': parts += ['### Its tables', tables(folder, arms)]
+    return ['## The declared contrasts', *parts] if parts else []
+
+
+def laptop(results, sections):
+    "The grid of the laptop's budget: folded away once the night, which is larger, has rows"
+    if not any((results/'experiments'/'night').glob('*.json')): return sections
+    return ['## The small grid', '<details><summary>One pass over 10,000 examples on a laptop</summary>', *sections, '</details>']
+
+
 def page():
     "All tables, as text"
     from ecgen.baselines.comparison import comparison
     from ecgen.experiments import ROWS, TABLE2, all_runs, answer, reference_table, tables
+    results = PAGE.parent
+    small = ['## Does knowing the cause help?', answer(), '## All systems', comparison(),
+             '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', all_runs()]
     return '\n\n'.join(['# Measured figures', '<!-- Written by tools/tables.py from the files in this folder: run it, do not edit. -->',
         'Each file here was written by a command: `ecgen evaluate`, `ecgen experiment run`, `ecgen reference-points`, `ecgen train`, `ecgen detector`, `ecgen bench` or a script in tools/. '
         'Figures of EmpatheticDialogues are of its validation split, and nothing was chosen on its test split. Those of the detector are also of RECCON\'s test split, '
         'on which its design was not found blindly (see 01a_detector).',
-        '## Does knowing the cause help?', answer(), '## All systems', comparison(), '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', all_runs(), '## Reference points', reference_table(), '## The shipped model', shipped_table()]) + '\n'
+        *declared(results), *laptop(results, small), '## Reference points', reference_table(), '## The shipped model', shipped_table()]) + '\n'
 
 
 def saved(notebook):
@@ -44,7 +67,15 @@ def stale():
         for source, text in saved(notebook):
             call = source.strip().splitlines()[-1].removeprefix('Markdown(').removesuffix(')')
             if eval(call, vars(import_module(module))).strip() != text.strip(): res.append(f'nbs/{notebook}.ipynb, {call}: run `python tools/run.py nbs/{notebook}.ipynb`')
-    return res
+    return res + card_stale()
+
+
+def card_stale():
+    "Is the shipped model's card what the files beside it say?"
+    import ship
+    card = ROOT/'data/model/README.md'
+    if card.read_text(encoding='utf-8') == ship.card_text(): return []
+    return [f'{card.relative_to(ROOT)}: run `python tools/ship.py`']
 
 
 def main():

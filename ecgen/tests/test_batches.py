@@ -154,6 +154,19 @@ def test_words_know_their_turn():
     assert turn_of(torch.tensor([[CLS, 7, SEP, 8, SEP], [CLS, 7, SEP, PAD, PAD]])).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, -1, -1]]
 
 
+def test_a_budget_gives_the_updates_that_are_asked_for():
+    ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
+    order = random.Random(1).sample(range(len(ex)), len(ex))
+    cuts = released_cut(ex, order, 400)
+    size = lambda b: max(max(len(ex[i].src), len(ex[i].tgt) + 1) for i in b)
+    assert [i for b in cuts for i in b] == order and all(len(b) == 1 or len(b) * size(b) <= 400 for b in cuts)
+    assert all((len(a) + 1) * size([*a, b[0]]) > 400 for a, b in zip(cuts, cuts[1:])) and released_cut(ex, []) == []
+    steps = len(cuts)
+    near = budget_for(ex, steps)
+    assert len(BatchSampler(ex, near).batches()) >= steps > len(BatchSampler(ex, near + 1).batches())
+    assert len(BatchSampler(ex, 400).batches()) < steps
+
+
 def test_every_example_comes_once_an_epoch_within_the_budget():
     ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
     s = BatchSampler(ex, budget=300)
@@ -181,3 +194,16 @@ def test_real_corpus_wastes_little():
     if not (data/'empatheticdialogues/train.csv').is_file(): pytest.skip('ECGEN_DATA does not name the real corpus')
     ex = make_examples(load_split('train', data), Vocab([]))
     assert real_token_share(ex, BatchSampler(ex).batches()) > .85
+
+
+def test_presets_take_half_the_updates_of_the_released_code():
+    #| eval: false
+    import os
+    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
+    if not (data/'empatheticdialogues/train.csv').is_file(): pytest.skip('ECGEN_DATA does not name the real corpus')
+    found = load_split('train', data)
+    ex = make_examples(found, build_vocab(found, 2))
+    order = random.Random(0).sample(range(len(ex)), len(ex))
+    updates = lambda budget: len(BatchSampler(ex, budget).batches())
+    assert [(updates(b), len(released_cut(ex, order, b))) for b in (8192, 4096)] == [(291, 642), (565, 1128)]
+    assert (updates(3596), updates(2020)) == (642, 1131)

@@ -266,7 +266,7 @@ from ecgen.chat import Chat, Session
 from ecgen.model import EmpatheticModel
 quick, wait = decoding.choose, float(sys.argv[2])
 decoding.choose = lambda *args: (time.sleep(wait), quick(*args))[1]
-Session(Chat(EmpatheticModel.from_pretrained(sys.argv[1])), tell=lambda t: print('ecgen:', t), color=True).run()
+Session(Chat(EmpatheticModel.from_pretrained(sys.argv[1]), decoder=decoding.Decoder()), tell=lambda t: print('ecgen:', t), color=True).run()
 '''
 PROMPT = r'\n(\x1b\[\?2004h)?you {7}'     # a new one; the sequence switches bracketed paste on
 

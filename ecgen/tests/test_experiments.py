@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from statistics import NormalDist
 import numpy as np
 import torch
 from ecgen.batches import UNK, build_vocab, make_examples
@@ -35,6 +36,11 @@ def test_rows_differ_only_in_what_they_say():
     own = {f.name for f in fields(TrainingConfig)}
     for r in ROWS.values(): system_of(r.get('preset', 'default')).Config.from_preset(r.get('preset', 'default'), **{k: v for k, v in r['changes'].items() if k not in own})
     assert set(sum(GRIDS.values(), ())) == set(ROWS) and len(GRIDS['table4']) == 9
+    assert seeds_needed(.10, .10) == 16 and seeds_needed(.2, .1) == 4
+    for grid in (ROWS, NIGHT):
+        oracles = [r for r in grid.values() if r['changes'].get('gate') == 'oracle']
+        assert oracles and {r['causes'] for r in oracles} == {'adapted-prefix'}      # no gate knows the future
+        assert {grid[f'soft-{k}-labels']['causes'] for k in ('prefix', 'spans')} == {'adapted-prefix', 'spans'}
     assert ROWS['soft']['changes'] == {} and ROWS['soft-no-multitask']['changes'] == dict(freeze_reasoner=True)
     assert subset(list(range(50)), 10) == subset(list(range(50)), 10) == sorted(subset(list(range(50)), 10)) and subset([1, 2], None) == [1, 2]
 
@@ -47,6 +53,8 @@ def test_plans_are_all_combinations_by_name():
     with pytest.raises(EcgenError, match='no word vectors'): find_vectors('glove', Path('nowhere'))
     assert Run('hard', None, 7).plan()['model'] == dict(gate='hard') and Run('hard-no-multitask', None, 7).plan()['training']['freeze_reasoner']
     assert Run('soft', None, 7, examples=50).plan()['examples'] == 50
+    assert Run('hard', None, 1, 'full').plan()['model'] == {'reasoner.positions': 1., 'gate': 'hard'}
+    assert Run('MoEL', None, 1, 'full').plan()['model'] == {}
 
 
 def test_settings_that_come_later_do_not_make_another_run():
@@ -54,6 +62,18 @@ def test_settings_that_come_later_do_not_make_another_run():
     older = plan | dict(training={k: v for k, v in plan['training'].items() if k != 'clip'})
     assert same_plan(older, plan) and not same_plan(plan | dict(seed=2), plan) and not same_plan(plan | dict(training=plan['training'] | dict(clip=2.)), plan) and not same_plan({}, plan)
     assert not same_plan(plan | dict(training=plan['training'] | dict(gone=1)), plan)
+
+
+def test_runs_with_other_vectors_are_other_runs():
+    with tempfile.TemporaryDirectory() as tmp:
+        for name in ('a/one.txt', 'b/one.txt', 'a/two.txt'):
+            (Path(tmp)/name).parent.mkdir(exist_ok=True)
+            (Path(tmp)/name).write_text(f'{name} 1 2')
+        first, other, third = (Run('soft', Path(tmp)/name, 1, 'smoke') for name in ('a/one.txt', 'b/one.txt', 'a/two.txt'))
+        assert first.name == other.name != third.name
+        write_result(Path(tmp)/f'{first.name}.json', dict(plan=first.plan(), vectors_sha=content_hash(first.vectors)))
+        assert finished(first, Path(tmp)) and finished(third, Path(tmp)) is None
+        with pytest.raises(EcgenError, match='other word vectors of the same name'): finished(other, Path(tmp))
 
 
 def smoke(row='soft', seed=1, **more): return Run(row, None, seed, 'smoke', **more)
@@ -285,6 +305,25 @@ def test_tables_show_what_files_hold_and_nothing_for_what_was_not_run():
         with pytest.raises(EcgenError, match='not a result'): tables(tmp)
 
 
+def test_greedy_bleu_stands_beside_its_length():
+    gold = [f'i am sorry to hear that number {i} is well'.split() for i in range(20)]
+    same, half = (greedy_figures(bleu_parts([r[:k] for r in gold], gold)) for k in (10, 5))
+    assert same == dict(greedy_bleu4=100., greedy_length_ratio=1., greedy_brevity=1.)
+    assert half['greedy_length_ratio'] == .5 and math.isclose(half['greedy_brevity'], math.exp(-1)) and math.isclose(half['greedy_bleu4'], 100 * math.exp(-1))
+    assert greedy_figures(bleu_parts([[]], [['a']]))['greedy_brevity'] == 0
+    with tempfile.TemporaryDirectory() as tmp:
+        for r, parts in (('soft', [9, 8, 7, 6, 10, 10]), ('without-cause', [5, 4, 3, 2, 5, 10])):
+            x = fake(r, 1, [1] * 20, [9.] * 20)
+            x['metrics'] |= greedy_figures(np.array([parts] * 20))
+            x['per_example']['greedy'] = [parts] * 20
+            write_result(Path(tmp)/f'{r}.json', x)
+        text = tables(tmp, ('soft', 'without-cause', 'hard'), ('bleu4', 'greedy_bleu4'))
+    lines = [[c.strip() for c in l.split('|')[1:-1]] for l in text[text.index('BLEU-4, greedy') - 2:].splitlines()[:5]]
+    assert lines[0][:6] == ['BLEU-4, greedy', 'seeds', 'ours, validation', 'length ratio', 'brevity penalty', 'paper, test']
+    assert lines[2][3:5] == ['1.00', '1.00'] and lines[3][3:5] == ['0.50', '0.37'] and lines[4][2:5] == [''] * 3
+    assert 'length ratio' not in text[:text.index('BLEU-4, greedy')]
+
+
 def test_only_like_is_compared_with_like():
     a, b = [fake('soft', s, [1, 0], [9., 9.]) for s in (3, 2, 1)], [fake('hard', s, [0, 0], [9., 9.]) for s in (2, 3)]
     assert compare(a, b, 'emotion_accuracy', 9)['seeds'] == 2 and compare(a[2:], b, 'emotion_accuracy') == {}
@@ -318,6 +357,22 @@ def test_contrasts_are_paired_corrected_and_empty_where_nothing_was_run():
         one = contrast(rows['soft'][:1], rows['same-size'], 'nll')
         assert one['seeds'] == 1 and math.isnan(one['p_seeds']) and not one['equivalent'] and one['difference'] == 0
         assert contrast(rows['soft'][:1], rows['same-size'][1:], 'nll') == {}
+        with pytest.raises(EcgenError, match='several results of soft with one seed'): contrast(rows['soft'] * 2, rows['same-size'], 'nll')
+
+
+def test_contrasts_of_other_vectors_stand_apart():
+    with tempfile.TemporaryDirectory() as tmp:
+        for name, gap in (('one', .5), ('two', .25)):
+            for seed in (1, 2):
+                for r, hits in (('soft', int(200 * gap)), ('same-size', 0)):
+                    x = fake(r, seed, [1] * hits + [0] * (200 - hits), [9.] * 200)
+                    x['plan'] = Run(r, Path(f'{name}.txt'), seed, 'reasoner').plan()
+                    write_result(Path(tmp)/f'{r}-{name}-{seed}.json', x | dict(vectors_sha=name * 2))
+        text = contrasts('reasoner', tmp)
+        assert len(list(Path(tmp).glob('*.json'))) == 8 and list(comparable('reasoner', tmp)) and comparable('night', tmp) == {}
+    first, second = text.split('Word vectors `two` (twotwo):')
+    assert first.startswith('Word vectors `one` (oneone):') and '+50.0' in first and '+25.0' in second
+    assert all(part.count('| 2 ') == 1 for part in (first, second))
 
 
 def test_the_answer_says_what_is_sure_and_what_was_not_run():

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 import numpy as np
-from ecgen.causes import with_causes
+from ecgen.causes import for_choosing
 from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
 from ecgen.model import read_json, write_json
-from ecgen.prepared import label_source
+from ecgen.prepared import with_source
 from ecgen.show import clean
 from ecgen.human import *
 
@@ -65,6 +65,15 @@ def study_in(tmp, n=4, **more):
     return tmp/'study', new_study(tmp/'study', [*map(str, files), 'human'], n=n, data=shipped('sample'), split='train', causes='rule', **more)
 
 
+def test_labels_are_verified_on_the_half_that_no_detector_learnt_from():
+    def halves(causes, split, n):
+        sample, rng = shipped('sample'), random.Random(1)
+        return [for_choosing(d.id) for d in labels_to_verify(load_split(split, sample), causes, split, sample, n, rng)]
+    for labels in ('adapted', 'reccon', 'spans'): assert not any(halves(labels, 'valid', 5))
+    assert any(halves('rule', 'valid', 16)) and any(halves('adapted', 'train', 40))
+    with pytest.raises(EcgenError, match='no detector learnt from'): halves('adapted', 'valid', 1000)
+
+
 def test_sheets_are_blind_shuffled_and_balanced():
     with tempfile.TemporaryDirectory() as tmp:
         folder, key = study_in(tmp, seed=3)
@@ -97,7 +106,7 @@ def test_bad_studies_are_refused():
         with pytest.raises(EcgenError, match='Two systems'): new_study(f'{tmp}/s', ['human', 'human'], 2, **sample)
         with pytest.raises(EcgenError, match='needs 1000 dialogues'): new_study(f'{tmp}/s', ['human'], 1000, **sample)
         one = load_split('train', shipped('sample'))[0]
-        with patch.dict(new_study.__globals__, with_causes=lambda *a: [replace(one, causes=frozenset())]):
+        with patch.dict(new_study.__globals__, with_source=lambda *a: [replace(one, causes=frozenset())]):
             with pytest.raises(EcgenError, match='labels are of 1 dialogues, and 2'): new_study(f'{tmp}/s', ['human'], 2, causes='rule', **sample)
         assert not Path(f'{tmp}/s').exists()
 

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from ecgen.batches import PAD, Batch, collate, make_examples
-from ecgen.causes import with_causes
 from ecgen.corpus import EcgenError, data_dir, keep_words, load_split
 from ecgen.evaluation import hardware, versions, weights_hash
 from ecgen.experiments import markdown, paired_bootstrap
 from ecgen.gates import GATES, PROBES, make_gates
 from ecgen.model import EmpatheticModel, System
-from ecgen.prepared import fingerprint, label_source
+from ecgen.prepared import fingerprint, with_source
 from ecgen.training import in_batches
 from ecgen.manipulation import *
 

@@ -29,6 +29,15 @@ from ecgen.model import EmpatheticModel, Settings, System, preset, read_json, sa
 from ecgen.prepared import Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare
 from ecgen.training import *
 
+def test_every_setting_of_the_paper_preset_has_an_origin():
+    config = EmpatheticModel.Config
+    own = lambda cls: {f.name for f in fields(cls) if f.type in (bool, int, float, str) and f.name != 'preset'}
+    known = own(config) | {f'{part}.{k}' for part, cls in config.parts().items() for k in own(cls)} | own(TrainingConfig)
+    assert known == set(ORIGINS) and {who for who, _ in ORIGINS.values()} == {'paper', 'released', 'ours'}
+    for k in ('clip', 'min_count', 'patience', 'reasoner.inner', 'generator.scale_words'): assert ORIGINS[k][0] == 'ours'
+    assert paper_settings().count('\n') == len(ORIGINS) + 1 and '| `clip` | 1.0 | ours | released: none |' in paper_settings()
+
+
 def test_unknown_settings_are_refused():
     import pytest
     with pytest.raises(EcgenError, match='float32, bfloat16'): TrainingConfig(precision='float8')

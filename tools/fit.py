@@ -1,0 +1,88 @@
+"""Do responses fit? A blind reading of 100 contexts by two judges, and what it says.
+
+  python tools/fit.py draw --data DIR --out sheets       sheet.jsonl for the judges, key.json to be kept from them
+  python tools/fit.py score --out sheets JUDGE1.jsonl JUDGE2.jsonl     -> data/results/fit.json
+
+The contexts are drawn from the half of the validation split that no setting of sample and rank was chosen on. Each is answered by the
+shipped model with top-k 3, by the same model with sample and rank, and by the person who was there; the rows are shuffled. A judge writes,
+for each row, {"row": "F001", "fluent": 1, "fits": 1, "person": 1, "emotion": 1, "specific": 0}, by tools/fit.md, without knowing the system
+or the other judge's marks. A response is counted as fitting if its first four marks are 1. The judges of data/results/fit.json are
+machine readers, and are called so wherever its figures stand.
+"""
+import argparse, json, random, sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+MARKS = ('fluent', 'fits', 'person', 'emotion', 'specific')
+SEED = 2026
+
+
+def draw(data, out, n):
+    "Sheet and key"
+    from decoders import turns_of
+    from ecgen.corpus import detokenize, load_split
+    from ecgen.decoding import Decoder
+    from ecgen.evaluation import respond_all
+    from ecgen.model import EmpatheticModel
+    from ecgen.ranking import RANKED
+    model = EmpatheticModel.from_pretrained()
+    examples, info = turns_of(data, model.vocab, False, n, SEED)
+    texts = {d.id: d.utterances for d in load_split('valid', data)}
+    said = dict(people=[texts[e.id][e.turn].strip() for e in examples])
+    for name, decoder in dict(topk3=Decoder(), ranked=RANKED).items():
+        said[name] = [detokenize(w) for w in respond_all(model, examples, decoder, seed=SEED)]
+    rows = [(name, i) for i in range(n) for name in said]
+    random.Random(SEED).shuffle(rows)
+    out.mkdir(parents=True, exist_ok=True)
+    sheet = [dict(row=f'F{k:03}', context=[t.strip() for t in info[i]['context']], response=said[name][i])
+             for k, (name, i) in enumerate(rows, 1)]
+    (out/'sheet.jsonl').write_text(''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in sheet), encoding='utf-8')
+    key = {f'F{k:03}': dict(system=name, context=i) for k, (name, i) in enumerate(rows, 1)}
+    (out/'key.json').write_text(json.dumps(dict(rows=key, n=n, seed=SEED, model=model.card.get('name'))))
+
+
+def kappa(a, b):
+    "Cohen's kappa of two arrays of 0 and 1"
+    agree, by_chance = (a == b).mean(), a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
+    return float((agree - by_chance) / (1 - by_chance)) if by_chance < 1 else float('nan')
+
+
+def score(out, files):
+    key = json.loads((out/'key.json').read_text())
+    marks = [{r['row']: r for r in map(json.loads, Path(f).read_text().splitlines())} for f in files]
+    for f, m in zip(files, marks):
+        if set(m) != set(key['rows']): sys.exit(f'{f} has not one line for each of the {len(key["rows"])} rows')
+    n, systems = key['n'], sorted({v['system'] for v in key['rows'].values()})
+    place = {s: {v['context']: row for row, v in key['rows'].items() if v['system'] == s} for s in systems}
+    table = {}      # system -> (judges, contexts) of 0 and 1
+    for s in systems:
+        rows = [place[s][i] for i in range(n)]
+        table[s] = {k: np.array([[int(m[r][k]) for r in rows] for m in marks]) for k in MARKS}
+        table[s]['fit'] = np.prod([table[s][k] for k in MARKS[:4]], axis=0)
+    rng = np.random.default_rng(0)
+    picks = rng.integers(n, size=(2000, n))
+    interval = lambda x: np.percentile(x[picks].mean(1), [2.5, 97.5]).round(4).tolist()
+    fit = {s: t['fit'].mean(0) for s, t in table.items()}
+    a, b = (np.concatenate([table[s]['fit'][j] for s in systems]) for j in (0, 1))
+    res = dict(judges='two machine readers, blind', contexts=n, seed=key['seed'], model=key['model'], kappa_fit=kappa(a, b),
+               systems={s: dict(fit=float(x.mean()), interval=interval(x), by_judge=table[s]['fit'].mean(1).tolist(),
+                                marks={k: float(table[s][k].mean()) for k in MARKS}) for s, x in fit.items()},
+               ranked_minus_topk3=dict(difference=float((fit['ranked'] - fit['topk3']).mean()),
+                                       interval=interval(fit['ranked'] - fit['topk3'])))
+    (ROOT/'data/results/fit.json').write_text(json.dumps(res, indent=1) + '\n')
+    print(json.dumps(res, indent=1))
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('what', choices=('draw', 'score'))
+    parser.add_argument('marks', nargs='*')
+    parser.add_argument('--data', type=Path)
+    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--n', type=int, default=100)
+    args = parser.parse_intermixed_args()
+    if args.what == 'draw': draw(args.data, args.out, args.n)
+    else: score(args.out, args.marks)
