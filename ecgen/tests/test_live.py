@@ -26,7 +26,7 @@ from ecgen.widgets import VIEW, page, source
 from ecgen.live import *
 
 def test_patterns_are_translated():
-    assert to_js(r'\d+[^\d]\"') == (r'\p{Nd}+[^\p{Nd}]"', '')
+    assert to_js(r'\d+[^\d]\"') == (r'[\p{Nd}]+[^\p{Nd}]"', '')
     assert to_js(r'[\]\)}>"]\<') == (r'[\]\)}>"]<', '')
     assert no_possessive(r'(a)\((?:b)([cd]*+)e') == r'(a)\((?:b)(?=([cd]*))\2e'
     assert no_possessive('[a]*') == '[a]*'
