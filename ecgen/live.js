@@ -613,6 +613,7 @@ export class EmpatheticModel {
    */
   *answer(question) {
     const { text, vocab, cfg } = this, { turns, gate = cfg.gate, k = 1, seed = 0, hand = {} } = question;
+    const { threshold = 0.5, temperature = 1, draw = 0 } = question;
     const words = text.checkTurns(turns), lower = words.map((t) => t.map((w) => w.toLowerCase()));
     const src = encodeContext(lower, vocab, cfg.longest), { reasoning, ctx } = this.read(src);
     const logGates = makeGates({ ...question, gate }, reasoning.cause, src, cfg.cls_open);
@@ -622,7 +623,7 @@ export class EmpatheticModel {
     const kept = cut.flatMap((t) => t.pieces).filter(([, i]) => i >= 0).length;
     const closed = Object.keys(hand.turns || {}).filter((t) => !hand.turns[t]).map(Number);
     const known = {
-      said: turns, closed, gate, hand, turns: cut, context, cls_open: cfg.cls_open, response: '',
+      said: turns, closed, gate, hand, asked: { threshold, temperature, draw, k, seed }, turns: cut, context, cls_open: cfg.cls_open, response: '',
       cause: Array.from(logOdds(reasoning.cause), (z) => 1 / (1 + Math.exp(-z))), gates: Array.from(logGates, Math.exp),
       emotions: emotions.sort((a, b) => b[1] - a[1]), note: turns.some((t) => text.danger(t)) ? text.rules.note : '',
       dropped: words.flat().length - kept, known: [lower.flat().filter((w) => vocab.ids.has(w)).length, lower.flat().length],
