@@ -198,8 +198,8 @@ export function turnsFromEnd(src) {
 /** A matrix, row after row. A vector has one column. */
 const matrix = (rows, cols, data = new Float32Array(rows * cols)) => ({ rows, cols, data });
 
-/** 16-bit floating point numbers, as the file keeps them, to what they are. */
-function halves(bits) {
+/** What each of the 65,536 patterns of a 16-bit floating point number means. */
+function halfTable() {
   const table = new Float32Array(65536);
   for (let h = 0; h < 65536; h++) {
     const sign = h & 0x8000 ? -1 : 1, exponent = (h >> 10) & 31, fraction = h & 1023;
@@ -207,7 +207,17 @@ function halves(bits) {
     else if (exponent === 31) table[h] = fraction ? NaN : sign * Infinity;
     else table[h] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
   }
-  return Float32Array.from(bits, (h) => table[h]);
+  return table;
+}
+
+let table = null;
+
+/** 16-bit floating point numbers, as the file keeps them, to 32-bit ones. */
+function halves(bits) {
+  table ??= halfTable();
+  const numbers = new Float32Array(bits.length); // a plain loop: `from` with a function takes ten times as long
+  for (let i = 0; i < bits.length; i++) numbers[i] = table[bits[i]];
+  return numbers;
 }
 
 const KINDS = { F32: (b) => new Float32Array(b), F16: (b) => halves(new Uint16Array(b)), I8: (b) => new Int8Array(b) };
@@ -237,7 +247,6 @@ export function sha256(bytes) {
   tail.set(rest);
   tail[rest.length] = 0x80;
   end.setBigUint64(tail.length - 8, 8n * BigInt(bytes.length));
-  const rotate = (x, n) => (x >>> n) | (x << (32 - n));
   const blocks = (data) => {
     for (let at = 0; at < data.length; at += 64) {
       for (let i = 0, j = at; i < 16; i++, j += 4) w[i] = (data[j] << 24) | (data[j + 1] << 16) | (data[j + 2] << 8) | data[j + 3];
@@ -246,19 +255,22 @@ export function sha256(bytes) {
         const s0 = rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3), s1 = rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10);
         w[i] = (w[i - 16] + s0 + w[i - 7] + s1) | 0;
       }
-      let [a, b, c, d, e, f, g, x] = state;
+      let a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], x = state[7];
       for (let i = 0; i < 64; i++) {
         const t1 = (x + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + k[i] + w[i]) | 0;
         const t2 = ((rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
         x = g; g = f; f = e; e = (d + t1) | 0; d = c; c = b; b = a; a = (t1 + t2) | 0;
       }
-      [a, b, c, d, e, f, g, x].forEach((v, i) => { state[i] += v; });
+      state[0] += a; state[1] += b; state[2] += c; state[3] += d;
+      state[4] += e; state[5] += f; state[6] += g; state[7] += x;
     }
   };
   blocks(bytes.subarray(0, whole));
   blocks(tail);
   return Array.from(state, (v) => (v >>> 0).toString(16).padStart(8, '0')).join('');
 }
+
+const rotate = (x, n) => (x >>> n) | (x << (32 - n));
 
 /** The first 32 bits behind the point of the square and cube roots of the first primes. */
 function sha256Constants() {
@@ -659,9 +671,9 @@ function fromBase64(text) {
   return bytes;
 }
 
-/** The weights from beside the page; `progress` is told how many bytes are there. */
-async function fetchWeights({ url, size }, cache, progress) {
-  const answer = await fetch(url, { cache });
+/** The weights from beside the page, or from the browser's cache; `progress` is told how many bytes are there. */
+async function fetchWeights({ url, size, again }, progress) {
+  const answer = await fetch(url, { cache: again ? 'reload' : 'force-cache' });
   if (!answer.ok) throw new Error(`the server says ${answer.status}`);
   const bytes = new Uint8Array(size), reader = answer.body.getReader();
   let at = 0;
@@ -674,11 +686,6 @@ async function fetchWeights({ url, size }, cache, progress) {
   return bytes;
 }
 
-function checked(bytes, wanted) {
-  if (sha256(bytes) !== wanted) throw new Error('its checksum is not the one that it should have');
-  return bytes;
-}
-
 /** What a page and its worker say to each other. */
 function listen() {
   const parts = [], tell = (message) => self.postMessage(message), pause = () => new Promise((done) => setTimeout(done));
@@ -686,13 +693,9 @@ function listen() {
 
   async function load() {
     const { weights } = settings, progress = (at) => tell({ progress: at / weights.size });
-    let bytes;
-    if (weights.url) {
-      // what the browser kept may be damaged, too: then once more from the server
-      try { bytes = checked(await fetchWeights(weights, 'force-cache', progress), weights.sha256); }
-      catch { bytes = checked(await fetchWeights(weights, 'reload', progress), weights.sha256); }
-    } else bytes = checked(join(parts.splice(0), weights.size), weights.sha256);
+    const bytes = weights.url ? await fetchWeights(weights, progress) : join(parts.splice(0), weights.size);
     const start = performance.now();
+    if (sha256(bytes) !== weights.sha256) throw new Error('its checksum is not the one that it should have');
     model = new EmpatheticModel(readTensors(bytes), settings);
     tell({ ready: performance.now() - start });
   }

@@ -32,8 +32,8 @@ class LivePlayground extends Playground {
     this.share = 0;
     this.later();
     try {
-      const code = new Blob([this.model.get('engine')], { type: 'text/javascript' });
-      this.worker = new Worker(URL.createObjectURL(code), { type: 'module' });
+      const plain = this.model.get('engine').replace(/^export /gm, ''); // on a page from a file, browsers start no worker that is a module
+      this.worker = new Worker(URL.createObjectURL(new Blob([plain], { type: 'text/javascript' })));
     } catch (e) { this.broken(e.message); return; }
     this.worker.onerror = (e) => this.broken(e.message || 'the browser stopped it');
     this.worker.onmessage = ({ data }) => this.told(data);
@@ -49,7 +49,7 @@ class LivePlayground extends Playground {
       await new Promise((done) => { setTimeout(done); });
     }
     const where = url ? new URL(url, document.baseURI).href : '';
-    this.worker.postMessage({ settings: { ...settings, weights: { ...this.weights, url: where } } });
+    this.worker.postMessage({ settings: { ...settings, weights: { ...this.weights, url: where, again: this.again } } });
   }
 
   told(message) {
@@ -62,6 +62,7 @@ class LivePlayground extends Playground {
   broken(why) {
     this.worker?.terminate();
     this.phase = 'failed';
+    this.again = true; // what the browser kept may be damaged: next time, ask the server
     const file = location.protocol === 'file:' && this.weights.url ? ' A page that was opened from a file may fetch nothing: ecgen demo --page FILE --live writes one that holds the model.' : '';
     this.why = `The model could not be loaded (${why}), so the recorded answers stay.${file}`;
     this.later();
@@ -86,10 +87,10 @@ class LivePlayground extends Playground {
     this.leaveGates();
     super.build();
     const size = Math.round(this.weights.size / 1e6);
-    this.start_ = make('button', { type: 'button', class: 'ecgen-button ecgen-main', 'data-control': 'load', text: `Load the model (${size} MB)`, onclick: () => this.load() });
+    this.loadButton = make('button', { type: 'button', class: 'ecgen-button ecgen-main', 'data-control': 'load', text: `Load the model (${size} MB)`, onclick: () => this.load() });
     this.bar = make('progress', { max: 1, 'aria-label': 'how much of the model is here' });
     this.news = make('p', { class: 'ecgen-hint', role: 'status' });
-    this.loader = make('div', { class: 'ecgen-loader' }, this.start_, this.bar, this.news);
+    this.loader = make('div', { class: 'ecgen-loader' }, this.loadButton, this.bar, this.news);
     this.root.querySelector('.ecgen-badge').after(this.loader);
     if (!this.live) return;
     this.more = new Controls(this.model, () => this.changed());
@@ -109,15 +110,15 @@ class LivePlayground extends Playground {
     this.root.querySelector('.ecgen-play').after(this.help, this.figure, this.more.box, this.keep, this.pair);
   }
 
-  get asked_() { return Object.fromEntries(['threshold', 'temperature', 'draw', 'k', 'seed'].map((k) => [k, this.model.get(k)])); }
+  get settings() { return Object.fromEntries(['threshold', 'temperature', 'draw', 'k', 'seed'].map((k) => [k, this.model.get(k)])); }
 
-  question() { return { ...super.question(), hand: this.hand, ...this.asked_ }; }
+  question() { return { ...super.question(), hand: this.hand, ...this.settings }; }
 
   /** A control moved: some need another answer, others only another view of it. */
   changed() {
-    const now = JSON.stringify(this.asked_);
-    if (now === this.askedLast) this.later();
-    else { this.askedLast = now; this.ask(); }
+    const now = JSON.stringify(this.settings);
+    if (now === this.settled) this.later();
+    else { this.settled = now; this.ask(); }
   }
 
   // -------------------------------------------------------------- gates by hand
@@ -196,7 +197,7 @@ class LivePlayground extends Playground {
 
   draw() {
     this.loader.hidden = this.phase === 'ready';
-    this.start_.hidden = this.phase === 'loading' || (this.phase === 'failed' && !this.weights.url);
+    this.loadButton.hidden = this.phase === 'loading' || (this.phase === 'failed' && !this.weights.url);
     this.bar.hidden = this.phase !== 'loading';
     this.bar.value = this.share || 0;
     const loading = this.share < 1 ? 'The model is coming …' : 'The model is being unpacked …';
@@ -255,9 +256,9 @@ class LivePlayground extends Playground {
     const hand = (kind, name) => Object.entries(a.hand[kind]).map(([i, open]) => `${name(+i)} ${open ? 'opened' : 'closed'}`);
     const setting = [gateName({ ...a.asked, gate: a.gate }), ...hand('turns', (t) => `turn ${t + 1}`), ...hand('words', (i) => `“${a.context[i]}”`)].join(', ');
     const word = ([text, i]) => (i < 0 ? text : make('span', { class: 'ecgen-word', style: `--p:${fixed(a.gates[i])}`, text }));
-    const turns = a.turns.map((t) => make('p', { dir: 'auto' }, ...t.pieces.map(word))), [before, after] = causeMass(a);
+    const turns = a.turns.map((t) => make('p', { dir: 'auto' }, ...t.pieces.map(word))), [before, after] = causeMass(a), any = a.cause.some((p, i) => i > 0 && p > 0.5);
     return make('div', { class: 'ecgen-card' }, make('h4', { text: title }), make('p', { class: 'ecgen-hint', text: setting }), ...turns,
-      plainTurn('response', a.response, 'ecgen-response'), make('p', { class: 'ecgen-hint', text: `Attention on words of the cause: ${percent(before)} without gates, ${percent(after)} with them.` }));
+      plainTurn('response', a.response, 'ecgen-response'), make('p', { class: 'ecgen-hint', text: any ? `Attention on words of the cause: ${percent(before)} without gates, ${percent(after)} with them.` : 'No word has a cause probability above one half.' }));
   }
 }
 
