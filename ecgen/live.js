@@ -342,8 +342,10 @@ function layerNorm(x, { weight, bias }) {
   const y = matrix(x.rows, x.cols), n = x.cols;
   for (let r = 0; r < x.rows; r++) {
     const row = x.data.subarray(r * n, (r + 1) * n);
-    const mean = row.reduce((s, v) => s + v, 0) / n;
-    const variance = row.reduce((s, v) => s + (v - mean) ** 2, 0) / n, scale = 1 / Math.sqrt(variance + 1e-5);
+    let mean = 0, variance = 0;
+    for (let j = 0; j < n; j++) mean += row[j] / n;
+    for (let j = 0; j < n; j++) variance += (row[j] - mean) ** 2 / n;
+    const scale = 1 / Math.sqrt(variance + 1e-5);
     for (let j = 0; j < n; j++) y.data[r * n + j] = (row[j] - mean) * scale * weight.data[j] + bias.data[j];
   }
   return y;
@@ -351,9 +353,12 @@ function layerNorm(x, { weight, bias }) {
 
 /** Numbers -> shares that sum to 1. */
 export function softmax(scores) {
-  const top = scores.reduce((a, b) => Math.max(a, b), -Infinity), e = Float64Array.from(scores, (s) => Math.exp(s - top));
-  const sum = e.reduce((a, b) => a + b, 0);
-  return e.map((v) => v / sum);
+  const res = new Float64Array(scores.length);
+  let top = -Infinity, sum = 0;
+  for (let i = 0; i < res.length; i++) if (scores[i] > top) top = scores[i];
+  for (let i = 0; i < res.length; i++) sum += res[i] = Math.exp(scores[i] - top);
+  for (let i = 0; i < res.length; i++) res[i] /= sum;
+  return res;
 }
 
 /** Rows of a table of word vectors, each 8-bit integers and a scale, or plain numbers. */
@@ -539,7 +544,8 @@ export class ResponseGenerator {
     if (!weight.int8) return linear(state, this.w.words).data;
     const { rows, cols, data } = weight.int8, y = new Float32Array(rows);
     wordDots(state.data, data, rows, cols, y);
-    return y.map((v, i) => v * weight.scale.data[i]);
+    for (let i = 0; i < rows; i++) y[i] *= weight.scale.data[i];
+    return y;
   }
 }
 
@@ -686,17 +692,29 @@ async function fetchWeights({ url, size, again }, progress) {
   return bytes;
 }
 
-/** What a page and its worker say to each other. */
+/**
+ * What a page and its worker say to each other. The page sends `settings`, then the weights as `part`s in base64
+ * where they are in it, then `load`; after that questions, each with a number (`ask`). A newer question ends an older one.
+ */
 function listen() {
-  const parts = [], tell = (message) => self.postMessage(message), pause = () => new Promise((done) => setTimeout(done));
-  let settings, model, newest = 0;
+  const tell = (message) => self.postMessage(message), gap = new MessageChannel();
+  const pause = () => new Promise((done) => { gap.port1.onmessage = done; gap.port2.postMessage(0); }); // no timer is as quick
+  let settings, bytes, model, at = 0, newest = 0;
+
+  function take(part) {
+    if (at + part.length > bytes.length) throw new Error('it is longer than it should be');
+    bytes.set(part, at);
+    at += part.length;
+  }
 
   async function load() {
-    const { weights } = settings, progress = (at) => tell({ progress: at / weights.size });
-    const bytes = weights.url ? await fetchWeights(weights, progress) : join(parts.splice(0), weights.size);
+    const { weights } = settings, count = (n) => n.toLocaleString('en');
+    if (weights.url) bytes = await fetchWeights(weights, (n) => tell({ progress: n / weights.size }));
+    else if (at < weights.size) throw new Error(`only ${count(at)} of ${count(weights.size)} bytes are there`);
     const start = performance.now();
     if (sha256(bytes) !== weights.sha256) throw new Error('its checksum is not the one that it should have');
     model = new EmpatheticModel(readTensors(bytes), settings);
+    bytes = null; // the model has its own numbers
     tell({ ready: performance.now() - start });
   }
 
@@ -711,19 +729,12 @@ function listen() {
 
   self.onmessage = async ({ data }) => {
     try {
-      if (data.part) parts.push(fromBase64(data.part));
-      else if (data.settings) { settings = data.settings; await load(); }
+      if (data.settings) { settings = data.settings; bytes = settings.weights.url ? null : new Uint8Array(settings.weights.size); }
+      else if (data.part !== undefined) take(fromBase64(data.part));
+      else if (data.load) await load();
       else await respond(data);
     } catch (e) { tell(data.ask ? { to: data.ask, error: e.message } : { failed: e.message }); }
   };
-}
-
-function join(parts, size) {
-  const bytes = new Uint8Array(size), total = parts.reduce((n, p) => n + p.length, 0);
-  if (total !== size) throw new Error(`it holds ${total.toLocaleString('en')} of ${size.toLocaleString('en')} bytes`);
-  let at = 0;
-  for (const p of parts) { bytes.set(p, at); at += p.length; }
-  return bytes;
 }
 
 if (typeof WorkerGlobalScope !== 'undefined' && self instanceof WorkerGlobalScope) listen();

@@ -42,14 +42,14 @@ class LivePlayground extends Playground {
 
   /** What the worker needs; weights that are in the page go one part at a time, so that the page stays alive. */
   async give() {
-    const settings = this.model.get('settings'), { url } = this.weights;
+    const settings = this.model.get('settings'), { url } = this.weights, where = url ? new URL(url, document.baseURI).href : '';
+    this.worker.postMessage({ settings: { ...settings, weights: { ...this.weights, url: where, again: this.again } } });
     for (const part of document.querySelectorAll('script.ecgen-weights')) {
       this.worker.postMessage({ part: part.textContent });
       part.remove(); // its memory is wanted elsewhere
       await new Promise((done) => { setTimeout(done); });
     }
-    const where = url ? new URL(url, document.baseURI).href : '';
-    this.worker.postMessage({ settings: { ...settings, weights: { ...this.weights, url: where, again: this.again } } });
+    this.worker.postMessage({ load: true });
   }
 
   told(message) {

@@ -18,8 +18,8 @@ LONG = 70           # tokens of a context
 def corpus():
     "Validation dialogues, and where they come from"
     from ecgen.corpus import load_split, shipped
-    folder = os.environ.get('ECGEN_DATA', '')
-    if Path(folder or 'nowhere').is_dir(): return load_split('valid', folder), 'validation split'
+    folder = os.environ.get('ECGEN_DATA') or ROOT.parent/'shared'/'data'
+    if Path(folder).is_dir(): return load_split('valid', folder), 'validation split'
     return load_split('valid', shipped('sample')), 'sample'
 
 
