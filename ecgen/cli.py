@@ -360,11 +360,14 @@ def chat(model:ModelFolder=None, gate:GateName='', decoder:DecoderName='ranked',
 @app.command(epilog=example('demo'))
 def demo(model:ModelFolder=None, gate:GateName='', port:Annotated[int|None, typer.Option(metavar='N', min=1, max=65535, show_default=False, help='Of 127.0.0.1; else any that is free.')]=None,
          no_browser:Annotated[bool, typer.Option('--no-browser', help='Only print the address.')]=False,
-         page:Annotated[Path|None, out_file('--page', 'Write a page with recorded responses instead, and end.')]=None, overwrite:Overwrite=False):
+         page:Annotated[Path|None, out_file('--page', 'Write a page with recorded responses instead, and end.')]=None,
+         live:Annotated[bool, typer.Option('--live', help='With --page: put the model itself into the page (27 MB), which then answers what you type, without any server.')]=False,
+         overwrite:Overwrite=False):
     """Open the playground in the browser: type a dialogue, see emotion, causes and response, and close gates by hand.
 
     It is served on this machine and for this machine only (127.0.0.1), until you press Ctrl-C.
     """
+    if live and not page: raise EcgenError('--live puts the model into a page: name the file with --page FILE.')
     fresh([page], [], overwrite)
     if gate:
         from ecgen.gates import UNLABELLED
@@ -372,8 +375,10 @@ def demo(model:ModelFolder=None, gate:GateName='', port:Annotated[int|None, type
     tell('loading the model ...' if page else 'loading the model and starting a server, which takes some seconds ...')
     from ecgen.playground import Playground, serve
     if not page: return serve(model, gate, port, not no_browser, tell)
+    from ecgen.live import LivePlayground
     from ecgen.model import EmpatheticModel
-    Playground(EmpatheticModel.from_pretrained(model), gate=gate).save(page)
+    made = LivePlayground(model, gate=gate) if live else Playground(EmpatheticModel.from_pretrained(model), gate=gate)
+    made.save(page)
     tell(f'wrote {page}; open it in a browser.')
 
 # %% ../nbs/17_cli.ipynb #17_cli-50

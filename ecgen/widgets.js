@@ -1,4 +1,4 @@
-// The widgets of ecgen: CauseHighlight, AttentionExplorer, Playground.
+// The widgets of ecgen: CauseHighlight, AttentionExplorer, Playground. live_page.js adds the playground with the model in the page.
 //
 // One ES module without dependencies. anywidget calls `render` in a notebook with a live kernel; a page of its own (a file, or an
 // iframe of the site) calls `standalone` with the same state as plain data. What it shows was recorded by ecgen/widgets.py: cause
@@ -54,7 +54,7 @@ export function regate(before, g, out) {
 /** The recorded attention of a scene. `head` -1 is the mean of all heads: each is gated, then they are averaged. */
 class Attention {
   constructor(scene) {
-    this.before = floats(scene.before);
+    this.before = typeof scene.before === 'string' ? floats(scene.before) : scene.before; // numbers, where the model is in the page
     [this.layers, this.heads, this.steps, this.words] = scene.shape;
     this.row = new Float64Array(this.words);
   }
@@ -574,6 +574,26 @@ class Widget {
     this.later();
   }
 
+  /** What one word of the response attends to: up without gates, down with them; on `this.strip`. */
+  bars(before, after, word) {
+    const width = this.strip.clientWidth || 600, high = 92, half = high / 2, ratio = window.devicePixelRatio || 1, n = before.length;
+    if (this.strip.width !== Math.round(width * ratio)) { this.strip.width = Math.round(width * ratio); this.strip.height = high * ratio; }
+    const pen = this.strip.getContext('2d'), top = Math.max(1e-9, ...before, ...after), step = width / n, { colors } = this, hue = colors.hues[this.root.dataset.hue];
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, high);
+    if (word >= 0) { pen.fillStyle = colors.line; pen.fillRect(word * step, 0, step, high); }
+    for (let i = 0; i < n; i++) {
+      const w = Math.max(1, step - 2), x = i * step + (step - w) / 2;
+      pen.fillStyle = colors.soft;
+      pen.fillRect(x, half - (half * before[i]) / top, w, (half * before[i]) / top);
+      pen.fillStyle = hue.mark;
+      pen.fillRect(x, half + 1, w, (half * after[i]) / top);
+    }
+    pen.fillStyle = colors.line;
+    pen.fillRect(0, half, width, 1);
+    this.strip.setAttribute('aria-label', this.caption.textContent);
+  }
+
   stop() { cancelAnimationFrame(this.pending); this.stops.forEach((f) => f()); }
 }
 
@@ -652,25 +672,6 @@ class CauseHighlight extends Widget {
     } else this.say.textContent = 'Point at a word, or move through the words with the arrow keys.';
     this.bars(before, after, v.word);
     this.shown = { g, before, after };
-  }
-
-  bars(before, after, word) {
-    const width = this.strip.clientWidth || 600, high = 92, half = high / 2, ratio = window.devicePixelRatio || 1, n = before.length;
-    if (this.strip.width !== Math.round(width * ratio)) { this.strip.width = Math.round(width * ratio); this.strip.height = high * ratio; }
-    const pen = this.strip.getContext('2d'), top = Math.max(1e-9, ...before, ...after), step = width / n, { colors } = this, hue = colors.hues[this.root.dataset.hue];
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, high);
-    if (word >= 0) { pen.fillStyle = colors.line; pen.fillRect(word * step, 0, step, high); }
-    for (let i = 0; i < n; i++) {
-      const w = Math.max(1, step - 2), x = i * step + (step - w) / 2;
-      pen.fillStyle = colors.soft;
-      pen.fillRect(x, half - (half * before[i]) / top, w, (half * before[i]) / top);
-      pen.fillStyle = hue.mark;
-      pen.fillRect(x, half + 1, w, (half * after[i]) / top);
-    }
-    pen.fillStyle = colors.line;
-    pen.fillRect(0, half, width, 1);
-    this.strip.setAttribute('aria-label', this.caption.textContent);
   }
 
   picture() {
@@ -833,12 +834,12 @@ class Playground extends Widget {
     this.input.id = newId('message');
     this.send = make('button', { type: 'submit', class: 'ecgen-button ecgen-main', text: 'Send' });
     this.form = make('form', { class: 'ecgen-form', onsubmit: (e) => { e.preventDefault(); this.typed(); } }, make('label', { for: this.input.id, text: 'Say something' }), this.input, this.send);
-    this.undo = make('button', { type: 'button', class: 'ecgen-button', text: 'Undo', onclick: () => { this.turns = this.turns.slice(0, -2); this.closed = []; this.ask(); } });
-    this.reset = make('button', { type: 'button', class: 'ecgen-button', text: 'New dialogue', onclick: () => { this.forget(); this.turns = []; this.answer = null; this.closed = []; this.said = 'A new dialogue begins: say something.'; this.later(); this.input.focus(); } });
+    this.undo = make('button', { type: 'button', class: 'ecgen-button', text: 'Undo', onclick: () => { this.turns = this.turns.slice(0, -2); this.leaveGates(); this.ask(); } });
+    this.reset = make('button', { type: 'button', class: 'ecgen-button', text: 'New dialogue', onclick: () => { this.forget(); this.turns = []; this.answer = null; this.leaveGates(); this.said = 'A new dialogue begins: say something.'; this.later(); this.input.focus(); } });
     this.stage = make('div', { class: 'ecgen-stage' });
     this.state = make('p', { class: 'ecgen-state' });
     this.side = make('div', { class: 'ecgen-side' });
-    const from = this.live ? 'Live: the model answers on this machine; nothing is sent elsewhere.' : 'Recorded: these responses were written by the model beforehand; the gates choose among them.';
+    const from = this.live ? this.model.get('from') || 'Live: the model answers on this machine; nothing is sent elsewhere.' : 'Recorded: these responses were written by the model beforehand; the gates choose among them.';
     const how = this.live ? null : make('p', { class: 'ecgen-hint' }, 'Recorded with ', make('code', { text: this.model.get('command') }), '; to type your own dialogue: ', make('code', { text: 'ecgen demo' }), '.');
     this.root.replaceChildren(...[
       make('header', { class: 'ecgen-head' }, make('strong', { text: 'Playground' }), make('span', { text: modelName(this.model.get('name')) })),
@@ -849,7 +850,16 @@ class Playground extends Widget {
       make('footer', { text: 'It is a small research model that strings likely words together, and no counsellor. Tint and underline: probability of being a cause, and gate. A closed turn takes away an emphasis; other attention still sees it.' })].filter(Boolean));
   }
 
-  start(turns) { this.turns = turns; this.closed = []; this.ask(); }
+  /** No gate is set by hand any more. */
+  leaveGates() { this.closed = []; }
+
+  /** Was any gate of this answer set by hand? */
+  touched(a) { return a.closed.length > 0; }
+
+  /** What the model is asked. */
+  question() { return { turns: this.turns, closed: this.closed, gate: this.gate }; }
+
+  start(turns) { this.turns = turns; this.leaveGates(); this.ask(); }
 
   typed() {
     const text = this.input.value.trim();
@@ -858,13 +868,13 @@ class Playground extends Widget {
     this.anew = this.turns.length > 0 && !said.length; // a note was no response that could be gone on from
     this.before = { turns: this.turns, closed: this.closed };
     this.turns = [...said, text];
-    this.closed = [];
+    this.leaveGates();
     this.input.value = '';
     this.ask();
   }
 
   ask() {
-    const wanted = { turns: this.turns, closed: this.closed, gate: this.gate };
+    const wanted = this.question();
     if (!this.turns.length) return this.later();
     if (this.live) {
       this.busy = true;
@@ -910,11 +920,14 @@ class Playground extends Widget {
 
   show(answer) {
     // what is compared with is the answer to the same dialogue behind the same gate with no turn closed, if there was one
-    const bare = (r) => r && !r.closed.length && r.gate === answer.gate && JSON.stringify(r.said) === JSON.stringify(answer.said);
+    const bare = (r) => r && !this.touched(r) && r.gate === answer.gate && JSON.stringify(r.asked) === JSON.stringify(answer.asked) && JSON.stringify(r.said) === JSON.stringify(answer.said);
     this.bare = [answer, this.bare, ...(this.live ? [] : this.model.get('records'))].find(bare) || null;
     this.base = this.bare?.response || '';
     this.answer = answer;
-    const told = answer.note ? 'There is a note and no response.' : (answer.closed.length && this.base ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.') : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`);
+    const told = answer.note ? 'There is a note and no response.'
+      : this.touched(answer) && this.base
+        ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.')
+        : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`;
     this.said = `${this.anew ? 'A new dialogue begins. ' : ''}${told}`;
     this.anew = false;
     this.later();
@@ -924,6 +937,23 @@ class Playground extends Widget {
     this.closed = this.closed.includes(t) ? this.closed.filter((x) => x !== t) : [...this.closed, t].sort((a, b) => a - b);
     this.ask();
   }
+
+  /** What the button of a turn says: its kind for the style sheet, its text, what a press does. */
+  turnState(a, t) {
+    const hand = this.closed.includes(t), gate = !hand && a.turns[t].pieces.every(([, i]) => i < 0 || a.gates[i] === 0);
+    const text = hand ? 'closed by hand' : gate ? `closed by the ${a.gate} gate` : 'open';
+    return { kind: hand ? 'hand' : gate ? 'gate' : 'no', text, title: hand ? 'leave this turn to its gate' : 'close this turn by hand' };
+  }
+
+  /** A word of the dialogue is pointed at, or reached by the arrow keys. */
+  pointed(a, words, i) {
+    words.select(i);
+    this.say.textContent = `${a.context[i]}: p(cause) ${fixed(a.cause[i])}, gate ${fixed(a.gates[i])}`;
+  }
+
+  responseTurn(a) { return plainTurn('response', a.response, 'ecgen-listener ecgen-response'); }
+
+  allShut(a) { return allShut(a); }
 
   draw() {
     const a = this.answer, v = { gate: this.gate };
@@ -938,20 +968,21 @@ class Playground extends Widget {
       this.undo.disabled = this.busy || this.turns.length < 3;
     }
     if (this.shown === a && a && this.busy) return;
-    const shut = !!a && allShut(a);
+    const shut = !!a && this.allShut(a);
     this.root.dataset.closed = shut;
     this.state.textContent = a ? openness(a, a.gates, shut) : '';
     if (!a) { this.stage.replaceChildren(...this.turns.map((t, i) => plainTurn(i % 2 ? 'listener' : 'speaker', t))); this.side.replaceChildren(); return; }
-    const words = new Words('words of the dialogue; arrow keys move', (i) => { words.select(i); this.say.textContent = `${a.context[i]}: p(cause) ${fixed(a.cause[i])}, gate ${fixed(a.gates[i])}`; });
+    const words = new Words('words of the dialogue; arrow keys move', (i) => this.pointed(a, words, i));
     const at = document.activeElement?.dataset?.turn, inside = this.root.contains(document.activeElement);
     bubbles(a, words, false).forEach((turn, t) => {
-      const hand = this.closed.includes(t), gate = !hand && a.turns[t].pieces.every(([, i]) => i < 0 || a.gates[i] === 0);
-      const text = hand ? 'closed by hand' : gate ? `closed by the ${a.gate} gate` : 'open';
-      turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'data-turn': t, 'data-closed': hand ? 'hand' : gate ? 'gate' : 'no', 'aria-label': `turn ${t + 1}: ${text}`, title: hand ? 'leave this turn to its gate' : 'close this turn by hand', text, onclick: () => this.toggle(t) }));
+      const { kind, text, title } = this.turnState(a, t);
+      turn.append(make('button', { type: 'button', class: 'ecgen-toggle', 'data-turn': t, 'data-closed': kind, 'aria-label': `turn ${t + 1}: ${text}`, title, text, onclick: () => this.toggle(t) }));
     });
     for (const i of words.order) words.paint(i, tint(v.gate, a.cause[i], a.gates[i]), a.gates[i], `${a.context[i]}, cause ${percent(a.cause[i])}, gate ${fixed(a.gates[i], 2)}`);
-    const response = a.note ? noteTurn(a.note) : plainTurn('response', a.response, 'ecgen-listener ecgen-response');
-    const was = !a.note && a.closed.length && this.base && this.base !== a.response ? make('p', { class: 'ecgen-was' }, make('small', { text: 'with no turn closed: ' }), make('span', { dir: 'auto', text: this.base })) : null;
+    const response = a.note ? noteTurn(a.note) : this.responseTurn(a);
+    const changed = !a.note && this.touched(a) && this.base && this.base !== a.response;
+    const was = changed ? make('p', { class: 'ecgen-was' },
+      make('small', { text: 'with no gate set by hand: ' }), make('span', { dir: 'auto', text: this.base })) : null;
     this.stage.replaceChildren(words.box, response, ...(was ? [was] : []));
     if (at !== undefined && inside) this.stage.querySelector(`[data-turn="${at}"]`)?.focus();
     this.side.replaceChildren(emotionBars(a.emotions), make('p', { class: 'ecgen-hint', text: a.dropped ? `The first ${a.dropped} words are beyond what the model can read.` : '' }));

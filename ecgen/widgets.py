@@ -139,7 +139,7 @@ PAGE = '''<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src 'sha256-{hash}'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'{policy}">
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; }}
@@ -149,9 +149,9 @@ body {{ margin: 0; }}
 </head>
 <body>
 <main id="widget"></main>
-<script type="application/json" id="state">{state}</script>
+{still}<script type="application/json" id="state">{state}</script>
 <script type="module">{code}</script>
-</body>
+{data}</body>
 </html>
 '''
 START = "\nstandalone(document.getElementById('widget'), JSON.parse(document.getElementById('state').textContent));\n"
@@ -163,13 +163,18 @@ def source(name:str) -> str:    # 'widgets.js' or 'widgets.css'
 
 # %% ../nbs/15_widgets.ipynb #2da25331
 def page(
-    title:str,      # of the page
-    state:dict,     # of the widget
-) -> str:           # an HTML file
+    title:str,         # of the page
+    state:dict,        # of the widget
+    more:str='',       # JavaScript after that of the widgets
+    policy:str='',     # what else the page may do, for its content security policy
+    still:str='',      # markup for browsers without JavaScript
+    data:str='',       # more markup at its end
+) -> str:              # an HTML file
     "A widget as a self-contained page"
-    code = source('widgets.js') + START
+    code = source('widgets.js') + more + START
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    return PAGE.format(hash=digest, title=html.escape(title), style=source('widgets.css'), state=json.dumps(state).replace('<', '\\u003c'), code=code)
+    return PAGE.format(hash=digest, policy=policy, title=html.escape(title), style=source('widgets.css'),
+                       state=json.dumps(state).replace('<', '\\u003c'), code=code, still=still, data=data)
 
 # %% ../nbs/15_widgets.ipynb #a186479d
 def iframe(

@@ -12,6 +12,8 @@ from traitlets.config import Config
 
 from nb import ROOT, directives, write
 
+from ecgen.live import write_live
+
 # cell options in Quarto's words, and the tags by which MyST-NB and nbconvert know them
 TAGS = {'echo: false': 'remove-input', 'output: false': 'remove-output', 'include: false': 'remove-cell', 'code-fold: true': 'hide-input'}
 PRIORITY = ['text/markdown', 'image/svg+xml', 'image/png', 'image/jpeg', 'text/html', 'text/latex', 'text/plain']
@@ -134,6 +136,10 @@ PICTURE = r'This is what the model that ships with the package makes of a dialog
 
 SHOT = r'!\[[^\]]*\]\(/?README_files/shot-(\w+)\.png\)'     # README.md shows pictures of widgets; the site has the widgets themselves
 LIVE = dict(explorer='AttentionExplorer', playground='Playground')
+ALIVE = '''```{raw} html
+<p>Or let the model answer here, in this page: load it, type, close a gate, watch. Nothing that you type leaves the page. <a href="live.html">Open it alone</a>.</p>
+<iframe class="ecgen-widget" title="Live playground" src="live.html" style="width:100%;height:1250px;border:0"></iframe>
+```'''      # its page lies on the site, for a page inside the page may fetch the weights only from where it came from itself
 
 
 def touchable(nbs):
@@ -163,7 +169,7 @@ def landing(nb, widgets):
     if len(told) != 1: sys.exit('index.ipynb: the sentence about the picture is another one than tools/pages.py (PICTURE) replaces on the site by one about the widget.')
     told[0].source = re.sub(PICTURE, '', told[0].source)
     for cell in (c for c in nb.cells if c.cell_type == 'markdown'): cell.source = with_widgets(cell.source, widgets)
-    nb.cells[1:1] = [nbformat.v4.new_markdown_cell(hero()), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
+    nb.cells[1:1] = [nbformat.v4.new_markdown_cell(hero()), nbformat.v4.new_markdown_cell(ALIVE), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
 
 
 def signature(cell, after=None):
@@ -201,6 +207,7 @@ def docs():
     subprocess.run([sys.executable, '-m', 'sphinx', '-q', '-b', 'html', '-c', ROOT/'tools', '-d', src/'.doctrees', src, ROOT/cfg.doc_path],
                    check=True)
     shutil.rmtree(ROOT/'jupyter_execute', ignore_errors=True)  # MyST-NB leaves it beside the site
+    write_live(ROOT/cfg.doc_path)
     print(f'docs: open {cfg.doc_path.name}/index.html')
 
 

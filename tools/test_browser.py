@@ -479,6 +479,19 @@ def server(command, url, **options):
             except subprocess.TimeoutExpired: p.kill()
 
 
+@contextmanager
+def served(folder):
+    "A folder as any host would serve it"
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+    handler = partial(type('Quiet', (SimpleHTTPRequestHandler,), {'log_message': lambda *_: None}), directory=str(folder))
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as s:
+        Thread(target=s.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{s.server_port}'
+        s.shutdown()
+
+
 def port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
@@ -588,46 +601,204 @@ def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
         assert page.evaluate('getComputedStyle(document.body).backgroundColor') == 'rgb(15, 14, 21)'
 
 
+# ---------------------------------------------------------------- the model in the page
+
+@pytest.fixture(scope='module')
+def live_folder(tmp_path_factory):
+    "The page with the weights in it, and the page with the weights beside it"
+    from ecgen.live import LivePlayground, write_live
+    folder = tmp_path_factory.mktemp('live')
+    LivePlayground().save(folder/'alone.html')
+    write_live(folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def live_server(live_folder):
+    with served(live_folder) as address: yield address
+
+
+def wait_ready(page):
+    page.wait_for_selector('.ecgen[data-ready-ms]')
+    wait_answered(page)
+
+
+def wait_answered(page): page.wait_for_function('() => document.querySelector(".ecgen").dataset.busy === "false" && document.querySelector(".ecgen-response [data-word], .ecgen-note")')
+
+
+def say_live(page, text):
+    page.fill('[data-control=message]', text)
+    page.press('[data-control=message]', 'Enter')
+    page.wait_for_function('t => [...document.querySelectorAll(".ecgen-turn")].some((e) => e.textContent.includes(t))', arg=text[:20])
+    wait_answered(page)
+
+
+def response_of(page): return page.locator('.ecgen-response p').evaluate('e => [...e.childNodes].filter((n) => !n.classList?.contains("ecgen-token")).map((n) => n.textContent).join("")').strip()
+
+
+def by_python(turns, **question):
+    from ecgen.corpus import detokenize
+    from ecgen.live import reference_answer
+    return detokenize(model().vocab.decode(reference_answer(model(), turns, **question)['ids']))
+
+
+@pytest.mark.parametrize('where', ['file', 'http'])
+def test_live_page_answers_as_python_does(open_page, live_folder, live_server, where):
+    "Typed dialogue, closed turn, closed and opened words, other gates"
+    page = open_page((live_folder/'alone.html').as_uri() if where == 'file' else f'{live_server}/live.html')
+    if where == 'http':
+        page.wait_for_selector('.ecgen[data-draws]')
+        assert page.get_attribute('.ecgen-badge', 'data-live') == 'false' and page.inner_text('[data-control=load]') == 'Load the model (20 MB)'
+        page.click('[data-control=load]')
+    wait_ready(page)
+    page.click('text=New dialogue')
+    text = 'My sister moved to Canada last month and the house feels so empty now.'
+    say_live(page, text)
+    page.context.set_offline(True)                                                 # nothing more is needed
+    assert response_of(page) == by_python([text])
+    for key, hand in (('Enter', dict(turns={0: 0})), ('Enter', dict(turns={0: 1})), ('Enter', {})):
+        page.press('[data-turn="0"]', key)
+        page.wait_for_function('() => document.querySelector(".ecgen").dataset.busy === "true"')
+        wait_answered(page)
+        assert response_of(page) == by_python([text], hand=hand), hand
+    for i, hand in ((13, {13: 0}), (12, {13: 0, 12: 0}), (12, {13: 0, 12: 1})):
+        page.locator(f'.ecgen-stage > [role=listbox] [data-word="{i}"]').first.click()
+        page.wait_for_function('() => document.querySelector(".ecgen").dataset.busy === "true"')
+        wait_answered(page)
+        assert response_of(page) == by_python([text], hand=dict(words=hand)), hand
+    for gate in ('hard', 'open', 'rule'):
+        page.select_option('[data-control=gate]', gate)
+        page.wait_for_function('() => document.querySelector(".ecgen").dataset.busy === "true"')
+        wait_answered(page)
+        assert response_of(page) == by_python([text], gate=gate, hand=dict(words={13: 0, 12: 1})), gate
+    first = response_of(page)
+    say_live(page, 'I call her every night, but it is not the same.')
+    assert response_of(page) == by_python([text, first, 'I call her every night, but it is not the same.'], gate='rule')
+
+
+def test_live_page_shows_numbers_of_python(open_page, live_folder):
+    "Emotion bars, cause probabilities, attention before and after for the word under the pointer; comparing two settings"
+    from ecgen.seen import cause_mass, watch
+    page = open_page((live_folder/'alone.html').as_uri())
+    wait_ready(page)
+    page.select_option('[data-control=sample]', '1')
+    page.wait_for_function('() => document.querySelectorAll("[data-turn]").length === 3')
+    wait_answered(page)
+    from ecgen.playground import SAMPLES
+    w, said = watch(model(), SAMPLES[1]), model().explain(SAMPLES[1]).emotions
+    page.click('.ecgen-emotions summary')
+    for name, percent, length in page.evaluate(BARS, '.ecgen'): assert length == pytest.approx(said[name], abs=2e-3), name
+    for step in (0, 2):
+        page.locator('.ecgen-response [data-word]').nth(step).click()
+        page.hover('.ecgen-stage > [role=listbox] >> nth=0 >> [data-word="4"]')
+        page.wait_for_function('t => document.querySelector(".ecgen-say").textContent.startsWith(t)', arg=f'{SAMPLES[1][0].split()[3]}: ')
+        shown = list(map(float, re.findall(r' (\d+\.\d+)', page.inner_text('.ecgen-say'))))
+        assert shown == pytest.approx([x[4].item() for x in (w.cause, w.gate, w.seen.before[0].mean(0)[step], w.seen.after[0].mean(0)[step])], abs=6e-4)
+    page.click('[data-control=keep]')
+    page.press('[data-turn="2"]', 'Enter')
+    page.wait_for_function('() => document.querySelectorAll(".ecgen-card").length === 2 && document.querySelector(".ecgen-compare").textContent.includes("turn 3 closed")')
+    before, after = cause_mass(w).mean((1, 2)).tolist()
+    assert f'{100 * before:.0f}% without gates, {100 * after:.0f}% with' in page.locator('.ecgen-card').first.inner_text()
+    assert page.locator('.ecgen-card .ecgen-response p').all_inner_texts() == [w.response, by_python(SAMPLES[1], hand=dict(turns={2: 0}))]
+    page.click('[data-control=keep]')
+    page.select_option('[data-control=gate]', 'gumbel')
+    wait_answered(page)
+    gates = page.evaluate('() => [...document.querySelectorAll(".ecgen-stage [aria-label*=gate]")].map((e) => e.getAttribute("aria-label"))')
+    page.click('text=Draw again')
+    page.wait_for_function('g => JSON.stringify([...document.querySelectorAll(".ecgen-stage [aria-label*=gate]")].map((e) => e.getAttribute("aria-label"))) !== g', arg=json.dumps(gates, ensure_ascii=False).replace('", "', '","'))
+
+
+def test_live_page_takes_text_as_text_and_notes_danger(open_page, live_folder):
+    page = open_page((live_folder/'alone.html').as_uri())
+    wait_ready(page)
+    title = page.title()
+    page.click('text=New dialogue')
+    say_live(page, EVIL[0])
+    assert response_of(page) == by_python([EVIL[0]]) and page.locator('.ecgen :is(img, script, style, iframe)').count() == 0 and page.title() == title
+    say_live(page, 'I don‘t want to live anymore.')
+    assert 'crisis line' in page.inner_text('.ecgen-note') and page.locator('.ecgen-response').count() == 0
+    say_live(page, 'I am glad.')
+    assert response_of(page) == by_python(['I am glad.'])
+
+
+@pytest.mark.parametrize('where', ['file', 'http'])
+def test_live_page_with_damaged_weights_keeps_recorded_answers(open_page, live_folder, tmp_path, where):
+    from ecgen.playground import SAMPLES, answer
+    if where == 'file':
+        (tmp_path/'live.html').write_bytes((live_folder/'alone.html').read_bytes()[:15_000_000])       # the end of the file is missing
+        page = open_page((tmp_path/'live.html').as_uri())
+    else:
+        shutil.copy(live_folder/'live.html', tmp_path)
+        weights = next(live_folder.glob('model-*'))
+        (tmp_path/weights.name).write_bytes(weights.read_bytes()[:9_000_000])
+        with served(tmp_path) as address:
+            page = open_page(f'{address}/live.html')
+            page.click('[data-control=load]')
+            page.wait_for_function('() => document.querySelector(".ecgen-loader").textContent.includes("could not be loaded")')
+            shutil.copy(weights, tmp_path)                                                               # mended: another try succeeds
+            kept_answers(page)
+            page.click('[data-control=load]')
+            wait_ready(page)
+            return
+    page.wait_for_function('() => document.querySelector(".ecgen-loader").textContent.includes("could not be loaded")')
+    kept_answers(page)
+
+
+def kept_answers(page):
+    "The recorded answers are there and can be chosen"
+    from ecgen.playground import SAMPLES, answer
+    assert 'the recorded answers stay' in page.inner_text('.ecgen-loader') and 'Recorded' in page.inner_text('.ecgen-badge')
+    page.press('[data-turn="0"]', 'Enter')
+    page.wait_for_selector('.ecgen-was')
+    assert page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[0], [0])['response']
+
+
+@pytest.mark.parametrize('theme', ['light', 'dark'])
+@pytest.mark.parametrize('width', [1100, 390])
+def test_live_page_contrast_names_and_width(open_page, live_folder, theme, width):
+    page = open_page((live_folder/'alone.html').as_uri(), color_scheme=theme, viewport={'width': width, 'height': 1200})
+    wait_ready(page)
+    page.click('[data-control=keep]')
+    page.press('[data-turn="0"]', 'Enter')
+    page.wait_for_selector('.ecgen-card')
+    page.wait_for_timeout(300)
+    assert page.get_attribute('.ecgen', 'data-theme') == theme and page.evaluate(CONTRAST) == [] and page.evaluate(NAMELESS) == []
+    assert page.evaluate('document.documentElement.scrollWidth') <= width
+
+
 # ---------------------------------------------------------------- the site
 
 @pytest.fixture(scope='module')
 def site():
     "The built site, served as any host would serve it"
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-    from threading import Thread
     if not (ROOT/'_docs'/'index.html').exists(): missing('needs the site: python tools/nb.py docs')
-    handler = partial(type('Quiet', (SimpleHTTPRequestHandler,), {'log_message': lambda *_: None}), directory=str(ROOT/'_docs'))
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as s:
-        Thread(target=s.serve_forever, daemon=True).start()
-        yield f'http://127.0.0.1:{s.server_port}'
-        s.shutdown()
+    with served(ROOT/'_docs') as address: yield address
 
 
 def test_site_has_widgets_that_can_be_touched(site, open_page):
     for url in (f'{site}/index.html', (ROOT/'_docs'/'index.html').as_uri()):
         page = open_page(url)
-        frame = page.frame_locator('iframe.ecgen-widget').first
+        frame = page.frame_locator('iframe.ecgen-widget').nth(1)
         frame.locator('[data-control=gate]').press('ArrowDown')
         frame.locator('.ecgen[data-hue=hard]').wait_for()
         frame.locator('[data-control=threshold]').press('End')
         frame.locator('.ecgen[data-closed=true]').wait_for()
-        tall = page.locator('iframe.ecgen-widget').first.bounding_box()['height']
+        tall = page.locator('iframe.ecgen-widget').nth(1).bounding_box()['height']
         assert abs(tall - frame.locator('.ecgen').bounding_box()['height']) < 12                           # the page around follows its height
 
 
 def test_first_page_has_widgets_and_no_pictures_of_them(site, open_page):
     from ecgen.playground import SAMPLES, answer
     page = open_page(f'{site}/index.html')
-    assert page.locator('iframe.ecgen-widget').count() == 3 and page.locator('img[src*="shot-"]').count() == 0
-    for i in (1, 2):
+    assert page.locator('iframe.ecgen-widget').count() == 4 and page.locator('img[src*="shot-"]').count() == 0
+    for i in (2, 3):
         page.locator('iframe.ecgen-widget').nth(i).scroll_into_view_if_needed()                          # loaded when somebody comes near
         page.frame_locator('iframe.ecgen-widget').nth(i).locator('.ecgen[data-draws]').wait_for()
-    game = page.frame_locator('iframe.ecgen-widget').nth(1)
+    game = page.frame_locator('iframe.ecgen-widget').nth(2)
     game.locator('[data-turn="0"]').press('Enter')
     game.locator('.ecgen-was').wait_for()
     assert game.locator('.ecgen-response p').inner_text() == answer(model(), SAMPLES[0], [0])['response']
-    page.frame_locator('iframe.ecgen-widget').nth(2).locator('.ecgen-small button').nth(5).press('Enter')
+    page.frame_locator('iframe.ecgen-widget').nth(3).locator('.ecgen-small button').nth(5).press('Enter')
 
 
 def test_site_pages_work_without_network(site, open_page):
