@@ -31,7 +31,10 @@ export class Text {
     this.categories = Object.entries(rules.categories).map(([kind, to]) => [new RegExp(`^\\p{${kind}}$`, 'u'), to]);
     this.sentence = new RegExp(rules.sentence, 'u');
     this.nltk = rules.nltk.map(([pattern, flags, to]) => [new RegExp(pattern, `gu${flags}`), to]);
-    this.dangerous = new RegExp(rules.danger, 'u');
+    this.dangerous = new RegExp(rules.danger);
+    this.lookAlikes = new Map(Object.entries(rules.look_alikes));
+    const compiled = (pairs) => pairs.map(([what, instead]) => [new RegExp(what, 'g'), instead]);
+    [this.disguises, this.longForms] = [compiled(rules.disguises), compiled(rules.long_forms)];
     this.unsafe = new RegExp(rules.unsafe, 'gu');
     this.known = new Map(); // character -> what stands for it
   }
@@ -107,11 +110,19 @@ export class Text {
       .replace(/(^|[.!?] )([a-z])/g, (_, before, letter) => before + letter.toUpperCase());
   }
 
-  /** Does a message suggest danger to someone's life? */
-  danger(text) {
-    const low = this.regular(text).toLowerCase().replace(/[_*~"`-]/g, ' ').replaceAll("'", '');
-    return this.dangerous.test(split(low).join(' '));
+  /** One replacement after another. */
+  replaced(text, rules) { return rules.reduce((t, [what, instead]) => t.replace(what, instead), text); }
+
+  /** A message as plain small letters with long forms: as it stands, and with disguises taken away. */
+  readings(text) {
+    const bare = this.regular(text).toLowerCase().normalize('NFD').replace(/[\u0300-\u036f]/g, '');
+    const plain = [...bare].map((c) => this.lookAlikes.get(c) ?? c).join('')
+      .replaceAll('\u2019', "'").replace(/[\x00-\x20]+/g, ' ');
+    return [plain, this.replaced(plain, this.disguises)].map((t) => this.replaced(t, this.longForms));
   }
+
+  /** Does a message suggest danger to someone's life? */
+  danger(text) { return this.readings(text).some((t) => this.dangerous.test(t)); }
 
   /** Text without control characters. */
   clean(text) { return text.replace(this.unsafe, (c) => (SPACE.test(c) ? ' ' : '')); }

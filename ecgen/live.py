@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLANK', 'WORDS', 'RUN', 'ASK', 'READ', 'PART', 'to_js', 'no_possessive', 'nltk_rules', 'engine_of', 'as_js',
-           'numeric_letters', 'text_rules', 'live_settings', 'in_node', 'hand_gates', 'reference_answer', 'parity',
-           'text_parity', 'some_questions', 'embedded', 'without_scripts', 'LivePlayground', 'write_live']
+           'numeric_letters', 'ascii_js', 'danger_rules', 'text_rules', 'live_settings', 'in_node', 'hand_gates',
+           'reference_answer', 'parity', 'text_parity', 'some_questions', 'embedded', 'without_scripts',
+           'LivePlayground', 'write_live']
 
 # %% ../nbs/15c_live.ipynb #live-imports
 import base64
@@ -23,7 +24,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from .batches import SPECIALS, encode_context
-from .chat import DANGEROUS, NOTE
+from .chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE
 from .corpus import (AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, EcgenError,
                           shipped, word_tokenizer)
 from .decoding import GREEDY, Decoder, generate
@@ -85,11 +86,22 @@ def numeric_letters() -> list[str]:
     return [c for c in every if c.isnumeric() and unicodedata.category(c) == 'Lo'
             and unicodedata.normalize('NFKC', c) != c]
 
+def ascii_js(
+    pattern:str,     # of Python, for `re.A`
+) -> str:            # for JavaScript without the flag u, where only \s means more
+    return pattern.replace(r'\s', r'[ \t-\r]')
+
+def danger_rules() -> dict:
+    "How JavaScript finds a message that must not be answered, see `ecgen.chat.danger`"
+    js = lambda rules: [[ascii_js(what), as_js(instead)] for what, instead in rules]
+    return dict(danger=ascii_js(DANGEROUS.pattern), look_alikes=LOOK_ALIKES, disguises=js(DISGUISES),
+                long_forms=js(LONG_FORMS + HARMLESS))
+
 def text_rules() -> dict:
     "All that JavaScript must know to read text as Python does"
     return dict(plain=PLAIN, categories=CATEGORIES, kept=numeric_letters(), released=sorted(AS_RELEASED),
-                sentence=to_js(r'(?<=[.!?])\s+')[0], nltk=nltk_rules(), danger=to_js(DANGEROUS.pattern)[0],
-                note=NOTE, quotes=QUOTES, unsafe=UNSAFE.pattern, longest=MOST_CHARACTERS)
+                sentence=to_js(r'(?<=[.!?])\s+')[0], nltk=nltk_rules(), **danger_rules(), note=NOTE,
+                quotes=QUOTES, unsafe=UNSAFE.pattern, longest=MOST_CHARACTERS)
 
 # %% ../nbs/15c_live.ipynb #live-settings
 def live_settings(

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 import torch
 from ecgen.batches import SPECIALS, encode_context
-from ecgen.chat import DANGEROUS, NOTE
+from ecgen.chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE
 from ecgen.corpus import AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, EcgenError, shipped, word_tokenizer
 from ecgen.decoding import GREEDY, Decoder, generate
 from ecgen.gates import Gates, finish, make_gates, turn_of
@@ -52,6 +52,16 @@ def test_javascript_reads_text_as_python_does():
     need_node()
     sample = [u for split in ('train', 'valid') for d in load_split(split, shipped('sample')) for u in d.utterances]
     assert text_parity([*sample, *ODD]) == []
+
+
+def test_javascript_finds_the_same_messages_dangerous():
+    from ecgen.chat import danger
+    need_node()
+    grave = ["I want to die.", "i dont wanna live any more", "Life isn’t worth living", 'k i l l myself', 'I w4nt to d!e',
+             'kıll myself', 'iwanttodie', 'I want to dіe', '_kms_', 'want to kll myself', "I´d be better off dead"]
+    harmless = ['This traffic kills me.', 'I saw Suicide Squad yesterday', 'I am dying to see it', "I'd take my life savings"]
+    assert all(map(danger, grave)) and not any(map(danger, harmless))
+    assert text_parity(grave + harmless) == []
 
 
 def test_javascript_reads_the_validation_split_as_python_does():
