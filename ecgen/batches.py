@@ -158,8 +158,8 @@ def say_odd(
     "Say which lines were left out; refuse a file of which they are more than 1 in 100 (and more than one)"
     promised, there = r.noted[PROMISED], r.lines - 1 - r.noted['blank line']
     if promised > there:
-        warnings.warn(f'{Path(path).name}: line 1 promises {promised:,} words, and {there:,} lines follow: '
-                      'the file may be cut off; download it again.', EcgenWarning, stacklevel=3)
+        warnings.warn(f'{Path(path).name}: line 1 promises {promised:,} words, and {there:,} lines '
+                      'follow: the file may be cut off; download it again.', EcgenWarning, stacklevel=3)
     if not r.skipped: return
     line, why = r.skipped[0]
     if r.bad > max(1, r.lines / 100) or not found:

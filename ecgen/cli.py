@@ -135,14 +135,15 @@ def fresh(
         seen.add(os.path.realpath(p))
 
 # %% ../nbs/17_cli.ipynb #c11
-def path_or_empty(text:str) -> Path|str: return Path(text) if text else ''     # `Path('')` is the folder one is in
+def path_or_empty(text:str) -> Path|str: return Path(text) if text else ''    # Path('') is '.'
 
 def not_empty(
     path:Path|str|None,           # from `path_or_empty`
     param:typer.CallbackParam,    # the option
 ) -> Path|None:                   # the same
     "Refuse an empty path, such as a variable of the shell that was never set"
-    if path == '': raise EcgenError(f'{param.opts[0]} is empty: name a path, or leave {param.opts[0]} out.')
+    if path == '':
+        raise EcgenError(f'{param.opts[0]} is empty: name a path, or leave {param.opts[0]} out.')
     return path
 
 def or_sample(
@@ -985,7 +986,7 @@ def model_facts(
     card = {k: v for k, v in (m.card | m.card.get('tables', {})).items() if isinstance(v, (str, int, float)) and k != 'name'}
     names = dict(cause_auc=f'cause auc against "{m.card.get("causes")}" labels')
     figures = {f'validation {names.get(k, k)}': v for k, v in (m.card.get('validation') or {}).items() if k in FIGURES}
-    if m.card.get('averaged') and 'validation perplexity' in figures:       # the generator was averaged afterwards
+    if m.card.get('averaged') and 'validation perplexity' in figures:    # averaged afterwards
         figures['validation perplexity before averaging'] = figures.pop('validation perplexity')
     return dict(model=f'{m.card.get("name", "unnamed")} ({model or "shipped"})', size=size, gate=m.cfg.gate or None) | card | figures
 
@@ -1012,7 +1013,9 @@ def prepared_facts(
     from ecgen.prepared import load_prepared
     p = load_prepared(folder)
     train, valid = p.facts.get('dialogues') or ('?', '?')
-    vectors = f'{p.facts.get("vectors")}, {p.vectors.shape[1]} numbers a word' if p.vectors is not None else 'none'
+    vectors = 'none'
+    if p.vectors is not None:
+        vectors = f'{p.facts.get("vectors")}, {p.vectors.shape[1]} numbers a word'
     return {'prepared folder': str(folder), 'train': f'{train} dialogues, {len(p.train)} examples',
             'valid': f'{valid} dialogues, {len(p.valid)} examples', 'words': len(p.vocab),
             'labels': p.facts.get('causes') or 'none', 'word vectors': vectors}
@@ -1041,7 +1044,9 @@ def next_step(
     "What one might do now"
     bad = [f'{k} ({v})' for k, v in found.items() if k in ('train', 'valid') and not v[:1].isdigit()]
     if 'size' not in model: return '`ecgen train --preset tiny --data data/sample --out runs/tiny` makes a model in under a minute'
-    if 'prepared folder' in found: return f'`ecgen train --data {shlex.quote(named)} --out runs/mine` trains on it, with the preset that it was prepared for'
+    if 'prepared folder' in found:
+        return (f'`ecgen train --data {shlex.quote(named)} --out runs/mine` trains on it, '
+                'with the preset that it was prepared for')
     if bad and not Path(named).is_dir(): return f'mend {named}: {bad[0]}'
     if bad: return 'put the corpus into the data folder as the README says ("Train it on real data"), or leave --data and ECGEN_DATA out'
     own = ' --causes own' if 'causes of their own' in found.get('train', '') else ''

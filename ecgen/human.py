@@ -225,7 +225,8 @@ def labels_to_verify(
     dialogues:list, causes:str, split:str, data:Path, n:int, rng:random.Random,     # as in `new_study`
 ) -> list:
     "Labelled dialogues, drawn at random"
-    labelled = [d for d in with_source(dialogues, causes, split, data) if d.causes is not None and len(d.utterances) > 1]
+    labelled = [d for d in with_source(dialogues, causes, split, data)
+                if d.causes is not None and len(d.utterances) > 1]
     if len(labelled) < n: raise EcgenError(f'These labels are of {len(labelled)} dialogues, and {n} are to be verified: choose a smaller --n, or other labels.')
     return rng.sample(labelled, n)
 

@@ -3,8 +3,9 @@
 For each model, on the validation split of EmpatheticDialogues: the share of the variance of p(cause) that lies within turns, the
 share of turns whose words all fall on one side of one half, the share of contexts whose hard gates shut every word, and the word
 AUC against the labels of the paper's authors (dialogues with an odd hash). On RECCON's test split, read as the reasoner reads: how
-well it tells the words of a span from the other words of the same utterance. Writes data/results/reasoner_words.json. With `--labels` it
-measures how far the shipped labels of prefixes agree with the authors' labels: data/results/span_labels.json.
+well it tells the words of a span from the other words of the same utterance. Writes data/results/reasoner_words.json.
+With `--labels` it measures how far the shipped labels of prefixes agree with those of the authors:
+data/results/span_labels.json.
 """
 import argparse, json, sys
 from dataclasses import replace
@@ -76,13 +77,14 @@ def measure(model, data):
 
 
 def judge_labels(data):
-    "How far the shipped labels of prefixes agree with the authors' labels of whole dialogues, word by word"
+    "How far the shipped labels of prefixes agree with the authors' of whole dialogues, by words"
     model, valid, res = EmpatheticModel.from_pretrained(None), load_split('valid', data), {}
     keep_words(valid)
     def examples(path, **changes):
         ds = [replace(d, **changes) for d in with_causes(valid, path) if not for_choosing(d.id)]
         return make_examples(ds, model.vocab, model.cfg.longest)
-    gold, ours = examples(data/'recec'/'valid_with_cause.json'), shipped('labels')/'spans'/'valid.jsonl.gz'
+    gold = examples(data/'recec'/'valid_with_cause.json')
+    ours = shipped('labels')/'spans'/'valid.jsonl.gz'
     for name, changes in (('utterances', dict(prefix_words=None)), ('words', {})):
         res[name] = judge_scores([e.soft for e in examples(ours, **changes)], gold)
     return dict(split='valid, odd half', labels='spans', examples=len(gold)) | res
@@ -92,7 +94,8 @@ def main():
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     a.add_argument('--data', required=True)
     a.add_argument('--models', nargs='+', metavar='NAME=MODEL', default=[])
-    a.add_argument('--labels', action='store_true', help='measure the shipped labels instead, into span_labels.json')
+    a.add_argument('--labels', action='store_true',
+                   help='measure the shipped labels instead, into span_labels.json')
     a = a.parse_args()
     out, data = ROOT/'data/results/reasoner_words.json', data_dir(a.data)
     if a.labels:
