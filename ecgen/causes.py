@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .corpus import Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines, refuse_special, role, shipped, tokenize
+from .corpus import (Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines,
+                          refuse_special, role, shipped, tokenize)
 
 # %% ../nbs/01_causes.ipynb #01_causes-05
 def rule_causes(
@@ -43,7 +44,8 @@ def parse_label(
 ) -> tuple[str, tuple[int, ...]]:   # conversation id, cause indices in rising order
     "Read one line of a label file; `ValueError` if it is none"
     row = json.loads(line)
-    if not isinstance(row, dict): raise ValueError('no JSON object with "conv_id" and "emotion_cause"')
+    if not isinstance(row, dict):
+        raise ValueError('no JSON object with "conv_id" and "emotion_cause"')
     for name in ('conv_id', 'emotion_cause'):
         if name not in row: raise ValueError(f'it has no "{name}"')
     key, causes = row['conv_id'], row['emotion_cause']
@@ -60,7 +62,8 @@ def check_probabilities(
 ):
     "`ValueError` if one of them is no probability"
     for p in found:
-        if type(p) not in (int, float) or not 0 <= p <= 1: raise wrong(field, p, 'numbers from 0 to 1')
+        if type(p) not in (int, float) or not 0 <= p <= 1:
+            raise wrong(field, p, 'numbers from 0 to 1')
 
 def parse_probabilities(
     line:str,                        # one line of a label file
@@ -95,7 +98,8 @@ def parse_prefixes(
     if found is None: return None
     for k, i in ((k, i) for k, c in found.items() for i in c):
         if type(i) is not int or i < 0: raise wrong('prefix_cause', i, 'whole numbers from 0')
-        if i > int(k): raise ValueError(f'"prefix_cause" has cause {i} in prefix "{k}", which ends before')
+        if i > int(k):
+            raise ValueError(f'"prefix_cause" has cause {i} in prefix "{k}", which ends before')
     return tuple(tuple(sorted(set(c))) for c in found.values())
 
 # %% ../nbs/01_causes.ipynb #words-def
@@ -108,7 +112,8 @@ def by_turn(
     if found is None: return None
     for k, x in found.items():
         if len(x) != int(k) + 1:
-            raise ValueError(f'"{key}" has {len(x)} values in prefix "{k}", of {int(k) + 1} utterances')
+            raise ValueError(f'"{key}" has {len(x)} values in prefix "{k}", '
+                             f'of {int(k) + 1} utterances')
     return list(found.values())
 
 def parse_prefix_probabilities(
@@ -147,7 +152,7 @@ def label_lines(
 # %% ../nbs/01_causes.ipynb #1032b7de
 def parse_line(
     line:str,      # of a label file
-) -> tuple:        # id, causes, causes of prefixes, probabilities, those of prefixes, those of words
+) -> tuple:        # id, causes, those of prefixes, probabilities, those of prefixes, of words
     "All that a line holds; `ValueError` says what is wrong with it"
     try: key, causes = parse_label(line)
     except (json.JSONDecodeError, RecursionError): raise ValueError('it is no JSON') from None
@@ -175,10 +180,11 @@ def read_causes(
     res, seen = Labels(), {}
     for n, line in numbered(label_lines(path)):
         try: key, *found = parse_line(line)
-        except ValueError as e: raise EcgenError(f'{path}: line {n} is not a cause label: {e}.') from None
+        except ValueError as e:
+            raise EcgenError(f'{path}: line {n} is not a cause label: {e}.') from None
         if seen.setdefault(key, found) != found:
-            raise EcgenError(f'{path}: line {n}: {key!r} comes twice, with other labels than in line '
-                             f'{res.lines[key]}: keep one of them.')
+            raise EcgenError(f'{path}: line {n}: {key!r} comes twice, with other labels than '
+                             f'in line {res.lines[key]}: keep one of them.')
         res.lines.setdefault(key, n)
         res[key], *more = found
         kinds = res.prefixes, res.probabilities, res.prefix_probabilities, res.words
@@ -186,8 +192,9 @@ def read_causes(
             if x: kind[key] = x
     if not res: raise EcgenError(f'{path} holds no cause labels.')
     bare = next((k for k in res if k not in res.words), None) if res.words else None
-    if bare: raise EcgenError(f'{path}: line {res.lines[bare]} holds no labels of words ("prefix_words"), '
-                              'and other lines do.')
+    if bare:
+        raise EcgenError(f'{path}: line {res.lines[bare]} holds no labels of words '
+                         '("prefix_words"), and other lines do.')
     return res
 
 # %% ../nbs/01_causes.ipynb #01_causes-15
@@ -207,12 +214,15 @@ def misfit(
     kinds = labels.prefixes, labels.prefix_probabilities, labels.words
     for name, x in zip(('prefix_cause', 'prefix_probabilities', 'prefix_words'), kinds):
         n = len(x.get(key, ()))
-        if n not in (0, last // 2 + 1): return f'"{name}" has {n} prefixes for {last // 2 + 1} turns of the speaker'
+        turns = last // 2 + 1
+        if n not in (0, turns): return f'"{name}" has {n} prefixes for {turns} turns of the speaker'
     if key not in labels.words: return None
     sizes = [len(tokenize(u)) for u in d.utterances[:last + 1]]
     for turn, row in enumerate(labels.words[key]):
         for i, (u, n) in enumerate(zip(row, sizes)):
-            if len(u) != n: return f'"prefix_words", prefix "{2 * turn}", utterance {i} has {len(u)} digits for {n} words'
+            if len(u) == n: continue
+            return (f'"prefix_words", prefix "{2 * turn}", utterance {i} has {len(u)} digits '
+                    f'for {n} words')
 
 def join_prefixes(
     d:Dialogue,
@@ -238,14 +248,16 @@ def join_causes(
     short, prefixes = {d.id for d in bad}, getattr(labels, 'prefixes', {})
     for d in dialogues if isinstance(labels, Labels) else ():
         why = None if d.id in short else misfit(d, labels)
-        if why: raise EcgenError(f'{name}: line {labels.lines[d.id]}: {why}: are the labels of another version of the corpus?')
+        if why:
+            raise EcgenError(f'{name}: line {labels.lines[d.id]}: {why}: '
+                             'are the labels of another version of the corpus?')
     told_of = [d for d in dialogues if d.id in labels]
     for what in ('prefixes', 'probabilities', 'prefix_probabilities'):
         have = getattr(labels, what, {})
         n = sum(d.id not in have for d in told_of)
         if 0 < n < len(told_of):
-            warnings.warn(f'{name} has no {what.replace("_", " ")} for {n} of {len(told_of)} dialogues, and has '
-                          'them for the others.', EcgenWarning, stacklevel=3)
+            warnings.warn(f'{name} has no {what.replace("_", " ")} for {n} of {len(told_of)} '
+                          'dialogues, and has them for the others.', EcgenWarning, stacklevel=3)
     sure = getattr(labels, 'probabilities', {})
     known = lambda d: {} if d.id in short else dict(causes=labels.get(d.id), cause_probabilities=sure.get(d.id))
     whole = [d.labelled(**known(d)) for d in dialogues]

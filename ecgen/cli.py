@@ -7,15 +7,15 @@ __all__ = ['app', 'Turns', 'ModelFolder', 'DataFolder', 'FolderOnly', 'GateName'
            'VectorFile', 'JudgeFile', 'Changes', 'AsJson', 'Limit', 'Overwrite', 'EncoderName', 'MOST_BYTES', 'HELLO',
            'FIGURES', 'LabelNames', 'FiguresFile', 'experiment', 'RUNS', 'RESULTS', 'RowNames', 'VectorNames', 'Seeds',
            'Budget', 'Examples', 'RunsFolder', 'ResultsFolder', 'study', 'SHAPES', 'printable', 'tell', 'Commands',
-           'show_version', 'example', 'own_traceback', 'bring_in', 'options', 'writable', 'fresh', 'or_sample',
-           'no_file', 'positive', 'out_file', 'known', 'TurnCommand', 'read_turns', 'vector_file', 'understand',
-           'has_color', 'present', 'write', 'table', 'respond', 'explain_file', 'explain', 'page_of_cases', 'chat',
-           'demo', 'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert', 'setting_classes',
-           'settings', 'report', 'train', 'prepare', 'evaluate', 'compared', 'p_said', 'score', 'manipulation_check',
-           'reference_points', 'results_beside', 'planned', 'experiment_run', 'experiment_status', 'experiment_table',
-           'cases', 'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench', 'installed', 'system_facts',
-           'extras', 'extra_facts', 'model_facts', 'split_facts', 'data_facts', 'next_step', 'preset_text', 'info',
-           'main']
+           'show_version', 'example', 'own_traceback', 'bring_in', 'options', 'writable', 'fresh', 'path_or_empty',
+           'not_empty', 'or_sample', 'no_file', 'positive', 'out_file', 'known', 'TurnCommand', 'read_turns',
+           'vector_file', 'understand', 'has_color', 'present', 'write', 'table', 'respond', 'explain_file', 'explain',
+           'page_of_cases', 'chat', 'demo', 'agree', 'download', 'vectors', 'shown', 'detector', 'annotate', 'convert',
+           'setting_classes', 'settings', 'report', 'train', 'prepare', 'evaluate', 'compared', 'p_said', 'score',
+           'manipulation_check', 'reference_points', 'results_beside', 'planned', 'experiment_run', 'experiment_status',
+           'experiment_table', 'cases', 'study_new', 'study_score', 'show_attention', 'speed_lines', 'bench',
+           'installed', 'system_facts', 'extras', 'extra_facts', 'model_facts', 'split_facts', 'prepared_facts',
+           'data_facts', 'next_step', 'preset_text', 'info', 'main']
 
 # %% ../nbs/17_cli.ipynb #a9fe66a6
 import json
@@ -135,17 +135,32 @@ def fresh(
         seen.add(os.path.realpath(p))
 
 # %% ../nbs/17_cli.ipynb #c11
+def path_or_empty(text:str) -> Path|str: return Path(text) if text else ''    # Path('') is '.'
+
+def not_empty(
+    path:Path|str|None,           # from `path_or_empty`
+    param:typer.CallbackParam,    # the option
+) -> Path|None:                   # the same
+    "Refuse an empty path, such as a variable of the shell that was never set"
+    if path == '':
+        raise EcgenError(f'{param.opts[0]} is empty: name a path, or leave {param.opts[0]} out.')
+    return path
+
 def or_sample(
-    path:Path|None,     # of data
-) -> Path|None:         # the same, or the sample
+    path:Path|str|None,           # of data
+    param:typer.CallbackParam,    # the option
+) -> Path|None:                   # the same, or the sample
     "`data/sample`, or `sample`, is the sample that is shipped, away from a checkout too"
+    path = not_empty(path, param)
     if path and path.as_posix() in ('sample', 'data/sample') and not path.exists(): return shipped('sample')
     return path
 
 def no_file(
-    path:Path|None,     # of a data folder
-) -> Path|None:         # the same
+    path:Path|str|None,           # of a data folder
+    param:typer.CallbackParam,    # the option
+) -> Path|None:                   # the same
     "Refuse a file where a folder is wanted"
+    path = not_empty(path, param)
     if path and path.is_file(): raise EcgenError(f'{path} is a file: name a data folder.')
     return path
 
@@ -158,9 +173,9 @@ def positive(
 
 # %% ../nbs/17_cli.ipynb #58116184
 Turns = Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]
-ModelFolder = Annotated[Path|None, typer.Option(metavar='FOLDER', show_default=False, help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
-DataFolder = Annotated[Path|None, typer.Option(metavar='PATH', callback=or_sample, show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on), or a file with dialogues of your own, such as my.jsonl; else ECGEN_DATA, or the sample that is shipped.')]
-FolderOnly = Annotated[Path|None, typer.Option('--data', metavar='FOLDER', callback=no_file, show_default=False, help='Data folder; else ECGEN_DATA, or a folder of your own (`ecgen download --list` names it).')]
+ModelFolder = Annotated[Path|None, typer.Option(parser=path_or_empty, callback=not_empty, metavar='FOLDER', show_default=False, help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
+DataFolder = Annotated[Path|None, typer.Option(parser=path_or_empty, metavar='PATH', callback=or_sample, show_default=False, help='Data folder (with empatheticdialogues/train.csv and so on), or a file with dialogues of your own, such as my.jsonl; else ECGEN_DATA, or the sample that is shipped.')]
+FolderOnly = Annotated[Path|None, typer.Option('--data', parser=path_or_empty, metavar='FOLDER', callback=no_file, show_default=False, help='Data folder; else ECGEN_DATA, or a folder of your own (`ecgen download --list` names it).')]
 GateName = Annotated[str, typer.Option(metavar='soft|hard|...', show_default=False, help='How cause probabilities open words for the response. To compare with: open (all words), rule (the last two speaker turns), random (as many as hard).')]
 HOW = ('Draw 20 responses and give the one that fits best (ranked), draw each word among the 3 most probable ones (topk), '
        'or always take the most probable word (greedy).')
@@ -976,6 +991,8 @@ def model_facts(
     card = {k: v for k, v in (m.card | m.card.get('tables', {})).items() if isinstance(v, (str, int, float)) and k != 'name'}
     names = dict(cause_auc=f'cause auc against "{m.card.get("causes")}" labels')
     figures = {f'validation {names.get(k, k)}': v for k, v in (m.card.get('validation') or {}).items() if k in FIGURES}
+    if m.card.get('averaged') and 'validation perplexity' in figures:    # averaged afterwards
+        figures['validation perplexity before averaging'] = figures.pop('validation perplexity')
     return dict(model=f'{m.card.get("name", "unnamed")} ({model or "shipped"})', size=size, gate=m.cfg.gate or None) | card | figures
 
 # %% ../nbs/17_cli.ipynb #c100
@@ -994,12 +1011,28 @@ def split_facts(
     return f'{len(dialogues)} dialogues, {listener_turns(dialogues)} listener turns, {causes}' + str(met).partition('utterances')[2]
 
 # %% ../nbs/17_cli.ipynb #17_cli-92
+def prepared_facts(
+    folder:Path,     # that `ecgen prepare` made
+) -> dict:           # what is in it
+    "A prepared folder in a few lines"
+    from ecgen.prepared import load_prepared
+    p = load_prepared(folder)
+    train, valid = p.facts.get('dialogues') or ('?', '?')
+    vectors = 'none'
+    if p.vectors is not None:
+        vectors = f'{p.facts.get("vectors")}, {p.vectors.shape[1]} numbers a word'
+    return {'prepared folder': str(folder), 'train': f'{train} dialogues, {len(p.train)} examples',
+            'valid': f'{valid} dialogues, {len(p.valid)} examples', 'words': len(p.vocab),
+            'labels': p.facts.get('causes') or 'none', 'word vectors': vectors}
+
 def data_facts(
     data:Path|None,     # folder, None = `ECGEN_DATA` or the sample
 ) -> dict:              # for each split what was found
     "The data in a few lines; where there are none, what to do"
     named, folder = data or os.environ.get('ECGEN_DATA'), data_dir(data)
     if not folder.exists(): raise EcgenError(f'There is no {named}: name a data folder, or a file with dialogues, or leave --data and ECGEN_DATA out.')
+    from ecgen.prepared import is_prepared
+    if is_prepared(folder): return prepared_facts(folder)
     res = dict(data=str(named) if named else 'the shipped sample; --data or ECGEN_DATA names another folder')
     for split in ('train', 'valid', 'test'):
         if split != 'test' or (folder/'empatheticdialogues/test.csv').exists() or (folder/'test.jsonl').exists(): res[split] = split_facts(split, data)
@@ -1016,6 +1049,9 @@ def next_step(
     "What one might do now"
     bad = [f'{k} ({v})' for k, v in found.items() if k in ('train', 'valid') and not v[:1].isdigit()]
     if 'size' not in model: return '`ecgen train --preset tiny --data data/sample --out runs/tiny` makes a model in under a minute'
+    if 'prepared folder' in found:
+        return (f'`ecgen train --data {shlex.quote(named)} --out runs/mine` trains on it, '
+                'with the preset that it was prepared for')
     if bad and not Path(named).is_dir(): return f'mend {named}: {bad[0]}'
     if bad: return 'put the corpus into the data folder as the README says ("Train it on real data"), or leave --data and ECGEN_DATA out'
     own = ' --causes own' if 'causes of their own' in found.get('train', '') else ''

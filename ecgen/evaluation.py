@@ -26,7 +26,8 @@ import torch
 
 from .batches import CLS, PAD, SEP, UNK, collate, make_examples
 from .causes import agreement, auc, for_choosing, with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, numbered, read_lines, shipped, tokenize
+from .corpus import (EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add,
+                          keep_words, load_split, numbered, read_lines, shipped, tokenize)
 from .decoding import DECODERS, GREEDY, Decoder
 from .model import EmpatheticModel, System
 from .prepared import content_hash, fingerprint
@@ -378,7 +379,7 @@ def as_row(line:str) -> dict|None:
     return row if isinstance(row, dict) else None
 
 def same_words(tokens:list[str], text:str) -> bool:
-    "Whether tokens and a text are the same but for blanks, case and punctuation; <unk> stands for any words"
+    "Whether tokens and a text are the same but for blanks, case, punctuation; <unk> is any words"
     bare = lambda s: ''.join(c for c in s.lower() if c.isalnum())
     parts = [bare(p) for p in ' '.join(tokens).split('<unk>')]
     for whole in (bare(text), bare(' '.join(tokenize(text)))):
@@ -417,9 +418,13 @@ def keys_of(
     keys = [key_of(r) for _, r in rows]
     bare = [n for (n, _), k in zip(rows, keys) if k is None]
     if len(bare) == len(keys): return None
-    if bare: raise EcgenError(f'{path}: line {bare[0]} has no "id", and other lines have one: give it to all or to none.')
+    if bare:
+        raise EcgenError(f'{path}: line {bare[0]} has no "id", and other lines have one: '
+                         'give it to all or to none.')
     twice = next((k for k, n in Counter(keys).items() if n > 1), None)
-    if twice: raise EcgenError(f'{path}: id {twice[0]}, turn {twice[1] or "-"}, comes twice: keep one of them.')
+    if twice:
+        raise EcgenError(f'{path}: id {twice[0]}, turn {twice[1] or "-"}, comes twice: '
+                         'keep one of them.')
     return keys
 
 def read_rows(
@@ -430,12 +435,16 @@ def read_rows(
     lines = read_lines(path)
     rows = [(n, as_row(l)) for n, l in numbered(lines)]
     named = sum(r is not None and ('tokens' in r or 'response' in r) for _, r in rows)
-    text = any(r is None for _, r in rows) and 2 * named <= len(rows) or not rows      # some of it in braces
-    res, keys = [l.split() if blanks else tokenize(l) for l in lines] if text else [[] for _ in lines], None
+    text = any(r is None for _, r in rows) and 2 * named <= len(rows) or not rows   # or with braces
+    if text: res, keys = [l.split() if blanks else tokenize(l) for l in lines], None
+    else: res, keys = [[] for _ in lines], None
     for n, row in [] if text else rows:
         try: res[n - 1] = said_in(row)
-        except ValueError as e: raise EcgenError(f'{path}: line {n}: {e}: which one is it? Leave the other out.') from None
-        if res[n - 1] is None: raise EcgenError(f'{path}: line {n} begins like JSON and is no object with "tokens" or "response", as other lines are: mend it.')
+        except ValueError as e:
+            raise EcgenError(f'{path}: line {n}: {e}: leave the wrong one out.') from None
+        if res[n - 1] is None:
+            raise EcgenError(f'{path}: line {n} begins like JSON and is no object with "tokens" or '
+                             '"response", as other lines are: mend it.')
     if not text: keys = keys_of(path, rows)
     if keys: res = [res[n - 1] for n, _ in rows]      # a blank line is nobody's response
     if not any(res): raise EcgenError(f'{path} holds no words: give a file with one response a line.')
@@ -479,10 +488,12 @@ def score(
     "Measure a file of responses against a file of references"
     responses, references, keys, how = pair_files(hyp, ref, blanks)
     if how == 'line' and keys:
-        warnings.warn(f'Only one of {Path(hyp).name} and {Path(ref).name} has ids, so they are paired line by line.',
-                      EcgenWarning, stacklevel=2)
+        warnings.warn(f'Only one of {Path(hyp).name} and {Path(ref).name} has ids, so they are '
+                      'paired line by line.', EcgenWarning, stacklevel=2)
     silent = sum(not r for r in references)
-    if silent: warnings.warn(f'{Path(ref).name}: {silent} of {len(references)} references are empty.', EcgenWarning, stacklevel=2)
+    if silent:
+        warnings.warn(f'{Path(ref).name}: {silent} of {len(references)} references are empty.',
+                      EcgenWarning, stacklevel=2)
     warn_of_short(responses)
     res = dict(responses=len(responses), empty=sum(not r for r in responses)) | overlap(responses, references)
     res['length_ratio'] = res['length'] * len(references) / max(sum(map(len, references)), 1)

@@ -42,8 +42,8 @@ def label_source(
         sample = 'sample_' if Path(data).resolve() == shipped('sample').resolve() else ''
         path = shipped('labels')/SHIPPED[str(causes)]/f'{sample}{split}.jsonl.gz'
         if path.exists(): return str(path)
-        raise EcgenError(f'{path} is missing, which comes with this package: install the package again, '
-                         'or in a checkout: git checkout data/labels')
+        raise EcgenError(f'{path} is missing, which comes with this package: '
+                         'install the package again, or in a checkout: git checkout data/labels')
     if str(causes) not in ('rule', 'own') and not Path(str(causes).replace('{split}', split)).exists():
         raise EcgenError(f'There are no cause labels {str(causes)!r}: choose {", ".join(SOURCES)}, or check the path of the label files (with {{split}} for train and valid).')
     return str(causes).replace('{split}', split)
@@ -58,11 +58,13 @@ def with_source(
     "Label dialogues by a source; `EcgenError` if it has not what its name promises"
     path = label_source(causes, split, data)
     res = with_causes(dialogues, path)
-    wanted = {'spans': ('words', 'prefix_words'), 'adapted-prefix': ('prefixes', 'prefix_cause')}.get(str(causes))
+    kinds = {'spans': ('words', 'prefix_words'), 'adapted-prefix': ('prefixes', 'prefix_cause')}
+    wanted = kinds.get(str(causes))
     if not wanted: return res
     what = 'prefix_words' if causes == 'spans' else 'prefix_causes'
     if all(getattr(d, what) is None for d in res):
-        raise EcgenError(f'{path} holds no labels of {wanted[0]} ("{wanted[1]}"), which --causes {causes} wants.')
+        raise EcgenError(f'{path} holds no labels of {wanted[0]} ("{wanted[1]}"), '
+                         f'which --causes {causes} wants.')
     return [replace(d, prefix_words=None) for d in res] if causes == 'adapted-prefix' else res
 
 def labelled_splits(

@@ -4,8 +4,11 @@ For each model, on the validation split of EmpatheticDialogues: the share of the
 share of turns whose words all fall on one side of one half, the share of contexts whose hard gates shut every word, and the word
 AUC against the labels of the paper's authors (dialogues with an odd hash). On RECCON's test split, read as the reasoner reads: how
 well it tells the words of a span from the other words of the same utterance. Writes data/results/reasoner_words.json.
+With `--labels` it measures how far the shipped labels of prefixes agree with those of the authors:
+data/results/span_labels.json.
 """
 import argparse, json, sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from ecgen.batches import CLS, SEP, UNK, Example, encode_context, make_examples
 from ecgen.causes import auc, for_choosing, with_causes
-from ecgen.corpus import data_dir, load_split, tokenize
+from ecgen.corpus import data_dir, keep_words, load_split, shipped, tokenize
 from ecgen.detector import bootstrap, reccon_targets
 from ecgen.model import EmpatheticModel
 from ecgen.readers import read_reccon
@@ -73,12 +76,31 @@ def measure(model, data):
         spans=on_spans(model, reccon_targets(read_reccon(data/'reccon'/'dailydialog_test.json'))))
 
 
+def judge_labels(data):
+    "How far the shipped labels of prefixes agree with the authors' of whole dialogues, by words"
+    model, valid, res = EmpatheticModel.from_pretrained(None), load_split('valid', data), {}
+    keep_words(valid)
+    def examples(path, **changes):
+        ds = [replace(d, **changes) for d in with_causes(valid, path) if not for_choosing(d.id)]
+        return make_examples(ds, model.vocab, model.cfg.longest)
+    gold = examples(data/'recec'/'valid_with_cause.json')
+    ours = shipped('labels')/'spans'/'valid.jsonl.gz'
+    for name, changes in (('utterances', dict(prefix_words=None)), ('words', {})):
+        res[name] = judge_scores([e.soft for e in examples(ours, **changes)], gold)
+    return dict(split='valid, odd half', labels='spans', examples=len(gold)) | res
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     a.add_argument('--data', required=True)
-    a.add_argument('--models', nargs='+', metavar='NAME=MODEL', required=True)
+    a.add_argument('--models', nargs='+', metavar='NAME=MODEL', default=[])
+    a.add_argument('--labels', action='store_true',
+                   help='measure the shipped labels instead, into span_labels.json')
     a = a.parse_args()
     out, data = ROOT/'data/results/reasoner_words.json', data_dir(a.data)
+    if a.labels:
+        text = json.dumps(judge_labels(data), indent=1, default=float) + '\n'
+        return (ROOT/'data/results/span_labels.json').write_text(text)
     res = json.loads(out.read_text()) if out.exists() else {}
     for name, folder in (x.split('=', 1) for x in a.models):
         model = EmpatheticModel.from_pretrained(folder)

@@ -67,11 +67,13 @@ def test_vector_files_of_every_make_are_read():
     assert share == 4/10 and torch.equal(want[WANTED.ids['New\u00a0York']], torch.tensor([1., 2., 3.]))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        for header, mark in product(('', '5 3\n', '6 3\n', '400000\t3 \n'), ('', '\ufeff')):
+        for header, mark in product(('', '5 3\n', '6 3\n', '6\t3 \n'), ('', '\ufeff')):
             for sep, end in product((' ', '\t', '  '), ('\n', ' \n', '\r\n', '\n\n')):
                 got, found = read_from(mark + header + end.join(r.replace(' ', sep) for r in ROWS))
                 assert found == share and torch.equal(got, want), (header, mark, sep, end)
     assert read_from('5 3\ndog 1\n', dim=1)[0][WANTED.ids['5']] == 3     # no header: the next line is not that long
+    with pytest.warns(UserWarning, match='line 1 promises 400,000 words, and 6 lines follow: the file'):
+        assert read_from('400000 3\n' + '\n\n'.join(ROWS) + '\n')[1] == share
 
 
 def test_lines_of_vectors_that_are_not_understood_are_said():

@@ -155,6 +155,9 @@ def test_long_turns_are_shortened_and_said_so():
 
 def test_folders_without_a_model_are_refused():
     refused('no model folder', 'respond', '--model', '{tmp}/nowhere', 'a')
+    refused('--model is empty', 'respond', '--model', '', 'a')
+    refused('--data is empty', 'info', '--data', '')
+    refused('--data is empty', 'download', '--data', '')
     bad = Path(folder().name)/'bad'
     def broken(name, content):
         bad.mkdir(exist_ok=True)
@@ -295,6 +298,11 @@ def test_prepared_folders_travel():
     assert r.exit_code == 0 and 'Train with: ecgen train --preset tiny --data' in r.stdout
     r = run('train', '--preset', 'tiny', '--data', '{tmp}/prep', '--out', '{tmp}/fromprep', '--set', 'pretrain_epochs=1', '--set', 'epochs=1')
     assert r.exit_code == 0 and 'The model is in' in r.stdout
+    out = run('info', '--model', '{tmp}/little', '--data', '{tmp}/prep').stdout
+    assert 'prepared folder' in out and '64 dialogues, 133 examples' in out
+    assert '32 dialogues, 59 examples' in out
+    assert re.search('labels +rule', out) and re.search('word vectors +none', out)
+    assert '--out runs/mine' in out
     refused('or add --overwrite', 'prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/prep')
     refused('not empty: name another folder.', 'prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/fromprep', '--overwrite')
     refused('leave --causes out', 'train', '--preset', 'tiny', '--data', '{tmp}/prep', '--out', '{tmp}/other', '--causes', 'rule')
@@ -501,6 +509,9 @@ def test_info_names_model_data_and_presets():
     with mock.patch('ecgen.model.shipped', return_value=Path('nowhere')): assert 'none (' in (out := run('info').stdout) and 'ecgen train' in out
     refused('choose one of: paper, released, default, small, tiny', 'info', '--preset', 'huge')
     refused('no model folder', 'info', '--model', '{tmp}/nowhere')
+    out = run('info').stdout      # of the shipped model
+    assert re.search('validation perplexity before averaging +32.6', out)
+    assert re.search('validation emotion accuracy +0.46', out)
 
 
 def test_own_dialogues_are_understood_counted_and_told():

@@ -132,16 +132,21 @@ def test_files_are_paired_by_id_and_braces_are_text():
         assert got['bleu4'] == 100 and got['paired_by'] == 'id' and got['length_ratio'] == 1
         with pytest.warns(EcgenWarning, match='Only one of plain and ref has ids'):
             assert score(file('plain', *texts), ref)['paired_by'] == 'line'
-        gap = file('gap', *(row(i, texts[i]).replace('"id"', '"conv_id"') for i in (2, 0)), '', row(1, texts[1]))
+        other = [row(i, texts[i]).replace('"id"', '"conv_id"') for i in (2, 0)]
+        gap = file('gap', *other, '', row(1, texts[1]))
         assert score(gap, ref)['bleu4'] == 100 and score(ref, gap)['responses'] == 3
         two = lambda **more: json.dumps(dict(id='c2', turn=1, response=texts[2]) | more)
-        assert score(file('b', *map(row, (0, 1), texts), two(tokens=tokenize(texts[2]))), ref)['bleu4'] == 100
+        both = file('b', *map(row, (0, 1), texts), two(tokens=tokenize(texts[2])))
+        assert score(both, ref)['bleu4'] == 100
         unknown = ['how', 'old', 'is', '<unk>', 'dog', 'now', '?']
         assert read_responses(file('u', two(tokens=unknown)))[0] == unknown
-        for odd, why in ((two(id=None), 'line 3 has no "id"'), (two(tokens=['no', '.']), 'line 3: "tokens" and "response" are not')):
-            with pytest.raises(EcgenError, match=why): score(file('bad', *map(row, (0, 1), texts), odd), ref)
+        for odd, why in ((two(id=None), 'line 3 has no "id"'),
+                         (two(tokens=['no', '.']), 'line 3: "tokens" and "response" are not')):
+            with pytest.raises(EcgenError, match=why):
+                score(file('bad', *map(row, (0, 1), texts), odd), ref)
         silent = file('silent', row(0, texts[0]), row(1, texts[1]), row(2, ''))
-        with pytest.warns(EcgenWarning, match='silent: 1 of 3 references are empty'): score(ref, silent)
+        with pytest.warns(EcgenWarning, match='silent: 1 of 3 references are empty'):
+            score(ref, silent)
         for lines, why in (([row(i, texts[0]) for i in (0, 1, 1)], 'id c1, turn 1, comes twice'), ([row(i, texts[0]) for i in (0, 1, 7)], 'no line with id c7'),
                            ([row(i, texts[0]) for i in (0, 1)], 'no line with id c2'), ([row(0, 'a'), row(1, 'b'), row(2, 'c')[:9]], 'line 3 begins like JSON')):
             with pytest.raises(EcgenError, match=why): score(file('bad', *lines), ref)
