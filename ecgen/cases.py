@@ -49,7 +49,8 @@ def case_study(
     for d in case_dialogues() if dialogues is None else dialogues:
         context = context_of(d, turns)
         said = ''.join(d.utterances[len(context):len(context) + 1])
-        systems = {name: explained(m, context, decoder=DECODERS[decoder], seed=seed) for name, m in models.items()}
+        options = dict(decoder=DECODERS[decoder], seed=seed)
+        systems = {name: explained(m, context, **options) for name, m in models.items()}
         res.append(dict(emotion=d.emotion, target=said, systems=systems))
     return res
 
@@ -78,7 +79,8 @@ def column(
     emotion = '' if e.note else f'<p><small>emotion</small> {guess}</p>'
     label, said = ('note', e.note) if e.note else ('response', e.response)
     return (f'<article><h3>{html.escape(clean(name))}</h3>{turns}{emotion}'
-            f'<p class="said" dir="auto"><small dir="ltr">{label}</small> {html.escape(clean(said))}</p></article>')
+            f'<p class="said" dir="auto"><small dir="ltr">{label}</small> '
+            f'{html.escape(clean(said))}</p></article>')
 
 # %% ../nbs/13a_cases.ipynb #35ba2bfd
 def how_chosen(

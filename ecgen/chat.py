@@ -60,7 +60,9 @@ better off dead|better off without me
 (?:do not|did not|no longer) (?:even |really )?want to be here anymore(?! (?:in|at|with|near|
   here|there|early))(?!\W+(?:this|the|that|it) (?:\w+ )?(?:is (?:so |too |really |
   very )?(?:boring|loud|lame|dull|hot|cold)|was boring|sucks))
-no reason to live|no point (?:in|to) (?:living|life)|not worth living|
+no reason to live|no point (?:(?:in|to) )?(?:living|life)(?! (?:in|at|with|near|here|there)\b)
+(?:let|want) me (?:just )?(?:to )?die
+not worth living|
   nothing (?:left )?to live for
 can not go on (?:living|anymore|like this)
 (?:how|try|tries|tried|trying|threatened|threatening|wants?|wanted|going|planning) to (?:kill|
@@ -93,7 +95,7 @@ i would rather (?:just )?(?:be dead|die)(?! (?:than (?:eat|wear|watch|drive|list
   pay|see|clean|go to|go back|ever)|of|my|in)\b)
 (?:might|may) (?:just )?as well (?:just )?be dead|as good as dead inside
 (?:want|wish|need|hope) (?:for )?(?:my|this) life (?:to|would|will|could) (?:just )?(?:end|
-  be over|stop)|wish my life (?:was|were) over
+  be over|stop)(?! (?:up|being|with)\b)|wish my life (?:was|were) over
 do not (?:even |really )?feel like (?:living|being alive|existing)(?! (?:in|at|with|near|here|
   there|on|out|up|alone|together|like)\b)
 (?:wish|if|better|hope) (?:that )?i (?:had |would |was |were )?(?:just )?never (?:been )?born
@@ -156,7 +158,8 @@ DISGUISES = [
     (r'(?<=\b[a-z])[ .-](?=[a-z][ .-][a-z]\b)|(?<=\b[a-z][ .-][a-z])[ .-](?=[a-z]\b)', ''),
     # words without blanks
     (r'\bi(?=wan(?:t|na)|kill|wish|should|hate|dont|cant|could|deserve)', 'i '),
-    (r'\bdont(?=want|wanna|feel|live)', 'do not '), (r'\bwan(?:t|na)(?:to|2)?(?=die|live|kill|end)', 'want to '),
+    (r'\bdont(?=want|wanna|feel|live)', 'do not '),
+    (r'\bwan(?:t|na)(?:to|2)?(?=die|live|kill|end)', 'want to '),
     (r'\bwantto\b', 'want to'), (r'\bto(?=(?:die|live|kill|end)(?:\b|my))', 'to '),
     (r'\b(kill|hang|hurt|harm|cut|end)(ing)?(?=(?:my|your|him|her)(?:self|life))', r'\1\2 '),
     (r'\bmylife\b', 'my life'), (r'\b(die|live)(?=anymore|now|today|tonight)', r'\1 ')]
@@ -166,19 +169,23 @@ LONG_FORMS = [
     (r"\bai ?n ?'? ?t\b", 'is not'), (r"\b(?:i ?'?m|i ?am)\b", 'i am'), (r"\bi ?'?ve\b", 'i have'),
     (r"\b(he|she|it|life) ?'s\b", r'\1 is'), (r'\b(he|she)s\b', r'\1 is'),
     (r"\b(you|we|they) ?'re\b", r'\1 are'), (r"\b(you|we|they) ?'ve\b", r'\1 have'),
-    (r"\b(i|you|he|she|it|we|they) ?'d\b", r'\1 would'), (r"\b(i|you|he|she|it|we|they) ?'ll\b", r'\1 will'),
+    (r"\b(i|you|he|she|it|we|they) ?'d\b", r'\1 would'),
+    (r"\b(i|you|he|she|it|we|they) ?'ll\b", r'\1 will'),
     (r'\bid(?= (?:rather|never|just|be|die|kill|end)\b)', 'i would'),
-    (r'\bill(?= (?:never|just|be|die|kill|end|hurt)\b)', 'i will'), (r'\bhell(?= kill\b)', 'he will'),
+    (r'\bill(?= (?:never|just|be|die|kill|end|hurt)\b)', 'i will'),
+    (r'\bhell(?= kill\b)', 'he will'),
     (r'[-*_~"`]', ' '), (r"'", ''), (r'\s+', ' '),
     (r'\bwan ?na\b', 'want to'), (r'\bgon ?na\b', 'going to'), (r'\bany more\b', 'anymore'),
     # misspelt
-    (r'\bk[il]{2,}(?=(?:s|ed|ing|in)?\b)', 'kill'), (r'\bkillin\b', 'killing'), (r'\bdiee+\b', 'die'),
+    (r'\bk[il]{2,}(?=(?:s|ed|ing|in)?\b)', 'kill'), (r'\bkillin\b', 'killing'),
+    (r'\bdiee+\b', 'die'),
     (r'\bs(?:ui|u|iu)(?:cc?i?d|sid)(?:es?|al|le)?\b', 'suicide'), (r'\bsewer ?slide\b', 'suicide'),
-    (r'\b(?:wnat|watn|wnt)\b', 'want'), (r'\b(my|him|her) ?(?:slef|sefl|sel)\b', r'\1self'),
-    (r'\b2(?= (?:die|kill|end)\b)', 'to')]
+    (r'\b(?:wnat|watn|waa+nt|wnt|wan(?= (?:to|too|2) ))\b', 'want'), (r'\b(my|him|her) ?(?:slef|sefl|sel)\b', r'\1self'),
+    (r'\b(?:2|too)(?= (?:die|kill|end)\b)', 'to')]
 HARMLESS = [
     (r'\bsuicide squad\b', ' '),
-    (r'\bembarrass(?:ed|ing|ment)\b[^.!?]{0,30}\b(?:wanted to|could(?: have)?) (?:just )?died?\b', ' ')]
+    (r'\bembarrass(?:ed|ing|ment)\b[^.!?]{0,30}'
+     r'\b(?:wanted to|could(?: have)?) (?:just )?died?\b', ' ')]
 
 # %% ../nbs/15a_chat.ipynb #15a_chat-08
 def replaced(
@@ -265,14 +272,14 @@ class Chat:
     decoder: Decoder = RANKED                            # how words are chosen
     seed: int = 0                                        # of the first answer, 1 more for each that follows
     answers: list[Explanation] = field(default_factory=list)
-    noted: list[str] = field(default_factory=list)       # messages at the end that got the note, see `danger`
+    noted: list[str] = field(default_factory=list)       # the last messages, if they got the note
 
     @property
     def turns(self) -> list[str]:
         "Speaker, listener, ..., listener"
         return [*(t['text'] for t in self.answers[-1].turns), self.answers[-1].response] if self.answers else []
 
-    def must_not_answer(self, text:str) -> bool: return bool(self.noted) or danger(text)     # once noted, all that follows
+    def must_not_answer(self, text:str) -> bool: return bool(self.noted) or danger(text)
 
     def undo(self):
         if self.noted: self.noted = self.noted[:-1]
@@ -348,7 +355,8 @@ class Session:
         if not (noted or self.chat.answers): raise EcgenError('There is nothing to undo.')
         text = ' '.join(clean(noted[-1] if noted else self.chat.turns[-2]).split())
         self.chat.undo()
-        self.tell(f'Took back "{text if len(text) <= 40 else text[:40] + "..."}" and its {"note" if noted else "response"}.')
+        if len(text) > 40: text = text[:40] + '...'
+        self.tell(f'Took back "{text}" and its {"note" if noted else "response"}.')
 
 # %% ../nbs/15a_chat.ipynb #162bab1f
 def do_reset(self, _):

@@ -255,7 +255,8 @@ def understand(
     from ecgen.model import System
     if gate: known('gate', gate, UNLABELLED)
     decoder, turns = DECODERS[known('decoder', decoder, DECODERS)], read_turns(turns)
-    e = explained(System.from_pretrained(model), turns, respond, gate=gate, decoder=decoder, seed=seed)
+    options = dict(gate=gate, decoder=decoder, seed=seed)
+    e = explained(System.from_pretrained(model), turns, respond, **options)
     if e.dropped: tell(f'The dialogue is longer than the model can read, so its first {e.dropped} words were left out.')
     return e
 
@@ -312,7 +313,8 @@ def explain_file(data:Path, model:Path|None, gate:str, respond:bool, decoder:str
     from ecgen.model import System
     options = dict(respond=respond, gate=gate, decoder=DECODERS[known('decoder', decoder, DECODERS)], seed=seed)
     system = System.from_pretrained(model)
-    return [(d, explained(system, context_of(d, None), **options)) for d in case_dialogues(None, data)]
+    found = case_dialogues(None, data)
+    return [(d, explained(system, context_of(d, None), **options)) for d in found]
 
 @app.command(cls=TurnCommand, epilog=example('explain "Someone broke into my car last night." --html cause.html'))
 def explain(turns:Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]=None, model:ModelFolder=None, gate:GateName='',

@@ -74,7 +74,8 @@ def test_more_wishes_to_die_are_recognised():
             "I don't feel like living", 'I wish I had never been born', 'i wish i wasnt here anymore',
             'I want it to be over', 'My husband died by suicide', "I didn't want to wake up again",
             "I don't want to wake up tomorrow", "I don't want to be here anymore, this is too much",
-            'I was so ashamed I wanted to die', 'I overdosed on my pills', 'I want to take my life'):
+            'I was so ashamed I wanted to die', 'I overdosed on my pills', 'I want to take my life',
+            'There is no point living', 'i wan to die', 'I want too die', 'please let me die'):
         assert danger(text), text
         assert danger(text.upper()) and danger(text.replace("'", '')), text
 
@@ -97,7 +98,8 @@ def test_figures_of_speech_are_answered():
             'I cut myself shaving', 'I hurt myself playing football', 'I overdosed on chocolate',
             'I saw Suicide Squad yesterday', 'suicide squad was a great film', 'I could die of laughter',
             "I'd rather die than eat that", 'I want it to be over with by noon', 'Plan B is on. I shouldn’t diet',
-            'I want to diet', 'A i b c 4 u', 'my id just expired', 'he was ill'):
+            'I want to diet', 'A i b c 4 u', 'my id just expired', 'he was ill',
+            'I want my life to stop being so boring', 'I should die my hair'):
         assert not danger(text), text
 
 
@@ -176,7 +178,8 @@ def test_a_dialogue_can_be_undone_and_stopped():
     with pytest.raises(KeyboardInterrupt): chat.say('So sad.', mock.Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(EcgenError): chat.say(' ')
     assert chat.say('I want to die.', mock.Mock(side_effect=AssertionError)) is None and chat.turns == kept
-    assert chat.say('So sad.') is None and len(chat.noted) == 2; chat.undo(); chat.undo(); assert not chat.noted
+    assert chat.say('So sad.') is None and len(chat.noted) == 2
+    chat.undo(); chat.undo(); assert not chat.noted
     chat.say('So sad.'); chat.undo(); assert chat.turns == kept
     chat.undo(); chat.undo(); assert chat.turns == []
     with pytest.raises(EcgenError, match='soft, hard, open'): chat.choose_gate('wide')
