@@ -644,7 +644,7 @@ def by_python(turns, **question):
 @pytest.mark.parametrize('where', ['file', 'http'])
 def test_live_page_answers_as_python_does(open_page, live_folder, live_server, where):
     "Typed dialogue, closed turn, closed and opened words, other gates"
-    page = open_page((live_folder/'alone.html').as_uri() if where == 'file' else f'{live_server}/live.html')
+    page = open_page((live_folder/'alone.html').as_uri() if where == 'file' else f'{live_server}/play.html')
     if where == 'http':
         page.wait_for_selector('.ecgen[data-draws]')
         assert page.get_attribute('.ecgen-badge', 'data-live') == 'false' and page.inner_text('[data-control=load]') == 'Load the model (20 MB)'
@@ -727,11 +727,11 @@ def test_live_page_with_damaged_weights_keeps_recorded_answers(open_page, live_f
         (tmp_path/'live.html').write_bytes((live_folder/'alone.html').read_bytes()[:15_000_000])       # the end of the file is missing
         page = open_page((tmp_path/'live.html').as_uri())
     else:
-        shutil.copy(live_folder/'live.html', tmp_path)
+        shutil.copy(live_folder/'play.html', tmp_path)
         weights = next(live_folder.glob('model-*'))
         (tmp_path/weights.name).write_bytes(weights.read_bytes()[:9_000_000])
         with served(tmp_path) as address:
-            page = open_page(f'{address}/live.html')
+            page = open_page(f'{address}/play.html')
             page.click('[data-control=load]')
             page.wait_for_function('() => document.querySelector(".ecgen-loader").textContent.includes("could not be loaded")')
             shutil.copy(weights, tmp_path)                                                               # mended: another try succeeds
