@@ -6,7 +6,7 @@
 __all__ = ['BLANK', 'WORDS', 'RUN', 'ASK', 'READ', 'PART', 'to_js', 'no_possessive', 'nltk_rules', 'engine_of', 'as_js',
            'numeric_letters', 'ascii_js', 'danger_rules', 'text_rules', 'live_settings', 'in_node', 'hand_gates',
            'reference_answer', 'parity', 'text_parity', 'some_questions', 'embedded', 'without_scripts',
-           'LivePlayground', 'write_live']
+           'LivePlayground', 'write_live', 'live_figures']
 
 # %% ../nbs/15c_live.ipynb #live-imports
 import base64
@@ -24,7 +24,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from .batches import SPECIALS, encode_context
-from .chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE
+from .chat import (DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE,
+                        danger)
 from .corpus import (AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, EcgenError,
                           shipped, word_tokenizer)
 from .decoding import GREEDY, Decoder, generate
@@ -210,7 +211,6 @@ def text_parity(
     texts:list[str],     # utterances
 ) -> list[str]:          # those that JavaScript reads otherwise
     "Do both cut, regularise and judge texts alike?"
-    from ecgen.chat import danger
     from ecgen.corpus import regular, split_words, tokenize
     found = in_node(READ, dict(rules=text_rules(), texts=texts))
     mine = [[split_words(t), tokenize(t), regular(t), danger(t)] for t in texts]
@@ -225,7 +225,7 @@ def some_questions(
     hands = {}, dict(turns={0: 0}), {}, dict(turns={0: 1}, words={2: 0, 3: 1})
     gates = dict(gate='soft'), dict(gate='hard'), dict(gate='open'), dict(gate='rule'), dict(gate='hard', threshold=.3)
     turns = [list(d.utterances[:i]) for d in dialogues for i in range(1, len(d.utterances) + 1, 2)]
-    turns = [t for t in turns if all(u.strip() for u in t)][:n]
+    turns = [t for t in turns if all(u.strip() for u in t) and not any(map(danger, t))][:n]
     return [dict(turns=t, **gates[i % 5], hand=hands[i % 4]) for i, t in enumerate(turns)]
 
 # %% ../nbs/15c_live.ipynb #live-page
@@ -280,5 +280,32 @@ def write_live(
     name = live_settings(model)[2]['weights']['sha256'][:16]
     made = LivePlayground(model, url=f'model-{name}.safetensors')
     (folder/f'model-{name}.safetensors').write_bytes(made.weights)
-    made.save(folder/'live.html')
-    return folder/'live.html'
+    made.save(folder/'play.html')
+    return folder/'play.html'
+
+# %% ../nbs/15c_live.ipynb #live-figures
+def live_figures(
+    path:Path|str|None=None,     # written by tools/live.py; None = the one that is shipped
+) -> str:                        # Markdown
+    "Measured figures of the page as tables"
+    found = json.loads(Path(path or shipped('results')/'live.json').read_text(encoding='utf-8'))
+    speed, equal = found['speed'], found['parity']
+    ways = dict(file=speed['file'], http=speed['http'], Python=speed['python_one_thread'])
+    def times(key): return [f"{w[key]['median_ms']:.0f} ({w[key]['least_ms']:.0f})" for w in ways.values()]
+    def both(key): return [f'{speed[n][key]:.1f}' if speed[n].get(key) is not None else '' for n in ('file', 'http')] + ['']
+    def tasks(key): return [f"{max(speed[n][key], default=0):.0f}" for n in ('file', 'http')] + ['']
+    rows = [['', 'page with weights inside, file://', 'weights beside the page, http', 'Python'],
+            [f"response to {speed['context_tokens']} tokens, ms: median (least)", *times('long')],
+            ['response to one turn, ms: median (least)', *times('short')],
+            ['ready, ms', *both('ready_ms')], ['longest task while loading, ms (0: none above 50)', *tasks('long_tasks_while_loading_ms')],
+            ['longest task while writing, ms (0: none above 50)', *tasks('long_tasks_while_writing_ms')],
+            ['time between frames while writing, ms: median', *both('frame_median_ms')],
+            ['memory of page and worker, MB', *both('memory_mb')],
+            ["private memory of the browser's process, MB", *both('private_memory_of_the_process_mb')]]
+    lines = ['| ' + ' | '.join(r) + ' |' for r in rows]
+    lines.insert(1, '|---|---|---|---|')
+    return '\n'.join(lines) + (
+        f"\n\nChromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} before and {speed['load_after']:.1f} after. The page has "
+        f"{speed['site_page_mb']:.2f} MB and its weights {speed['weights_mb']:.1f} MB; the page with the weights in it has {speed['self_contained_mb']:.1f} MB.\n\n"
+        f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript reads {equal['utterances_read_otherwise']} otherwise than Python; "
+        f"{equal['same_responses']} of {equal['questions']} responses equal; the largest difference of a probability is {max(equal['emotion_apart'], equal['cause_apart'], equal['gates_apart']):.0e}.")

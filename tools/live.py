@@ -133,12 +133,12 @@ def speed():
         LivePlayground().save(Path(tmp)/'alone.html')
         write_live(tmp)
         res['self_contained_mb'] = (Path(tmp)/'alone.html').stat().st_size / 1e6
-        res['site_page_mb'], res['weights_mb'] = (Path(tmp)/'live.html').stat().st_size / 1e6, next(Path(tmp).glob('model-*')).stat().st_size / 1e6
+        res['site_page_mb'], res['weights_mb'] = (Path(tmp)/'play.html').stat().st_size / 1e6, next(Path(tmp).glob('model-*')).stat().st_size / 1e6
         server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=tmp))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         b = p.chromium.launch(executable_path=find_browser(), args=FLAGS)
         res['browser'] = b.version
-        for name, url in dict(file=(Path(tmp)/'alone.html').as_uri(), http=f'http://127.0.0.1:{server.server_port}/live.html').items():
+        for name, url in dict(file=(Path(tmp)/'alone.html').as_uri(), http=f'http://127.0.0.1:{server.server_port}/play.html').items():
             before = set(renderers())
             page = b.new_context(viewport=dict(width=1100, height=1000)).new_page()
             page.set_default_timeout(120_000)

@@ -137,8 +137,8 @@ PICTURE = r'This is what the model that ships with the package makes of a dialog
 SHOT = r'!\[[^\]]*\]\(/?README_files/shot-(\w+)\.png\)'     # README.md shows pictures of widgets; the site has the widgets themselves
 LIVE = dict(explorer='AttentionExplorer', playground='Playground')
 ALIVE = '''```{raw} html
-<p>Or let the model answer here, in this page: load it, type, close a gate, watch. Nothing that you type leaves the page. <a href="live.html">Open it alone</a>.</p>
-<iframe class="ecgen-widget" title="Live playground" src="live.html" style="width:100%;height:1250px;border:0"></iframe>
+<p>Or let the model answer here, in this page: load it, type, close a gate, watch. Nothing that you type leaves the page. <a href="play.html">Open it alone</a>.</p>
+<iframe class="ecgen-widget" title="Live playground" src="play.html" style="width:100%;height:1250px;border:0"></iframe>
 ```'''      # its page lies on the site, for a page inside the page may fetch the weights only from where it came from itself
 
 

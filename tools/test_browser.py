@@ -18,7 +18,8 @@ FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '-
 TURNS = ['My best friend is moving to another country next week.', 'Oh no, you must be close.', 'We have known each other since school. I feel so alone already.']
 EVIL = ['<img src=x onerror="document.title=\'run\'"> </script><script>document.title="run"</script> so <b>sad</b> \u202eevil\u202c {{7*7}}', '<style>*{display:none}</style> oh no', '\u200fשלום I am sad &lt;script&gt; <iframe src="http://example.invalid/">']
 # what a browser may report as an error: extensions of JupyterLab's that Voila does not load, and a server of ours that was stopped while its page was open
-ALLOWED = [r"Shared module @jupyter\S+ doesn't exist in shared scope", r'ERR_CONNECTION_REFUSED.*http://127\.0\.0\.1:\d+/(?:lab/)?api/', r'WebSocket connection to .ws://127\.0\.0\.1:\d+/', r'/favicon\.ico']
+ALLOWED = [r"Shared module @jupyter\S+ doesn't exist in shared scope", r'ERR_CONNECTION_REFUSED.*http://127\.0\.0\.1:\d+/(?:lab/)?api/', r'WebSocket connection to .ws://127\.0\.0\.1:\d+/', r'/favicon\.ico',
+           r'file:///\S*/model-\w+\.safetensors']     # and weights that a page from a file may not fetch
 DEADLINE = 30_000     # milliseconds that a page may take
 
 
@@ -645,7 +646,7 @@ def by_python(turns, **question):
 @pytest.mark.parametrize('where', ['file', 'http'])
 def test_live_page_answers_as_python_does(open_page, live_folder, live_server, where):
     "Typed dialogue, closed turn, closed and opened words, other gates"
-    page = open_page((live_folder/'alone.html').as_uri() if where == 'file' else f'{live_server}/live.html')
+    page = open_page((live_folder/'alone.html').as_uri() if where == 'file' else f'{live_server}/play.html')
     if where == 'http':
         page.wait_for_selector('.ecgen[data-draws]')
         assert page.get_attribute('.ecgen-badge', 'data-live') == 'false' and page.inner_text('[data-control=load]') == 'Load the model (20 MB)'
@@ -728,11 +729,11 @@ def test_live_page_with_damaged_weights_keeps_recorded_answers(open_page, live_f
         (tmp_path/'live.html').write_bytes((live_folder/'alone.html').read_bytes()[:15_000_000])       # the end of the file is missing
         page = open_page((tmp_path/'live.html').as_uri())
     else:
-        shutil.copy(live_folder/'live.html', tmp_path)
+        shutil.copy(live_folder/'play.html', tmp_path)
         weights = next(live_folder.glob('model-*'))
         (tmp_path/weights.name).write_bytes(weights.read_bytes()[:9_000_000])
         with served(tmp_path) as address:
-            page = open_page(f'{address}/live.html')
+            page = open_page(f'{address}/play.html')
             page.click('[data-control=load]')
             page.wait_for_function('() => document.querySelector(".ecgen-loader").textContent.includes("could not be loaded")')
             shutil.copy(weights, tmp_path)                                                               # mended: another try succeeds
@@ -799,6 +800,25 @@ def test_first_page_has_widgets_and_no_pictures_of_them(site, open_page):
     game.locator('.ecgen-was').wait_for()
     assert game.locator('.ecgen-response p').inner_text() == answer(model(), SAMPLES[0], [0])['response']
     page.frame_locator('iframe.ecgen-widget').nth(3).locator('.ecgen-small button').nth(5).press('Enter')
+
+
+def test_first_page_has_the_model_itself(site, open_page):
+    from ecgen.playground import SAMPLES, answer
+    page = open_page(f'{site}/index.html')
+    game = page.frame_locator('iframe.ecgen-widget').first
+    game.locator('[data-control=load]').click()
+    game.locator('.ecgen[data-ready-ms]').wait_for()
+    game.locator('.ecgen-response [data-word]').first.wait_for()
+    game.locator('[data-turn="0"]').press('Enter')
+    game.locator('.ecgen-was').wait_for()
+    assert game.locator('.ecgen-badge').get_attribute('data-live') == 'true'
+    assert game.locator('.ecgen-was span').inner_text() == answer(model(), SAMPLES[0])['response']
+    page = open_page((ROOT/'_docs'/'index.html').as_uri())                                                # from a file nothing can be fetched
+    game = page.frame_locator('iframe.ecgen-widget').first
+    game.locator('[data-control=load]').click()
+    game.locator('text=ecgen demo --page FILE --live writes one').wait_for()
+    game.locator('[data-turn="0"]').press('Enter')
+    game.locator('.ecgen-was').wait_for()
 
 
 def test_site_pages_work_without_network(site, open_page):

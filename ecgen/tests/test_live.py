@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 import torch
 from ecgen.batches import SPECIALS, encode_context
-from ecgen.chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE
+from ecgen.chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE, danger
 from ecgen.corpus import AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, EcgenError, shipped, word_tokenizer
 from ecgen.decoding import GREEDY, Decoder, generate
 from ecgen.gates import Gates, finish, make_gates, turn_of
@@ -108,7 +108,7 @@ def test_a_page_holds_the_weights_or_fetches_them():
     assert '<noscript>' in text and len(beside) < 2_000_000
     with pytest.raises(EcgenError, match='no gate'): LivePlayground(gate='random', url='x')
     with TemporaryDirectory() as tmp:
-        assert write_live(tmp).name == 'live.html' and len(list(Path(tmp).glob('model-*.safetensors'))) == 1
+        assert write_live(tmp).name == 'play.html' and len(list(Path(tmp).glob('model-*.safetensors'))) == 1
 
 
 def test_models_of_other_kinds_are_refused():
