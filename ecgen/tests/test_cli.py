@@ -70,27 +70,6 @@ def test_danger_is_told_instead_of_an_answer():
     assert r.exit_code == 0 and 'crisis line' in r.stderr and not json.loads(r.stdout).get('response')
 
 
-def test_the_note_stands_wherever_a_response_is_asked_for():
-    from ecgen.chat import NOTE
-    flat = lambda text: ' '.join(text.split())
-    little, bad = ('--model', '{tmp}/little'), 'I want to die.'
-    path, page = Path(folder().name)/'danger.jsonl', Path(folder().name)/'danger.html'
-    talks = [[bad], ['I am sad.', 'Oh.', 'So sad.']]
-    path.write_text(''.join(json.dumps(dict(emotion='sad', turns=t)) + '\n' for t in talks))
-    for args in (('respond', bad), ('respond', bad, 'Oh.', 'so sad'), ('explain', '--respond', bad)):
-        r = run(*args, *little)
-        assert r.exit_code == 0 and flat(r.stdout).count(NOTE) == 1 and 'crisis' not in r.stderr, args
-        assert '%' not in r.stdout and '\nresponse' not in r.stdout and '\nemotion' not in r.stdout
-    r = run('explain', '--respond', '--data', path, '--json', '--html', page, *little)
-    a, b = map(json.loads, r.stdout.splitlines())
-    assert a['note'] == NOTE and a['response'] is None and 'note' not in b and b['response']
-    assert page.read_text().count('crisis line') == 1 and page.read_text().count('>response<') == 1
-    r = run('explain', '--respond', '--data', path, *little)
-    assert flat(r.stdout).count(NOTE) == 1 and r.stdout.count('\nresponse') == r.stdout.count('\nemotion') == 1
-    r = run('cases', '--data', path, '--html', page, '--overwrite')
-    assert page.read_text().count('crisis line') == 1 and page.read_text().count('>response<') == 1
-
-
 def test_respond_prints_dialogue_emotion_and_response():
     r = run('respond', '--model', '{tmp}/little', 'I am so sad.')
     assert r.exit_code == 0 and 'I am so sad.' in r.stdout.replace('[', '').replace(']', '')
@@ -151,23 +130,6 @@ def test_long_turns_are_shortened_and_said_so():
     r = run('respond', '--json', '--model', '{tmp}/little', 'sad ' * 10_000)
     assert r.exit_code == 0 and len(json.loads(r.stdout)['turns'][0]['words']) == 510
     assert r.stderr == 'ecgen: The dialogue is longer than the model can read, so its first 9490 words were left out.\n'
-
-
-def test_folders_without_a_model_are_refused():
-    refused('no model folder', 'respond', '--model', '{tmp}/nowhere', 'a')
-    refused('--model is empty', 'respond', '--model', '', 'a')
-    refused('--data is empty', 'info', '--data', '')
-    refused('--data is empty', 'download', '--data', '')
-    bad = Path(folder().name)/'bad'
-    def broken(name, content):
-        bad.mkdir(exist_ok=True)
-        for f in (bad.parent/'little').iterdir(): (bad/f.name).write_bytes(f.read_bytes())
-        (bad/name).write_bytes(content)
-    whole = (bad.parent/'little/model.safetensors').read_bytes()
-    for name, content, why in (('model.safetensors', whole[:len(whole) // 2], 'damaged'), ('config.json', b'{"model_type": "bert"}', 'another kind'), ('vocab.json', b'[', 'damaged')):
-        broken(name, content)
-        refused(why, 'respond', '--model', bad, 'a')
-    refused('no config.json', 'respond', '--model', '{tmp}', 'a')
 
 
 def test_explain_writes_page_and_picture():
@@ -291,22 +253,6 @@ def test_train_writes_a_model_that_answers():
     assert json.loads((Path(folder().name)/'run/best/config.json').read_text())['config']['gate'] == 'hard'
     assert run('respond', '--model', out, 'I am so sad.').exit_code == 0
     refused('other settings', 'train', '--preset', 'tiny', '--data', shipped('sample'), '--out', out)
-
-
-def test_prepared_folders_travel():
-    r = run('prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/prep')
-    assert r.exit_code == 0 and 'Train with: ecgen train --preset tiny --data' in r.stdout
-    r = run('train', '--preset', 'tiny', '--data', '{tmp}/prep', '--out', '{tmp}/fromprep', '--set', 'pretrain_epochs=1', '--set', 'epochs=1')
-    assert r.exit_code == 0 and 'The model is in' in r.stdout
-    out = run('info', '--model', '{tmp}/little', '--data', '{tmp}/prep').stdout
-    assert 'prepared folder' in out and '64 dialogues, 133 examples' in out
-    assert '32 dialogues, 59 examples' in out
-    assert re.search('labels +rule', out) and re.search('word vectors +none', out)
-    assert '--out runs/mine' in out
-    refused('or add --overwrite', 'prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/prep')
-    refused('not empty: name another folder.', 'prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/fromprep', '--overwrite')
-    refused('leave --causes out', 'train', '--preset', 'tiny', '--data', '{tmp}/prep', '--out', '{tmp}/other', '--causes', 'rule')
-    refused('wants 2', 'train', '--preset', 'default', '--data', '{tmp}/prep', '--out', '{tmp}/other')
 
 
 def test_prepared_folders_bring_what_was_looked_up():
@@ -567,3 +513,57 @@ def test_a_closed_pipe_is_no_error():
     p = subprocess.Popen([sys.executable, '-m', 'ecgen.cli', 'train', '--help'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     p.stdout.close()
     assert p.stderr.read() == b'' and p.wait() in (0, 1)
+
+
+def test_the_note_stands_wherever_a_response_is_asked_for():
+    from ecgen.chat import NOTE
+    flat = lambda text: ' '.join(text.split())
+    little, bad = ('--model', '{tmp}/little'), 'I want to die.'
+    path, page = Path(folder().name)/'danger.jsonl', Path(folder().name)/'danger.html'
+    talks = [[bad], ['I am sad.', 'Oh.', 'So sad.']]
+    path.write_text(''.join(json.dumps(dict(emotion='sad', turns=t)) + '\n' for t in talks))
+    for args in (('respond', bad), ('respond', bad, 'Oh.', 'so sad'), ('explain', '--respond', bad)):
+        r = run(*args, *little)
+        assert r.exit_code == 0 and flat(r.stdout).count(NOTE) == 1 and 'crisis' not in r.stderr, args
+        assert '%' not in r.stdout and '\nresponse' not in r.stdout and '\nemotion' not in r.stdout
+    r = run('explain', '--respond', '--data', path, '--json', '--html', page, *little)
+    a, b = map(json.loads, r.stdout.splitlines())
+    assert a['note'] == NOTE and a['response'] is None and 'note' not in b and b['response']
+    assert page.read_text().count('crisis line') == 1 and page.read_text().count('>response<') == 1
+    r = run('explain', '--respond', '--data', path, *little)
+    assert flat(r.stdout).count(NOTE) == 1 and r.stdout.count('\nresponse') == r.stdout.count('\nemotion') == 1
+    r = run('cases', '--data', path, '--html', page, '--overwrite')
+    assert page.read_text().count('crisis line') == 1 and page.read_text().count('>response<') == 1
+
+
+def test_folders_without_a_model_are_refused():
+    refused('no model folder', 'respond', '--model', '{tmp}/nowhere', 'a')
+    refused('--model is empty', 'respond', '--model', '', 'a')
+    refused('--data is empty', 'info', '--data', '')
+    refused('--data is empty', 'download', '--data', '')
+    bad = Path(folder().name)/'bad'
+    def broken(name, content):
+        bad.mkdir(exist_ok=True)
+        for f in (bad.parent/'little').iterdir(): (bad/f.name).write_bytes(f.read_bytes())
+        (bad/name).write_bytes(content)
+    whole = (bad.parent/'little/model.safetensors').read_bytes()
+    for name, content, why in (('model.safetensors', whole[:len(whole) // 2], 'damaged'), ('config.json', b'{"model_type": "bert"}', 'another kind'), ('vocab.json', b'[', 'damaged')):
+        broken(name, content)
+        refused(why, 'respond', '--model', bad, 'a')
+    refused('no config.json', 'respond', '--model', '{tmp}', 'a')
+
+
+def test_prepared_folders_travel():
+    r = run('prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/prep')
+    assert r.exit_code == 0 and 'Train with: ecgen train --preset tiny --data' in r.stdout
+    r = run('train', '--preset', 'tiny', '--data', '{tmp}/prep', '--out', '{tmp}/fromprep', '--set', 'pretrain_epochs=1', '--set', 'epochs=1')
+    assert r.exit_code == 0 and 'The model is in' in r.stdout
+    out = run('info', '--model', '{tmp}/little', '--data', '{tmp}/prep').stdout
+    assert 'prepared folder' in out and '64 dialogues, 133 examples' in out
+    assert '32 dialogues, 59 examples' in out
+    assert re.search('labels +rule', out) and re.search('word vectors +none', out)
+    assert '--out runs/mine' in out
+    refused('or add --overwrite', 'prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/prep')
+    refused('not empty: name another folder.', 'prepare', '--preset', 'tiny', '--data', shipped('sample'), '--out', '{tmp}/fromprep', '--overwrite')
+    refused('leave --causes out', 'train', '--preset', 'tiny', '--data', '{tmp}/prep', '--out', '{tmp}/other', '--causes', 'rule')
+    refused('wants 2', 'train', '--preset', 'default', '--data', '{tmp}/prep', '--out', '{tmp}/other')
