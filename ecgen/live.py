@@ -290,6 +290,7 @@ def live_figures(
     "Measured figures of the page as tables"
     found = json.loads(Path(path or shipped('results')/'live.json').read_text(encoding='utf-8'))
     speed, equal = found['speed'], found['parity']
+    plain = speed['recorded_page']
     ways = dict(file=speed['file'], http=speed['http'], Python=speed['python_one_thread'])
     def times(key): return [f"{w[key]['median_ms']:.0f} ({w[key]['least_ms']:.0f})" for w in ways.values()]
     def both(key): return [f'{speed[n][key]:.1f}' if speed[n].get(key) is not None else '' for n in ('file', 'http')] + ['']
@@ -297,7 +298,7 @@ def live_figures(
     rows = [['', 'page with weights inside, file://', 'weights beside the page, http', 'Python'],
             [f"response to {speed['context_tokens']} tokens, ms: median (least)", *times('long')],
             ['response to one turn, ms: median (least)', *times('short')],
-            ['ready, ms', *both('ready_ms')], ['longest task while loading, ms (0: none above 50)', *tasks('long_tasks_while_loading_ms')],
+            ['ready, ms', *both('ready_ms')], ['longest task while opening and loading, ms (0: none above 50)', *tasks('long_tasks_while_loading_ms')],
             ['longest task while writing, ms (0: none above 50)', *tasks('long_tasks_while_writing_ms')],
             ['time between frames while writing, ms: median', *both('frame_median_ms')],
             ['memory of page and worker, MB', *both('memory_mb')],
@@ -306,6 +307,7 @@ def live_figures(
     lines.insert(1, '|---|---|---|---|')
     return '\n'.join(lines) + (
         f"\n\nChromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} before and {speed['load_after']:.1f} after. The page has "
-        f"{speed['site_page_mb']:.2f} MB and its weights {speed['weights_mb']:.1f} MB; the page with the weights in it has {speed['self_contained_mb']:.1f} MB.\n\n"
+        f"{speed['site_page_mb']:.2f} MB and its weights {speed['weights_mb']:.1f} MB; the page with the weights in it has {speed['self_contained_mb']:.1f} MB. "
+        f"For comparison, a playground that only has recorded answers: longest task {max(plain['long_tasks_ms'], default=0):.0f} ms, {plain['private_memory_of_the_process_mb']:.0f} MB.\n\n"
         f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript reads {equal['utterances_read_otherwise']} otherwise than Python; "
         f"{equal['same_responses']} of {equal['questions']} responses equal; the largest difference of a probability is {max(equal['emotion_apart'], equal['cause_apart'], equal['gates_apart']):.0e}.")

@@ -121,6 +121,28 @@ def read_quietly(path):
     except OSError: return b''
 
 
+def settled_memory(page, before):
+    "Private memory of the page's process in MB after its garbage is collected"
+    page.context.new_cdp_session(page).send('HeapProfiler.collectGarbage')
+    page.wait_for_timeout(3000)
+    return max(map(private_mb, set(renderers()) - before), default=None)
+
+
+def recorded_page(browser, path):
+    "What a playground without a model costs: long tasks when it opens, memory"
+    from ecgen.model import EmpatheticModel
+    from ecgen.playground import Playground
+    Playground(EmpatheticModel.from_pretrained()).save(path)
+    before, page = set(renderers()), browser.new_context(viewport=dict(width=1100, height=1000)).new_page()
+    page.add_init_script(WATCH)
+    page.goto(path.as_uri())
+    page.wait_for_selector('.ecgen[data-draws]')
+    page.wait_for_timeout(1000)
+    res = dict(long_tasks_ms=page.evaluate('ecgenTasks'), private_memory_of_the_process_mb=settled_memory(page, before))
+    page.context.close()
+    return res
+
+
 def speed():
     from playwright.sync_api import sync_playwright
     sys.path.insert(0, str(ROOT/'tools'))
@@ -137,6 +159,7 @@ def speed():
         server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=tmp))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         b = p.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        res['recorded_page'] = recorded_page(b, Path(tmp)/'recorded.html')
         res['browser'] = b.version
         for name, url in dict(file=(Path(tmp)/'alone.html').as_uri(), http=f'http://127.0.0.1:{server.server_port}/play.html').items():
             before = set(renderers())
@@ -160,8 +183,7 @@ def speed():
             frames = sorted(page.evaluate('ecgenFrames'))
             seen |= dict(long_tasks_while_writing_ms=page.evaluate('ecgenTasks.splice(0)'), frame_median_ms=round(statistics.median(frames), 1), frame_99_percent_ms=round(frames[int(.99 * len(frames))], 1))
             if name == 'http': seen['memory_mb'] = page.evaluate('performance.measureUserAgentSpecificMemory()')['bytes'] / 1e6
-            new = set(renderers()) - before
-            seen['private_memory_of_the_process_mb'] = max(map(private_mb, new), default=None)
+            seen['private_memory_of_the_process_mb'] = settled_memory(page, before)
             res[name] = seen
             page.context.close()
         b.close()

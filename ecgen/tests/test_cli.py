@@ -199,6 +199,9 @@ def test_demo_writes_a_page():
     assert run('demo', '--model', '{tmp}/little', '--gate', 'hard', '--page', '{tmp}/play.html', '--overwrite').exit_code == 0 and '"gate": "hard"' in page.read_text(encoding='utf-8')
     refused("no gate 'wide'", 'demo', '--model', '{tmp}/little', '--gate', 'wide', '--page', '{tmp}/other.html')
     assert run('demo', '--port', '70000').exit_code == 2
+    refused('--page FILE', 'demo', '--model', '{tmp}/little', '--live')
+    assert run('demo', '--model', '{tmp}/little', '--page', '{tmp}/live.html', '--live').exit_code == 0
+    assert 'class="ecgen-weights"' in (Path(folder().name)/'live.html').read_text(encoding='utf-8')
 
 
 def test_download_lists_and_refuses():
