@@ -10,9 +10,9 @@ const FROM_A_FILE = ' A page that was opened from a file may fetch nothing: '
 const LIVE = 'Live: the model runs in this page; nothing that you type leaves it.';
 const OFFER = 'Then type what you like: the model answers in this page, '
   + 'and nothing that you type leaves it.';
-const HELP = 'Click a word, or press Enter on it, to close its gate; once more opens it, and once more '
-  + 'leaves it to the gate above. The buttons below a turn do the same for all its words.';
-const SETTINGS = ['threshold', 'temperature', 'draw', 'k', 'seed']; // of an answer, besides its gates
+const HELP = 'Click a word, or press Enter on it, to close its gate; once more opens it, and once '
+  + 'more leaves it to the gate above. The buttons below a turn do the same for all its words.';
+const SETTINGS = ['threshold', 'temperature', 'draw', 'k', 'seed']; // of an answer, besides gates
 const sameJson = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /** Share of attention on words of the cause, without and with gates, as `ecgen.seen.cause_mass`. */
@@ -114,7 +114,8 @@ class LivePlayground extends Playground {
     this.root.querySelector('.ecgen-badge').after(this.loader);
     if (!this.live) return;
     this.more = new Controls(this.model, () => this.changed());
-    this.more.slider('threshold', 'Threshold', { min: 0, max: 1, step: 0.01, hint: 'for hard gates' });
+    const line = { min: 0, max: 1, step: 0.01, hint: 'for hard gates' };
+    this.more.slider('threshold', 'Threshold', line);
     const heat = { min: 0.1, max: 5, step: 0.05, hint: 'for Gumbel-Softmax gates' };
     this.more.slider('temperature', 'Gumbel temperature', heat);
     const next = (name) => () => this.more.set(name, this.model.get(name) + 1);
@@ -130,9 +131,10 @@ class LivePlayground extends Playground {
       this.kept = this.kept ? null : this.answer;
       this.later();
     });
-    this.pair = make('section', { class: 'ecgen-compare', 'aria-label': 'two settings of the gates' });
-    const help = make('p', { class: 'ecgen-hint', text: HELP }), play = this.root.querySelector('.ecgen-play');
-    play.after(help, this.figure, this.more.box, this.keep, this.pair);
+    const name = 'two settings of the gates';
+    this.pair = make('section', { class: 'ecgen-compare', 'aria-label': name });
+    const help = make('p', { class: 'ecgen-hint', text: HELP });
+    this.root.querySelector('.ecgen-play').after(help, this.figure, this.more.box, this.keep, this.pair);
   }
 
   get settings() { return Object.fromEntries(SETTINGS.map((k) => [k, this.model.get(k)])); }
@@ -210,7 +212,8 @@ class LivePlayground extends Playground {
 
   responseTurn(a) {
     const look = 'ecgen-listener ecgen-response';
-    if (!a.before) return plainTurn('response', a.partial ? this.streamed || '…' : a.response, look);
+    const text = a.partial ? this.streamed || '…' : a.response;
+    if (!a.before) return plainTurn('response', text, look);
     const name = 'words of the response; arrow keys choose whose attention is shown';
     this.spoken = new Words(name, (m) => { this.step = m; this.drawAttention(); });
     spoken(a, this.spoken);
@@ -229,7 +232,8 @@ class LivePlayground extends Playground {
   aboutWord(a, i) {
     const about = `${a.context[i]}: p(cause) ${fixed(a.cause[i])}, gate ${fixed(a.gates[i])}`;
     if (!this.weighed) return about;
-    const { before, after } = this.weighed, numbers = `before ${fixed(before[i], 4)}, after ${fixed(after[i], 4)}`;
+    const { before, after } = this.weighed;
+    const numbers = `before ${fixed(before[i], 4)}, after ${fixed(after[i], 4)}`;
     return `${about}, attention of “${a.words[this.step]}” ${numbers}`;
   }
 
@@ -281,12 +285,14 @@ class LivePlayground extends Playground {
     this.figure.hidden = !a?.before || !this.attention;
     this.weighed = null;
     if (this.figure.hidden) return;
-    const { layer, head } = this.view, at = this.attention, step = Math.min(this.step, at.steps - 1);
+    const { layer, head } = this.view, at = this.attention;
+    const step = Math.min(this.step, at.steps - 1);
     const before = at.weights(layer, head, step), after = at.weights(layer, head, step, a.gates);
     this.weighed = { before, after };
     this.spoken?.select(step);
     const where = `Layer ${layer + 1}, ${head < 0 ? 'mean of all heads' : `head ${head + 1}`}`;
-    this.caption.textContent = `What “${a.words[step]}” attends to: up, before gating; down, after. ${where}.`;
+    const ways = 'up, before gating; down, after';
+    this.caption.textContent = `What “${a.words[step]}” attends to: ${ways}. ${where}.`;
     this.bars(before, after, this.word ?? -1);
   }
 
@@ -300,28 +306,31 @@ class LivePlayground extends Playground {
     let text = 'The responses differ.';
     if (this.kept.response === a.response) text = 'Both settings give the same response.';
     if (this.kept === a) text = 'Now change the gates: the first setting stays on the left.';
-    const cards = make('div', { class: 'ecgen-pair' }, this.card('Kept', this.kept), this.card('Now', a));
-    this.pair.replaceChildren(make('p', { class: 'ecgen-hint', text }), cards);
+    const cards = [this.card('Kept', this.kept), this.card('Now', a)];
+    const pair = make('div', { class: 'ecgen-pair' }, ...cards);
+    this.pair.replaceChildren(make('p', { class: 'ecgen-hint', text }), pair);
   }
 
   /** The setting of an answer in words. */
   settingOf(a) {
-    const hand = (kind, name) => Object.entries(a.hand[kind]).map(([i, open]) => `${name(+i)} ${open ? 'opened' : 'closed'}`);
-    const turns = hand('turns', (t) => `turn ${t + 1}`), words = hand('words', (i) => `“${a.context[i]}”`);
+    const done = (open) => (open ? 'opened' : 'closed'), { hand } = a;
+    const turns = Object.entries(hand.turns).map(([t, open]) => `turn ${+t + 1} ${done(open)}`);
+    const words = Object.entries(hand.words).map(([i, open]) => `“${a.context[i]}” ${done(open)}`);
     return [gateName({ ...a.asked, gate: a.gate }), ...turns, ...words].join(', ');
   }
 
-  /** One side of the comparison: setting, words tinted by their gates, response, attention on the cause. */
+  /** One side of the comparison: setting, words tinted by gates, response, attention on the cause. */
   card(title, a) {
     const hint = (text) => make('p', { class: 'ecgen-hint', text });
-    const gate = (i, text) => make('span', { class: 'ecgen-word', style: `--p:${fixed(a.gates[i])}`, text });
-    const word = ([text, i]) => (i < 0 ? text : gate(i, text));
+    const tinted = (i) => ({ class: 'ecgen-word', style: `--p:${fixed(a.gates[i])}` });
+    const word = ([text, i]) => (i < 0 ? text : make('span', { ...tinted(i), text }));
     const turns = a.turns.map((t) => make('p', { dir: 'auto' }, ...t.pieces.map(word)));
-    const [before, after] = causeMass(a).map(percent), any = a.cause.some((p, i) => i > 0 && p > 0.5);
+    const [before, after] = causeMass(a).map(percent);
+    const any = a.cause.some((p, i) => i > 0 && p > 0.5);
     const mass = `Attention on words of the cause: ${before} without gates, ${after} with them.`;
-    return make('div', { class: 'ecgen-card' }, make('h4', { text: title }), hint(this.settingOf(a)), ...turns,
-      plainTurn('response', a.response, 'ecgen-response'),
-      hint(any ? mass : 'No word has a cause probability above one half.'));
+    const none = 'No word has a cause probability above one half.';
+    return make('div', { class: 'ecgen-card' }, make('h4', { text: title }), hint(this.settingOf(a)),
+      ...turns, plainTurn('response', a.response, 'ecgen-response'), hint(any ? mass : none));
   }
 }
 
