@@ -73,7 +73,7 @@ def nltk_rules() -> list[list[str]]:      # pattern, flags, what takes its place
     rules = [*before, blanks, *t.ENDING_QUOTES, *contractions]
     return [[*to_js(rule.pattern, engine_of(rule)), as_js(to)] for rule, to in rules]
 
-def engine_of(rule) -> str: return 're' if isinstance(rule, re.Pattern) else 'regex'     # NLTK has both
+def engine_of(rule) -> str: return 're' if isinstance(rule, re.Pattern) else 'regex'  # NLTK has both
 
 def as_js(
     to:str,      # what takes the place of a match, for Python
@@ -126,7 +126,7 @@ def in_node(
     data=None,      # JSON that it sees as `data`
 ):
     "Run JavaScript with ecgen/live.js"
-    if not shutil.which('node'): raise EcgenError('Node is missing (Debian: apt-get install nodejs).')
+    if not shutil.which('node'): raise EcgenError('Node is missing: apt-get install nodejs.')
     with TemporaryDirectory() as tmp:
         files = {'live.mjs': source('live.js'), 'run.mjs': RUN.replace('SCRIPT', script),
                  'data.json': json.dumps(data)}
@@ -139,7 +139,7 @@ def in_node(
 def hand_gates(
     gates:Gates,          # of one context
     turn:torch.Tensor,    # (N,) the turn of each word
-    hand:dict,            # 'turns', 'words': number -> 1 = open, 0 = closed; a word's own goes first
+    hand:dict,            # 'turns', 'words': number -> 1 = open, 0 = closed; a word's goes first
 ) -> Gates:
     "Open and close gates by hand; [CLS] stays as it is. `handGates` in live.js is the same"
     log = gates.log.clone()
@@ -224,14 +224,15 @@ def some_questions(
 ) -> list[dict]:        # arguments of `reference_answer`: all gates, some closed and opened by hand
     "Questions of all kinds"
     hands = {}, dict(turns={0: 0}), {}, dict(turns={0: 1}, words={2: 0, 3: 1})
-    gates = *(dict(gate=g) for g in ('soft', 'hard', 'open', 'rule')), dict(gate='hard', threshold=.3)
+    gates = [dict(gate=g) for g in ('soft', 'hard', 'open', 'rule')]
+    gates.append(dict(gate='hard', threshold=.3))
     ends = [(d.utterances, i) for d in dialogues for i in range(1, len(d.utterances) + 1, 2)]
     turns = [list(said[:i]) for said, i in ends]
     good = [t for t in turns if all(u.strip() for u in t) and not any(map(danger, t))]
     return [dict(turns=t, **gates[i % 5], hand=hands[i % 4]) for i, t in enumerate(good[:n])]
 
 # %% ../nbs/15c_live.ipynb #live-page
-PART = 3 * 2**19      # bytes of the weights in one element of the page, which hands over one at a time
+PART = 3 * 2**19      # bytes of the weights in one element of the page
 
 def embedded(
     weights:bytes,     # of a model
@@ -266,7 +267,8 @@ class LivePlayground(Playground):
         model, self.weights, settings = live_settings(folder, url)
         super().__init__(model, samples, gate)
         first, known = self.state['gate'], ', '.join(self.gates)
-        if first not in self.gates: raise EcgenError(f'The page has no gate {gate!r}; choose one of: {known}.')
+        if first not in self.gates:
+            raise EcgenError(f'The page has no gate {gate!r}; choose one of: {known}.')
         more = dict(settings=settings, engine=source('live.js'), liveGates=self.gates, k=1, seed=0)
         self.state |= VIEW | more | dict(gate=first)
 
@@ -309,22 +311,23 @@ def live_figures(
             [f"response to {speed['context_tokens']} tokens, ms: median (least)", *times('long')],
             ['response to one turn, ms: median (least)', *times('short')],
             ['ready, ms', *both('ready_ms')],
-            [f'longest task while opening and loading, {none}', *tasks('long_tasks_while_loading_ms')],
+            [f'longest task while loading, {none}', *tasks('long_tasks_while_loading_ms')],
             [f'longest task while writing, {none}', *tasks('long_tasks_while_writing_ms')],
             ['time between frames while writing, ms: median', *both('frame_median_ms')],
             ['memory of page and worker, MB', *both('memory_mb')],
-            ["private memory of the browser's process, MB", *both('private_memory_of_the_process_mb')]]
+            ['memory of the whole process, MB', *both('private_memory_of_the_process_mb')]]
     lines = ['| ' + ' | '.join(r) + ' |' for r in rows]
     lines.insert(1, '|---|---|---|---|')
-    slowest, apart = max(plain['long_tasks_ms'], default=0), [v for k, v in equal.items() if 'apart' in k]
+    slowest = max(plain['long_tasks_ms'], default=0)
+    apart = [v for k, v in equal.items() if 'apart' in k]
     notes = [
-        f"Chromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} before "
-        f"and {speed['load_after']:.1f} after. The page has {speed['site_page_mb']:.2f} MB and its "
+        f"Chromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} "
+        f"before and {speed['load_after']:.1f} after. The page has {speed['site_page_mb']:.2f} MB and its "
         f"weights {speed['weights_mb']:.1f} MB; the page that holds them has "
-        f"{speed['self_contained_mb']:.1f} MB. A playground with recorded answers only, for comparison: "
+        f"{speed['self_contained_mb']:.1f} MB. A playground with recorded answers only: "
         f"longest task {slowest:.0f} ms, {plain['private_memory_of_the_process_mb']:.0f} MB.",
-        f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript reads "
-        f"{equal['utterances_read_otherwise']} otherwise than Python; {equal['same_responses']} of "
+        f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript "
+        f"reads {equal['utterances_read_otherwise']} otherwise than Python; {equal['same_responses']} of "
         f"{equal['questions']} responses equal; the largest difference of a probability is "
         f"{max(apart):.0e}."]
     return '\n\n'.join(['\n'.join(lines), *notes])

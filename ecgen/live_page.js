@@ -134,7 +134,8 @@ class LivePlayground extends Playground {
     const name = 'two settings of the gates';
     this.pair = make('section', { class: 'ecgen-compare', 'aria-label': name });
     const help = make('p', { class: 'ecgen-hint', text: HELP });
-    this.root.querySelector('.ecgen-play').after(help, this.figure, this.more.box, this.keep, this.pair);
+    const parts = [help, this.figure, this.more.box, this.keep, this.pair];
+    this.root.querySelector('.ecgen-play').after(...parts);
   }
 
   get settings() { return Object.fromEntries(SETTINGS.map((k) => [k, this.model.get(k)])); }
@@ -319,7 +320,7 @@ class LivePlayground extends Playground {
     return [gateName({ ...a.asked, gate: a.gate }), ...turns, ...words].join(', ');
   }
 
-  /** One side of the comparison: setting, words tinted by gates, response, attention on the cause. */
+  /** One side of the comparison: setting, words tinted by gates, response, attention on causes. */
   card(title, a) {
     const hint = (text) => make('p', { class: 'ecgen-hint', text });
     const tinted = (i) => ({ class: 'ecgen-word', style: `--p:${fixed(a.gates[i])}` });
@@ -329,8 +330,9 @@ class LivePlayground extends Playground {
     const any = a.cause.some((p, i) => i > 0 && p > 0.5);
     const mass = `Attention on words of the cause: ${before} without gates, ${after} with them.`;
     const none = 'No word has a cause probability above one half.';
-    return make('div', { class: 'ecgen-card' }, make('h4', { text: title }), hint(this.settingOf(a)),
-      ...turns, plainTurn('response', a.response, 'ecgen-response'), hint(any ? mass : none));
+    const head = [make('h4', { text: title }), hint(this.settingOf(a))];
+    const response = plainTurn('response', a.response, 'ecgen-response');
+    return make('div', { class: 'ecgen-card' }, ...head, ...turns, response, hint(any ? mass : none));
   }
 }
 
