@@ -73,7 +73,8 @@ def nltk_rules() -> list[list[str]]:      # pattern, flags, what takes its place
     rules = [*before, blanks, *t.ENDING_QUOTES, *contractions]
     return [[*to_js(rule.pattern, engine_of(rule)), as_js(to)] for rule, to in rules]
 
-def engine_of(rule) -> str: return 're' if isinstance(rule, re.Pattern) else 'regex'  # NLTK has both
+def engine_of(rule) -> str:      # NLTK has rules of both
+    return 're' if isinstance(rule, re.Pattern) else 'regex'
 
 def as_js(
     to:str,      # what takes the place of a match, for Python
@@ -322,12 +323,12 @@ def live_figures(
     apart = [v for k, v in equal.items() if 'apart' in k]
     notes = [
         f"Chromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} "
-        f"before and {speed['load_after']:.1f} after. The page has {speed['site_page_mb']:.2f} MB and its "
-        f"weights {speed['weights_mb']:.1f} MB; the page that holds them has "
+        f"before and {speed['load_after']:.1f} after. The page has "
+        f"{speed['site_page_mb']:.2f} MB and its weights {speed['weights_mb']:.1f} MB; the page that holds them has "
         f"{speed['self_contained_mb']:.1f} MB. A playground with recorded answers only: "
         f"longest task {slowest:.0f} ms, {plain['private_memory_of_the_process_mb']:.0f} MB.",
         f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript "
-        f"reads {equal['utterances_read_otherwise']} otherwise than Python; {equal['same_responses']} of "
-        f"{equal['questions']} responses equal; the largest difference of a probability is "
+        f"reads {equal['utterances_read_otherwise']} otherwise than Python; "
+        f"{equal['same_responses']} of {equal['questions']} responses equal; the largest difference of a probability is "
         f"{max(apart):.0e}."]
     return '\n\n'.join(['\n'.join(lines), *notes])

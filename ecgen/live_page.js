@@ -331,8 +331,8 @@ class LivePlayground extends Playground {
     const mass = `Attention on words of the cause: ${before} without gates, ${after} with them.`;
     const none = 'No word has a cause probability above one half.';
     const head = [make('h4', { text: title }), hint(this.settingOf(a))];
-    const response = plainTurn('response', a.response, 'ecgen-response');
-    return make('div', { class: 'ecgen-card' }, ...head, ...turns, response, hint(any ? mass : none));
+    const end = [plainTurn('response', a.response, 'ecgen-response'), hint(any ? mass : none)];
+    return make('div', { class: 'ecgen-card' }, ...head, ...turns, ...end);
   }
 }
 
