@@ -1,18 +1,21 @@
-// The model of ecgen in plain JavaScript: text in, emotion, causes, gates, attention and response out.
+// The model of ecgen in plain JavaScript: text in; emotion, causes, gates, attention, response out.
 //
-// One ES module without dependencies. A page runs it in a worker; the tests run it under node. It reads the
-// same model.safetensors as Python. Its parts stand in the paper's order and have the names of their Python
-// twins: text, weights, layers, reasoner (Eqs. 1 and 2), gates (section 4.3), gated attention (Eq. 5),
-// generator, choice of words. What Python knows as data (marks that look alike, NLTK's rules, the patterns
-// of dangerous messages) comes from ecgen/live.py as JSON and is not repeated here.
+// One ES module without dependencies. A page runs it in a worker; the tests run it under node. It
+// reads the same model.safetensors as Python. Its parts stand in the paper's order and have the
+// names of their Python twins: text, weights, layers, reasoner (Eqs. 1 and 2), gates (section
+// 4.3), gated attention (Eq. 5), generator, choice of words. What Python knows as data (marks that
+// look alike, NLTK's rules, the patterns of dangerous messages) comes from ecgen/live.py as JSON
+// and is not repeated here.
 
 export const [PAD, UNK, BOS, EOS, CLS, SEP] = [0, 1, 2, 3, 4, 5];
 const SPECIALS = ['<pad>', '<unk>', '<bos>', '<eos>', '[CLS]', '[SEP]'];
 
-// ---------------------------------------------------------------- text (ecgen/corpus.py, ecgen/chat.py)
+// ---------------------------------------- text (ecgen/corpus.py, ecgen/chat.py)
 
-const SPACES = '\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000'; // Python's
-const SPACE = new RegExp(`[${SPACES}]`, 'u'), EDGES = new RegExp(`^[${SPACES}]+|[${SPACES}]+$`, 'gu');
+// Python's blanks; JavaScript's \s has others
+const SPACES = '\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
+const SPACE = new RegExp(`[${SPACES}]`, 'u');
+const EDGES = new RegExp(`^[${SPACES}]+|[${SPACES}]+$`, 'gu');
 const BLANKS = new RegExp(`[${SPACES}]+`, 'u');
 const WORD = '[\\p{L}\\p{N}_]'; // Python's \w
 const BEGIN = `(?<!${WORD})`, END = `(?!${WORD})`;
@@ -28,7 +31,8 @@ export class Text {
     this.plain = new Map(Object.entries(rules.plain));
     this.kept = new Set(rules.kept);
     this.released = new Set(rules.released);
-    this.categories = Object.entries(rules.categories).map(([kind, to]) => [new RegExp(`^\\p{${kind}}$`, 'u'), to]);
+    const category = ([kind, to]) => [new RegExp(`^\\p{${kind}}$`, 'u'), to];
+    this.categories = Object.entries(rules.categories).map(category);
     this.sentence = new RegExp(rules.sentence, 'u');
     this.nltk = rules.nltk.map(([pattern, flags, to]) => [new RegExp(pattern, `gu${flags}`), to]);
     this.dangerous = new RegExp(rules.danger);
@@ -58,18 +62,21 @@ export class Text {
     const kind = this.categories.find(([test]) => test.test(c));
     if (kind) return kind[1];
     const other = c.normalize('NFKC');
-    if (other.includes(' ') || /^[\p{Nl}\p{No}]$/u.test(c) || this.kept.has(c)) return c; // not torn apart
+    const whole = other.includes(' ') || /^[\p{Nl}\p{No}]$/u.test(c) || this.kept.has(c);
+    if (whole) return c; // not torn apart
     return other === c ? c : [...other].map((x) => this.regularCharacter(x)).join('');
   }
 
   /** The characters of a text, each as typed and made regular. */
   typed(text) {
-    return (text.match(/[^][\u0300-\u034e\u0350-\u036f]*/gu) || []).map((c) => [c, this.regularCharacter(c)]);
+    const characters = text.match(/[^][\u0300-\u034e\u0350-\u036f]*/gu) || [];
+    return characters.map((c) => [c, this.regularCharacter(c)]);
   }
 
   /** Is this one of the released utterances that keep their own characters? */
   asReleased(text) {
-    return text.includes('\u2019') && this.released.has(sha256(new TextEncoder().encode(text)).slice(0, 8));
+    if (!text.includes('\u2019')) return false;
+    return this.released.has(sha256(new TextEncoder().encode(text)).slice(0, 8));
   }
 
   regular(text) {
@@ -81,8 +88,8 @@ export class Text {
 
   /** Of each character of `regular(text)`: from where to where it stands in the text as typed. */
   typedPlaces(text) {
-    if (isAscii(text) || this.asReleased(text)) return Array.from(text.split(''), (_, i) => [i, i + 1]);
-    const res = [];
+    const same = isAscii(text) || this.asReleased(text), res = [];
+    if (same) return Array.from(text.split(''), (_, i) => [i, i + 1]);
     let at = 0;
     for (const [c, plain] of this.typed(text)) {
       for (let i = 0; i < plain.length; i++) res.push([at, at + c.length]);
@@ -94,7 +101,8 @@ export class Text {
   /** Sentences, then words: NLTK's rules, one after the other. */
   splitWords(text) {
     const sentences = strip(this.regular(text)).split(this.sentence);
-    return sentences.flatMap((s) => split(this.nltk.reduce((t, [rule, to]) => t.replace(rule, to), s)));
+    const cut = (sentence) => this.nltk.reduce((t, [rule, to]) => t.replace(rule, to), sentence);
+    return sentences.flatMap((s) => split(cut(s)));
   }
 
   tokenize(text) { return this.splitWords(text).map((w) => w.toLowerCase()); }
@@ -135,9 +143,13 @@ export class Text {
     return found === undefined ? null : [end - found.length, end];
   }
 
-  /** A turn as typed, cut into words and what stands between them: [text, number of the word or -1]. */
+  /**
+   * A turn as typed, cut into words and what stands between them: [text, number of the word or
+   * -1].
+   */
   pieces(text, words, first) {
-    const plain = this.regular(text), places = this.typedPlaces(text), res = [], marks = /[\p{Mn}\p{Me}\p{Cf}]*/uy;
+    const plain = this.regular(text), places = this.typedPlaces(text), res = [];
+    const marks = /[\p{Mn}\p{Me}\p{Cf}]*/uy; // accents and the like belong to the word before them
     let end = plain.length, shown = text.length;
     for (let n = words.length - 1; n >= 0; n--) {
       const found = this.spot(plain, words[n], end);
@@ -153,7 +165,10 @@ export class Text {
     return res.reverse().filter(([t]) => t);
   }
 
-  /** All turns as pieces; words that were dropped at the beginning have none. `n` tokens, [CLS] included. */
+  /**
+   * All turns as pieces; words that were dropped at the beginning have none. `n` tokens, [CLS]
+   * included.
+   */
   textPieces(turns, words, n) {
     const res = [];
     let end = n - 1; // the last token, which is the last turn's [SEP]
@@ -162,8 +177,9 @@ export class Text {
       if (end > 0) turn.end = end;
       end -= 1;
       const kept = end > 0 ? words[t].slice(Math.max(0, words[t].length - end)) : [];
-      const cut = this.pieces(turns[t], kept, end - kept.length + 1).map(([text, i]) => [this.clean(text), i]);
-      turn.pieces = cut.filter(([text, i]) => text || i >= 0);
+      const cut = this.pieces(turns[t], kept, end - kept.length + 1);
+      const cleaned = cut.map(([text, i]) => [this.clean(text), i]);
+      turn.pieces = cleaned.filter(([text, i]) => text || i >= 0);
       end -= kept.length;
       res.unshift(turn);
     }
@@ -172,11 +188,19 @@ export class Text {
 
   /** The words of each turn, or an error that says what is wrong. */
   checkTurns(turns) {
-    const { longest } = this.rules, long = turns.findIndex((t) => [...t].length > longest);
-    if (!turns.length || turns.length % 2 === 0) throw new Error(`The last turn must be the speaker's, so give 1, 3, 5, ... turns; there are ${turns.length}.`);
-    if (long >= 0) throw new Error(`Turn ${long + 1} has more than ${longest.toLocaleString('en')} characters: give the part of it that matters.`);
+    const refuse = (why) => { throw new Error(why); };
+    const most = this.rules.longest, long = turns.findIndex((t) => [...t].length > most);
+    if (turns.length % 2 === 0) {
+      const rule = "The last turn must be the speaker's, so give 1, 3, 5, ... turns";
+      refuse(`${rule}; there are ${turns.length}.`);
+    }
+    if (long >= 0) {
+      const what = `more than ${most.toLocaleString('en')} characters`;
+      refuse(`Turn ${long + 1} has ${what}: give the part of it that matters.`);
+    }
     const words = turns.map((t) => this.splitWords(t)), empty = words.findIndex((w) => !w.length);
-    if (empty >= 0) throw new Error(`Turn ${empty + 1} is empty: write what the ${empty % 2 ? 'listener' : 'speaker'} says.`);
+    const who = empty % 2 ? 'listener' : 'speaker';
+    if (empty >= 0) refuse(`Turn ${empty + 1} is empty: write what the ${who} says.`);
     return words;
   }
 }
@@ -192,7 +216,10 @@ export class Vocab {
   decode(ids) { return ids.map((i) => this.words[i]); }
 }
 
-/** X of the paper: [CLS], then the turns, each with its [SEP]; what was said first is dropped first. */
+/**
+ * X of the paper: [CLS], then the turns, each with its [SEP]; what was said first is dropped
+ * first.
+ */
 export function encodeContext(tokens, vocab, longest = 512) {
   const src = tokens.flatMap((turn) => [...vocab.encode(turn), SEP]);
   return [CLS, ...src.slice(-(longest - 1))];
@@ -204,7 +231,7 @@ export function turnsFromEnd(src) {
   return src.map((id) => (id === SEP ? left-- : left));
 }
 
-// ---------------------------------------------------------------- weights
+// ---------------------------------------- weights
 
 /** A matrix, row after row. A vector has one column. */
 const matrix = (rows, cols, data = new Float32Array(rows * cols)) => ({ rows, cols, data });
@@ -226,16 +253,21 @@ let table = null;
 /** 16-bit floating point numbers, as the file keeps them, to 32-bit ones. */
 function halves(bits) {
   table ??= halfTable();
-  const numbers = new Float32Array(bits.length); // a plain loop: `from` with a function takes ten times as long
+  const numbers = new Float32Array(bits.length); // a plain loop is ten times as fast as `from`
   for (let i = 0; i < bits.length; i++) numbers[i] = table[bits[i]];
   return numbers;
 }
 
-const KINDS = { F32: (b) => new Float32Array(b), F16: (b) => halves(new Uint16Array(b)), I8: (b) => new Int8Array(b) };
+const KINDS = {
+  F32: (buffer) => new Float32Array(buffer),
+  F16: (buffer) => halves(new Uint16Array(buffer)),
+  I8: (buffer) => new Int8Array(buffer),
+};
 
 /**
  * model.safetensors -> a tree of matrices, such as tree.reasoner.blocks[0].attn.query.weight.
- * The file holds the length of its head, the head in JSON, and the numbers. Word tables stay as 8-bit integers.
+ * The file holds the length of its head, the head in JSON, and the numbers.
+ * Word tables stay as 8-bit integers.
  */
 export function readTensors(bytes) {
   const start = 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
@@ -244,7 +276,7 @@ export function readTensors(bytes) {
     if (name === '__metadata__') continue;
     const path = name.split('.'), last = path.pop();
     const place = path.reduce((node, key) => (node[key] ??= {}), tree);
-    const numbers = bytes.slice(start + from, start + to).buffer; // a copy, for its place in the file may be odd
+    const numbers = bytes.slice(start + from, start + to).buffer; // a copy: its place may be odd
     place[last] = matrix(shape[0], shape[1] ?? 1, KINDS[dtype](numbers));
   }
   return tree;
@@ -252,7 +284,8 @@ export function readTensors(bytes) {
 
 /** SHA-256 in hexadecimal digits; browsers have one, but not on every page. */
 export function sha256(bytes) {
-  const { h, k } = sha256.constants ??= sha256Constants(), w = new Int32Array(64), state = Int32Array.from(h);
+  const { h, k } = sha256.constants ??= sha256Constants();
+  const w = new Int32Array(64), state = Int32Array.from(h);
   const whole = bytes.length - (bytes.length % 64), rest = bytes.subarray(whole);
   const tail = new Uint8Array(rest.length < 56 ? 64 : 128), end = new DataView(tail.buffer);
   tail.set(rest);
@@ -260,17 +293,24 @@ export function sha256(bytes) {
   end.setBigUint64(tail.length - 8, 8n * BigInt(bytes.length));
   const blocks = (data) => {
     for (let at = 0; at < data.length; at += 64) {
-      for (let i = 0, j = at; i < 16; i++, j += 4) w[i] = (data[j] << 24) | (data[j + 1] << 16) | (data[j + 2] << 8) | data[j + 3];
+      for (let i = 0, j = at; i < 16; i++, j += 4) {
+        w[i] = (data[j] << 24) | (data[j + 1] << 16) | (data[j + 2] << 8) | data[j + 3];
+      }
       for (let i = 16; i < 64; i++) {
         const a = w[i - 15], b = w[i - 2];
-        const s0 = rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3), s1 = rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10);
+        const s0 = rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3);
+        const s1 = rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10);
         w[i] = (w[i - 16] + s0 + w[i - 7] + s1) | 0;
       }
-      let a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], x = state[7];
+      let a = state[0], b = state[1], c = state[2], d = state[3];
+      let e = state[4], f = state[5], g = state[6], x = state[7];
       for (let i = 0; i < 64; i++) {
-        const t1 = (x + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + k[i] + w[i]) | 0;
-        const t2 = ((rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-        x = g; g = f; f = e; e = (d + t1) | 0; d = c; c = b; b = a; a = (t1 + t2) | 0;
+        const s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25), chosen = (e & f) ^ (~e & g);
+        const s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+        const majority = (a & b) ^ (a & c) ^ (b & c);
+        const t = (x + s1 + chosen + k[i] + w[i]) | 0;
+        x = g; g = f; f = e; e = (d + t) | 0;
+        d = c; c = b; b = a; a = (t + s0 + majority) | 0;
       }
       state[0] += a; state[1] += b; state[2] += c; state[3] += d;
       state[4] += e; state[5] += f; state[6] += g; state[7] += x;
@@ -287,14 +327,19 @@ const rotate = (x, n) => (x >>> n) | (x << (32 - n));
 function sha256Constants() {
   const primes = [], bits = (x) => Math.floor((x - Math.floor(x)) * 2 ** 32);
   for (let n = 2; primes.length < 64; n++) if (primes.every((p) => n % p)) primes.push(n);
-  return { h: primes.slice(0, 8).map((p) => bits(Math.sqrt(p))), k: Int32Array.from(primes, (p) => bits(Math.cbrt(p))) };
+  const h = primes.slice(0, 8).map((p) => bits(Math.sqrt(p)));
+  return { h, k: Int32Array.from(primes, (p) => bits(Math.cbrt(p))) };
 }
 
-// ---------------------------------------------------------------- layers (ecgen/attention.py)
+// ---------------------------------------- layers (ecgen/attention.py)
 
-/** y = x W^T + b, as nn.Linear: four rows of x and two of W at a time, so that a number fetched is used often. */
+/**
+ * y = x W^T + b, as nn.Linear: four rows of x and two of W at a time, so that a number fetched is
+ * used often.
+ */
 export function linear(x, layer) {
-  const { rows: outs, cols: n, data: W } = layer.weight, { rows, data: X } = x, y = matrix(rows, outs), Y = y.data;
+  const { rows: outs, cols: n, data: W } = layer.weight, { rows, data: X } = x;
+  const y = matrix(rows, outs), Y = y.data;
   let r = 0;
   for (; r + 4 <= rows; r += 4) {
     const p0 = r * n, p1 = p0 + n, p2 = p1 + n, p3 = p2 + n;
@@ -302,7 +347,8 @@ export function linear(x, layer) {
       const o = i * n, q = o + n;
       let a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
       for (let j = 0; j < n; j++) {
-        const u = W[o + j], v = W[q + j], x0 = X[p0 + j], x1 = X[p1 + j], x2 = X[p2 + j], x3 = X[p3 + j];
+        const u = W[o + j], v = W[q + j];
+        const x0 = X[p0 + j], x1 = X[p1 + j], x2 = X[p2 + j], x3 = X[p3 + j];
         a0 += u * x0; a1 += u * x1; a2 += u * x2; a3 += u * x3;
         b0 += v * x0; b1 += v * x1; b2 += v * x2; b3 += v * x3;
       }
@@ -357,7 +403,9 @@ function layerNorm(x, { weight, bias }) {
     for (let j = 0; j < n; j++) mean += row[j] / n;
     for (let j = 0; j < n; j++) variance += (row[j] - mean) ** 2 / n;
     const scale = 1 / Math.sqrt(variance + 1e-5);
-    for (let j = 0; j < n; j++) y.data[r * n + j] = (row[j] - mean) * scale * weight.data[j] + bias.data[j];
+    for (let j = 0; j < n; j++) {
+      y.data[r * n + j] = (row[j] - mean) * scale * weight.data[j] + bias.data[j];
+    }
   }
   return y;
 }
@@ -399,28 +447,40 @@ function positions(n, dim, start = 0, factor = 1) {
 function scores(q, k, m, head, heads) {
   const d = q.cols / heads, from = head * d, res = new Float64Array(k.rows);
   for (let n = 0; n < k.rows; n++) {
+    const a = m * q.cols + from, b = n * k.cols + from;
     let sum = 0;
-    for (let c = from, a = m * q.cols + from, b = n * k.cols + from; c < from + d; c++) sum += q.data[a++] * k.data[b++];
+    for (let c = 0; c < d; c++) sum += q.data[a + c] * k.data[b + c];
     res[n] = sum / Math.sqrt(d);
   }
   return res;
 }
 
-/** Eq. 5: softmax of scores + log g, which is the weights times the gates, made to sum to 1 again. */
-export function gatedWeights(s, logGates) { return softmax(logGates ? s.map((x, i) => x + logGates[i]) : s); }
+/**
+ * Eq. 5: softmax of scores + log g, which is the weights times the gates, made to sum to 1 again.
+ */
+export function gatedWeights(s, logGates) {
+  return softmax(logGates ? s.map((x, i) => x + logGates[i]) : s);
+}
 
-const keysValues = (memory, attn) => ({ key: linear(memory, attn.key), value: linear(memory, attn.value) });
+function keysValues(memory, attn) {
+  return { key: linear(memory, attn.key), value: linear(memory, attn.value) };
+}
 
-/** Attention with several heads; gated where there are gates. `seen` is told the weights without gates. */
+/**
+ * Attention with several heads; gated where there are gates. `seen` is told the weights without
+ * gates.
+ */
 function multiHeadAttention(x, kv, attn, heads, logGates = null, seen = null) {
   const q = linear(x, attn.query), y = matrix(q.rows, q.cols), d = q.cols / heads;
   for (let head = 0; head < heads; head++) {
     for (let m = 0; m < q.rows; m++) {
-      const s = scores(q, kv.key, m, head, heads), a = gatedWeights(s, logGates), to = m * q.cols + head * d;
+      const s = scores(q, kv.key, m, head, heads), a = gatedWeights(s, logGates);
+      const to = m * q.cols + head * d;
       if (seen) seen.push(softmax(s));
       for (let n = 0; n < a.length; n++) {
         if (a[n] === 0) continue; // a closed word
-        for (let c = 0, from = n * q.cols + head * d; c < d; c++) y.data[to + c] += a[n] * kv.value.data[from + c];
+        const from = n * q.cols + head * d;
+        for (let c = 0; c < d; c++) y.data[to + c] += a[n] * kv.value.data[from + c];
       }
     }
   }
@@ -441,7 +501,7 @@ function encoderBlock(x, block, heads) {
   return add(x, feedForward(layerNorm(x, block.norm2), block.ffn));
 }
 
-// ---------------------------------------------------------------- reasoner (Eqs. 1 and 2, ecgen/reasoner.py)
+// ---------------------------------------- reasoner (Eqs. 1 and 2, ecgen/reasoner.py)
 
 export class EmotionReasoner {
   constructor(weights, config) { Object.assign(this, { w: weights, cfg: config }); }
@@ -449,7 +509,8 @@ export class EmotionReasoner {
   encode(src) { // token ids -> V of the paper
     const { w, cfg } = this, x = embedding(w.words, src);
     if (cfg.positions) add(x, positions(src.length, cfg.dim, 0, cfg.positions));
-    if (cfg.turns) add(x, embedding(w.turns, turnsFromEnd(src).map((t) => Math.min(t + 1, cfg.turns))));
+    const turns = turnsFromEnd(src).map((t) => Math.min(t + 1, cfg.turns));
+    if (cfg.turns) add(x, embedding(w.turns, turns));
     for (let i = 0; i < cfg.layers; i++) encoderBlock(x, w.blocks[i], cfg.heads);
     return layerNorm(x, w.norm);
   }
@@ -461,17 +522,21 @@ export class EmotionReasoner {
   }
 }
 
-// ---------------------------------------------------------------- gates (section 4.3, ecgen/gates.py)
+// ---------------------------------------- gates (section 4.3, ecgen/gates.py)
 
 /** Log-odds of "cause" of each word: its logit less that of "not cause". */
-const logOdds = (cause) => Float64Array.from({ length: cause.length / 2 }, (_, i) => cause[2 * i + 1] - cause[2 * i]);
+function logOdds(cause) {
+  return Float64Array.from({ length: cause.length / 2 }, (_, i) => cause[2 * i + 1] - cause[2 * i]);
+}
+
+const sigmoid = (z) => 1 / (1 + Math.exp(-z));
 const logSigmoid = (z) => (z > 0 ? -Math.log1p(Math.exp(-z)) : z - Math.log1p(Math.exp(z)));
 const closedIf = (shut) => (shut ? -Infinity : 0);
 
 /** Each returns log g of every word: 0 = open, -Infinity = closed. `z` holds the log-odds. */
 export const GATES = {
   soft: (z) => z.map(logSigmoid),
-  hard: (z, src, { threshold = 0.5 }) => z.map((x) => closedIf(1 / (1 + Math.exp(-x)) <= threshold)),
+  hard: (z, src, { threshold = 0.5 }) => z.map((x) => closedIf(sigmoid(x) <= threshold)),
   // a softened draw; at temperature 1 it is above one half as often as the cause probability says
   gumbel: (z, src, { temperature = 1, draw = 0 }) => {
     const random = seededRandom(draw), noise = () => -Math.log(-Math.log(random()));
@@ -484,8 +549,11 @@ export const GATES = {
   },
 };
 
-/** Gates of words and of whole turns that were set by hand: 0 = closed, 1 = open. A word's own goes first. */
-export function handGates(log, src, { turns = {}, words = {} }, last) { // last: number of the last turn, from 0
+/**
+ * Gates of words and of whole turns that were set by hand: 0 = closed, 1 = open.
+ * A word's own goes first. `last` is the number of the last turn, from 0.
+ */
+export function handGates(log, src, { turns = {}, words = {} }, last) {
   const left = turnsFromEnd(src);
   return log.map((g, i) => {
     const hand = words[i] ?? turns[last - left[i]];
@@ -493,7 +561,10 @@ export function handGates(log, src, { turns = {}, words = {} }, last) { // last:
   });
 }
 
-/** Gates that are safe to attend through: [CLS] is open, and where nothing would be open, everything is. */
+/**
+ * Gates that are safe to attend through: [CLS] is open, and where nothing would be open,
+ * everything is.
+ */
 export function applyGateRules(log, clsOpen = true) {
   const res = Float64Array.from(log);
   if (clsOpen) res[0] = 0;
@@ -506,7 +577,7 @@ export function makeGates({ gate, turns, hand = {}, ...options }, cause, src, cl
   return applyGateRules(handGates(log, src, hand, turns.length - 1), clsOpen);
 }
 
-// ---------------------------------------------------------------- generator (ecgen/generator.py)
+// ---------------------------------------- generator (ecgen/generator.py)
 
 /** Rows of b below those of a. */
 function extend(a, b) {
@@ -527,23 +598,35 @@ export class ResponseGenerator {
     return addRow(x, embedding(w.emotions, [emotion]).data);
   }
 
-  /** The dialogue, ready for the decoder: keys and values for the cross and the gated attention of each block. */
+  /**
+   * The dialogue, ready for the decoder: keys and values for the cross and the gated attention of
+   * each block.
+   */
   encode(src, emotion) {
     const { w, cfg } = this, x = this.embed(src, emotion);
     for (let i = 0; i < cfg.layers; i++) encoderBlock(x, w.encoder[i], cfg.heads);
-    const h = layerNorm(x, w.norm_h), blocks = Array.from({ length: cfg.layers }, (_, i) => w.decoder[i]);
-    return { emotion, cross: blocks.map((b) => keysValues(h, b.cross)), gated: blocks.map((b) => keysValues(h, b.gated)) };
+    const h = layerNorm(x, w.norm_h), ctx = { emotion, cross: [], gated: [] };
+    for (let i = 0; i < cfg.layers; i++) {
+      ctx.cross.push(keysValues(h, w.decoder[i].cross));
+      ctx.gated.push(keysValues(h, w.decoder[i].gated));
+    }
+    return ctx;
   }
 
-  /** One more word: its state, of which `logits` makes scores of the next one. `past` grows by its keys and values. */
+  /**
+   * One more word: its state, of which `logits` makes scores of the next one. `past` grows by its
+   * keys and values.
+   */
   decode(id, ctx, past, logGates, seen = null) {
-    const { w, cfg } = this, x = this.embed([id], ctx.emotion, past[0] ? past[0].key.rows : 0);
+    const { w, cfg } = this, { heads } = cfg;
+    const x = this.embed([id], ctx.emotion, past[0] ? past[0].key.rows : 0);
     for (let i = 0; i < cfg.layers; i++) {
       const block = w.decoder[i], h = layerNorm(x, block.norm1), now = keysValues(h, block.attn);
       past[i] = { key: extend(past[i]?.key, now.key), value: extend(past[i]?.value, now.value) };
-      add(x, multiHeadAttention(h, past[i], block.attn, cfg.heads));
-      add(x, multiHeadAttention(layerNorm(x, block.norm2), ctx.cross[i], block.cross, cfg.heads));
-      add(x, multiHeadAttention(layerNorm(x, block.norm3), ctx.gated[i], block.gated, cfg.heads, logGates, seen));
+      add(x, multiHeadAttention(h, past[i], block.attn, heads));
+      add(x, multiHeadAttention(layerNorm(x, block.norm2), ctx.cross[i], block.cross, heads));
+      const gated = [ctx.gated[i], block.gated, heads, logGates, seen];
+      add(x, multiHeadAttention(layerNorm(x, block.norm3), ...gated));
       add(x, feedForward(layerNorm(x, block.norm4), block.ffn));
     }
     return layerNorm(x, w.norm_y);
@@ -560,7 +643,10 @@ export class ResponseGenerator {
   }
 }
 
-/** As `dots`, for 8-bit integers: of its own, for a function that meets one type of number only is faster. */
+/**
+ * As `dots`, for 8-bit integers: of its own, for a function that meets one type of number only is
+ * faster.
+ */
 function wordDots(X, W, outs, n, Y) {
   let i = 0;
   for (; i + 4 <= outs; i += 4) {
@@ -575,9 +661,12 @@ function wordDots(X, W, outs, n, Y) {
   for (; i < outs; i++) for (let j = 0; j < n; j++) Y[i] += W[i * n + j] * X[j];
 }
 
-// ---------------------------------------------------------------- choice of words (ecgen/decoding.py)
+// ---------------------------------------- choice of words (ecgen/decoding.py)
 
-/** Numbers from 0 to 1 that are the same for the same seed (mulberry32); other numbers than torch's. */
+/**
+ * Numbers from 0 to 1 that are the same for the same seed (mulberry32); other numbers than
+ * torch's.
+ */
 export function seededRandom(seed) {
   let a = seed | 0;
   return () => {
@@ -594,7 +683,9 @@ export function choose(logits, { k = 1, temperature = 1 }, first, random) {
   const top = [];
   for (let n = 0; n < k; n++) {
     let best = -1;
-    for (let i = 0; i < logits.length; i++) if ((best < 0 || logits[i] > logits[best]) && !top.includes(i)) best = i;
+    for (let i = 0; i < logits.length; i++) {
+      if ((best < 0 || logits[i] > logits[best]) && !top.includes(i)) best = i;
+    }
     top.push(best);
   }
   if (k === 1) return top[0];
@@ -603,24 +694,35 @@ export function choose(logits, { k = 1, temperature = 1 }, first, random) {
   return top[Math.max(0, chances.findIndex((p) => (rest -= p) < 0))];
 }
 
-// ---------------------------------------------------------------- the model as one (ecgen/model.py, ecgen/playground.py)
+// ---------------------------------------- the model as one (ecgen/model.py, ecgen/playground.py)
 
-/** Reasoner, gates and generator. `settings`: config.json's, the words of vocab.json, emotions, rules. */
+/**
+ * Reasoner, gates and generator. `settings`: config.json's, the words of vocab.json, emotions,
+ * rules.
+ */
 export class EmpatheticModel {
   constructor(tree, { config, words, emotions, rules }) {
-    Object.assign(this, { cfg: config, emotions, vocab: new Vocab(words), text: new Text(rules), last: {} });
+    Object.assign(this, { cfg: config, emotions, last: {} });
+    Object.assign(this, { vocab: new Vocab(words), text: new Text(rules) });
     this.reasoner = new EmotionReasoner(tree.reasoner, config.reasoner);
     this.generator = new ResponseGenerator(tree.generator, config.generator);
   }
 
-  /** Reason about token ids and get the generator ready; once for all gates of the same dialogue. */
+  /**
+   * Reason about token ids and get the generator ready; once for all gates of the same dialogue.
+   */
   read(src) {
     if (this.last.key === src.join()) return this.last;
-    const reasoning = this.reasoner.forward(src), emotion = reasoning.emotion.indexOf(Math.max(...reasoning.emotion));
-    return (this.last = { key: src.join(), reasoning, ctx: this.generator.encode(src, emotion) });
+    const reasoning = this.reasoner.forward(src), { emotion } = reasoning;
+    const ctx = this.generator.encode(src, emotion.indexOf(Math.max(...emotion)));
+    this.last = { key: src.join(), reasoning, ctx };
+    return this.last;
   }
 
-  /** Word after word of a response: yields each id with the attention that wrote it, and ends with the end's. */
+  /**
+   * Word after word of a response: yields each id with the attention that wrote it, and ends with
+   * the end's.
+   */
   *generate(ctx, logGates, decoder = {}) {
     const past = [], random = seededRandom(decoder.seed ?? 0), longest = decoder.longest ?? 40;
     let id = BOS;
@@ -636,26 +738,37 @@ export class EmpatheticModel {
   }
 
   /**
-   * Answer a question: { turns, gate, hand: { turns, words }, threshold, temperature, draw, k, seed }.
-   * Yields the answer without a response as soon as it is known, then the text so far for each word,
-   * then the whole answer; ecgen.playground.answer gives the same data.
+   * Answer a question:
+   * { turns, gate, hand: { turns, words }, threshold, temperature, draw, k, seed }.
+   * Yields the answer without a response as soon as it is known, then the text so far for each
+   * word, then the whole answer; ecgen.playground.answer gives the same data.
    */
   *answer(question) {
-    const { text, vocab, cfg } = this, { turns, gate = cfg.gate, k = 1, seed = 0, hand = {} } = question;
-    const { threshold = 0.5, temperature = 1, draw = 0 } = question;
+    const { text, vocab, cfg } = this, { turns, gate = cfg.gate, hand = {} } = question;
+    const { k = 1, seed = 0, threshold = 0.5, temperature = 1, draw = 0 } = question;
     const words = text.checkTurns(turns), lower = words.map((t) => t.map((w) => w.toLowerCase()));
     const src = encodeContext(lower, vocab, cfg.longest), { reasoning, ctx } = this.read(src);
     const logGates = makeGates({ ...question, gate }, reasoning.cause, src, cfg.cls_open);
     const cut = text.textPieces(turns, words, src.length), context = vocab.decode(src);
-    for (const [piece, i] of cut.flatMap((t) => t.pieces)) if (i >= 0) context[i] = piece;
-    const chances = softmax(reasoning.emotion), emotions = this.emotions.map((e, i) => [e, chances[i]]);
-    const kept = cut.flatMap((t) => t.pieces).filter(([, i]) => i >= 0).length;
-    const closed = Object.keys(hand.turns || {}).filter((t) => !hand.turns[t]).map(Number);
+    const marked = cut.flatMap((t) => t.pieces).filter(([, i]) => i >= 0);
+    for (const [piece, i] of marked) context[i] = piece; // as typed
+    const chances = softmax(reasoning.emotion);
+    const emotions = this.emotions.map((e, i) => [e, chances[i]]);
     const known = {
-      said: turns, closed, gate, hand, asked: { threshold, temperature, draw, k, seed }, turns: cut, context, cls_open: cfg.cls_open, response: '',
-      cause: Array.from(logOdds(reasoning.cause), (z) => 1 / (1 + Math.exp(-z))), gates: Array.from(logGates, Math.exp),
-      emotions: emotions.sort((a, b) => b[1] - a[1]), note: turns.some((t) => text.danger(t)) ? text.rules.note : '',
-      dropped: words.flat().length - kept, known: [lower.flat().filter((w) => vocab.ids.has(w)).length, lower.flat().length],
+      said: turns,
+      closed: Object.keys(hand.turns || {}).filter((t) => !hand.turns[t]).map(Number),
+      gate,
+      hand,
+      asked: { threshold, temperature, draw, k, seed },
+      turns: cut,
+      context,
+      cause: Array.from(logOdds(reasoning.cause), sigmoid),
+      gates: Array.from(logGates, Math.exp),
+      cls_open: cfg.cls_open,
+      emotions: emotions.sort((a, b) => b[1] - a[1]),
+      response: '',
+      note: turns.some((t) => text.danger(t)) ? text.rules.note : '',
+      dropped: words.flat().length - marked.length,
     };
     yield { answer: { ...known, partial: !known.note } };
     if (known.note) return;
@@ -667,19 +780,24 @@ export class EmpatheticModel {
       yield { text: text.detokenize(vocab.decode(ids)) };
     }
     const response = text.clean(text.detokenize(vocab.decode(ids)));
-    yield { answer: { ...known, response, words: [...vocab.decode(ids), '<end>'], ids, ...this.recorded(seen, src.length) } };
+    const said = [...vocab.decode(ids), '<end>'], attention = this.recorded(seen, src.length);
+    yield { answer: { ...known, response, words: said, ids, ...attention } };
   }
 
-  /** Attention without gates as the widgets want it: layers x heads x words of the response x words of X. */
+  /**
+   * Attention without gates as the widgets want it: layers x heads x words of the response x words
+   * of X.
+   */
   recorded(seen, n) {
     const { layers, heads } = this.cfg.generator, shape = [layers, heads, seen.length, n];
     const before = new Float32Array(layers * heads * seen.length * n);
-    seen.forEach((rows, m) => rows.forEach((row, lh) => before.set(row, (lh * seen.length + m) * n)));
+    const put = (row, lh, m) => before.set(row, (lh * seen.length + m) * n);
+    seen.forEach((rows, m) => rows.forEach((row, lh) => put(row, lh, m)));
     return { shape, before };
   }
 }
 
-// ---------------------------------------------------------------- in a worker
+// ---------------------------------------- in a worker
 
 /** Base64 -> bytes. */
 function fromBase64(text) {
@@ -688,7 +806,10 @@ function fromBase64(text) {
   return bytes;
 }
 
-/** The weights from beside the page, or from the browser's cache; `progress` is told how many bytes are there. */
+/**
+ * The weights from beside the page, or from the browser's cache; `progress` is told how many bytes
+ * are there.
+ */
 async function fetchWeights({ url, size, again }, progress) {
   const answer = await fetch(url, { cache: again ? 'reload' : 'force-cache' });
   if (!answer.ok) throw new Error(`the server says ${answer.status}`);
@@ -699,17 +820,21 @@ async function fetchWeights({ url, size, again }, progress) {
     bytes.set(part.value, at);
     progress(at += part.value.length);
   }
-  if (at < size) throw new Error(`only ${at.toLocaleString('en')} of ${size.toLocaleString('en')} bytes arrived`);
+  if (at < size) throw new Error(`only ${at} of ${size} bytes arrived`);
   return bytes;
 }
 
 /**
- * What a page and its worker say to each other. The page sends `settings`, then the weights as `part`s in base64
- * where they are in it, then `load`; after that questions, each with a number (`ask`). A newer question ends an older one.
+ * What a page and its worker say to each other. The page sends `settings`, then the weights as
+ * `part`s in base64 where they are in it, then `load`; after that questions, each with a number
+ * (`ask`). A newer question ends an older one.
  */
 function listen() {
   const tell = (message) => self.postMessage(message), gap = new MessageChannel();
-  const pause = () => new Promise((done) => { gap.port1.onmessage = done; gap.port2.postMessage(0); }); // no timer is as quick
+  const pause = () => new Promise((done) => { // lets newer messages in; no timer is as quick
+    gap.port1.onmessage = done;
+    gap.port2.postMessage(0);
+  });
   let settings, bytes, model, at = 0, newest = 0;
 
   function take(part) {
@@ -719,11 +844,11 @@ function listen() {
   }
 
   async function load() {
-    const { weights } = settings, count = (n) => n.toLocaleString('en');
-    if (weights.url) bytes = await fetchWeights(weights, (n) => tell({ progress: n / weights.size }));
-    else if (at < weights.size) throw new Error(`only ${count(at)} of ${count(weights.size)} bytes are there`);
-    const start = performance.now();
-    if (sha256(bytes) !== weights.sha256) throw new Error('its checksum is not the one that it should have');
+    const { weights } = settings, progress = (n) => tell({ progress: n / weights.size });
+    if (weights.url) bytes = await fetchWeights(weights, progress);
+    else if (at < weights.size) throw new Error(`only ${at} of ${weights.size} bytes are there`);
+    const start = performance.now(), same = sha256(bytes) === weights.sha256;
+    if (!same) throw new Error('its checksum is not the one that it should have');
     model = new EmpatheticModel(readTensors(bytes), settings);
     bytes = null; // the model has its own numbers
     tell({ ready: performance.now() - start });
@@ -740,8 +865,10 @@ function listen() {
 
   self.onmessage = async ({ data }) => {
     try {
-      if (data.settings) { settings = data.settings; bytes = settings.weights.url ? null : new Uint8Array(settings.weights.size); }
-      else if (data.part !== undefined) take(fromBase64(data.part));
+      if (data.settings) {
+        settings = data.settings;
+        bytes = new Uint8Array(settings.weights.url ? 0 : settings.weights.size);
+      } else if (data.part !== undefined) take(fromBase64(data.part));
       else if (data.load) await load();
       else await respond(data);
     } catch (e) { tell(data.ask ? { to: data.ask, error: e.message } : { failed: e.message }); }

@@ -74,7 +74,8 @@ def nltk_rules() -> list[list[str]]:      # pattern, flags, what takes its place
     rules = [*before, blanks, *t.ENDING_QUOTES, *contractions]
     return [[*to_js(rule.pattern, engine_of(rule)), as_js(to)] for rule, to in rules]
 
-def engine_of(rule) -> str: return 're' if isinstance(rule, re.Pattern) else 'regex'     # NLTK has both
+def engine_of(rule) -> str:      # NLTK has rules of both
+    return 're' if isinstance(rule, re.Pattern) else 'regex'
 
 def as_js(
     to:str,      # what takes the place of a match, for Python
@@ -100,9 +101,11 @@ def danger_rules() -> dict:
 
 def text_rules() -> dict:
     "All that JavaScript must know to read text as Python does"
-    return dict(plain=PLAIN, categories=CATEGORIES, kept=numeric_letters(), released=sorted(AS_RELEASED),
-                sentence=to_js(r'(?<=[.!?])\s+')[0], nltk=nltk_rules(), **danger_rules(), note=NOTE,
-                quotes=QUOTES, unsafe=UNSAFE.pattern, longest=MOST_CHARACTERS)
+    characters = dict(plain=PLAIN, categories=CATEGORIES, kept=numeric_letters())
+    words = dict(sentence=to_js(r'(?<=[.!?])\s+')[0], nltk=nltk_rules(), quotes=QUOTES)
+    refused = danger_rules() | dict(note=NOTE, unsafe=UNSAFE.pattern)
+    rest = dict(released=sorted(AS_RELEASED), longest=MOST_CHARACTERS)
+    return characters | words | refused | rest
 
 # %% ../nbs/15c_live.ipynb #live-settings
 def live_settings(
@@ -112,13 +115,15 @@ def live_settings(
     "A model for a page"
     model = EmpatheticModel.from_pretrained(folder)
     cfg, g = asdict(model.cfg), model.cfg.generator
-    if (model.cfg.reasoner.block, g.gate_at, g.gated_attn, g.gated, g.emotion_input) != ('standard', 'eq5', 'after', True, True):
-        raise EcgenError('The page can hold models with gated attention as in Eq. 5 only, and this one is made otherwise: '
-                         'take a model of the preset "default", "small" or "paper".')
+    parts = model.cfg.reasoner.block, g.gate_at, g.gated_attn, g.gated, g.emotion_input
+    if parts != ('standard', 'eq5', 'after', True, True):
+        raise EcgenError('The page can hold models with gated attention as in Eq. 5 only, and this '
+                         'one is made otherwise: take one of the preset "default" or "paper".')
     weights = (model_folder(Path(folder or shipped('model')))/'model.safetensors').read_bytes()
     about = dict(url=url, size=len(weights), sha256=hashlib.sha256(weights).hexdigest())
     words = model.vocab.words[len(SPECIALS):]
-    return model, weights, dict(config=cfg, words=words, emotions=EMOTIONS, rules=text_rules(), weights=about)
+    values = dict(config=cfg, words=words, emotions=EMOTIONS, rules=text_rules(), weights=about)
+    return model, weights, values
 
 # %% ../nbs/15c_live.ipynb #live-node
 RUN = '''import { readFileSync } from 'node:fs';
@@ -134,12 +139,12 @@ def in_node(
     data=None,      # JSON that it sees as `data`
 ):
     "Run JavaScript with ecgen/live.js"
-    if not shutil.which('node'): raise EcgenError('This needs node (Debian: apt-get install nodejs).')
+    if not shutil.which('node'): raise EcgenError('Node is missing: apt-get install nodejs.')
     with TemporaryDirectory() as tmp:
-        for name, text in {'live.mjs': source('live.js'), 'run.mjs': RUN.replace('SCRIPT', script)}.items():
-            (Path(tmp)/name).write_text(text, encoding='utf-8')
-        (Path(tmp)/'data.json').write_text(json.dumps(data), encoding='utf-8')
-        done = subprocess.run(['node', 'run.mjs'], cwd=tmp, capture_output=True, text=True, encoding='utf-8')
+        files = {'live.mjs': source('live.js'), 'run.mjs': RUN.replace('SCRIPT', script),
+                 'data.json': json.dumps(data)}
+        for name, text in files.items(): (Path(tmp)/name).write_text(text, encoding='utf-8')
+        done = subprocess.run(['node', 'run.mjs'], cwd=tmp, capture_output=True, encoding='utf-8')
     if done.returncode: raise EcgenError(f'node failed: {done.stderr.strip()[-400:]}')
     return json.loads(done.stdout)
 
@@ -147,7 +152,7 @@ def in_node(
 def hand_gates(
     gates:Gates,          # of one context
     turn:torch.Tensor,    # (N,) the turn of each word
-    hand:dict,            # 'turns' and 'words': number -> 1 = open, 0 = closed; a word's own goes first
+    hand:dict,            # 'turns', 'words': number -> 1 = open, 0 = closed; a word's goes first
 ) -> Gates:
     "Open and close gates by hand; [CLS] stays as it is. `handGates` in live.js is the same"
     log = gates.log.clone()
@@ -170,23 +175,28 @@ def reference_answer(
     out, gates, ctx = model.read(src, gate)
     if gate == 'hard':
         closed = out.cause.softmax(-1)[..., 1] <= threshold
-        gates = finish(torch.zeros(src.shape).masked_fill(closed, -torch.inf), src, model.cfg.cls_open)
+        log = torch.zeros(src.shape).masked_fill(closed, -torch.inf)
+        gates = finish(log, src, model.cfg.cls_open)
     gates = hand_gates(gates, len(turns) - 1 - turn_of(src)[0], hand)
     ids = generate(model.generator, replace(ctx, gates=gates), GREEDY)[0]
-    return dict(src=src[0].tolist(), emotion=out.emotion[0].softmax(-1).tolist(), gates=gates.log[0].exp().tolist(),
-                cause=out.cause[0].softmax(-1)[:, 1].tolist(), ids=ids)
+    found = dict(src=src[0], emotion=out.emotion[0].softmax(-1), gates=gates.log[0].exp(),
+                 cause=out.cause[0].softmax(-1)[:, 1])
+    return {name: values.tolist() for name, values in found.items()} | dict(ids=ids)
 
 # %% ../nbs/15c_live.ipynb #live-parity
 ASK = '''const start = performance.now();
-const tree = live.readTensors(bytes(data.weights)), model = new live.EmpatheticModel(tree, data.settings);
+const tree = live.readTensors(bytes(data.weights));
+const model = new live.EmpatheticModel(tree, data.settings);
 const ready = performance.now() - start;
 return { ready, rows: data.questions.map((q) => {
   const begin = performance.now();
   let last;
   for (const step of model.answer(q)) if (step.answer) last = step.answer;
-  const src = live.encodeContext(q.turns.map((t) => model.text.tokenize(t)), model.vocab, model.cfg.longest);
+  const ms = performance.now() - begin, { cause, gates, ids } = last;
+  const tokens = q.turns.map((t) => model.text.tokenize(t));
+  const src = live.encodeContext(tokens, model.vocab, model.cfg.longest);
   const emotion = model.emotions.map((e) => last.emotions.find(([name]) => name === e)[1]);
-  return { src, emotion, cause: last.cause, gates: last.gates, ids: last.ids, ms: performance.now() - begin };
+  return { src, emotion, cause, gates, ids, ms };
 }) };'''
 
 def parity(
@@ -198,14 +208,18 @@ def parity(
     path = model_folder(Path(folder or shipped('model')))/'model.safetensors'
     found = in_node(ASK, dict(weights=str(path.resolve()), settings=settings, questions=questions))
     pairs = [(reference_answer(model, **q), js) for q, js in zip(questions, found['rows'])]
-    def apart(key): return max(abs(a - b) for py, js in pairs for a, b in zip(py[key], js[key], strict=True))
-    return dict(questions=len(pairs), same_tokens=sum(py['src'] == js['src'] for py, js in pairs),
-                same_responses=sum(py['ids'] == js['ids'] for py, js in pairs),
-                **{f'{key}_apart': apart(key) for key in ('emotion', 'cause', 'gates')},
-                ready_ms=found['ready'], median_ms=sorted(js['ms'] for _, js in pairs)[len(pairs) // 2])
+    def same(key): return sum(py[key] == js[key] for py, js in pairs)
+    def apart(key):
+        numbers = [zip(py[key], js[key], strict=True) for py, js in pairs]
+        return max(abs(a - b) for row in numbers for a, b in row)
+    distances = {f'{key}_apart': apart(key) for key in ('emotion', 'cause', 'gates')}
+    counts = dict(questions=len(pairs), same_tokens=same('src'), same_responses=same('ids'))
+    times = sorted(js['ms'] for _, js in pairs)
+    return counts | distances | dict(ready_ms=found['ready'], median_ms=times[len(pairs) // 2])
 
 READ = '''const text = new live.Text(data.rules);
-return data.texts.map((t) => [text.splitWords(t), text.tokenize(t), text.regular(t), text.danger(t)]);'''
+const all = (t) => [text.splitWords(t), text.tokenize(t), text.regular(t), text.danger(t)];
+return data.texts.map(all);'''
 
 def text_parity(
     texts:list[str],     # utterances
@@ -220,16 +234,18 @@ def text_parity(
 def some_questions(
     dialogues:list,     # with utterances
     n:int,              # how many questions
-) -> list[dict]:        # arguments of `reference_answer`: each gate, turns and words closed and opened by hand
+) -> list[dict]:        # arguments of `reference_answer`: all gates, some closed and opened by hand
     "Questions of all kinds"
     hands = {}, dict(turns={0: 0}), {}, dict(turns={0: 1}, words={2: 0, 3: 1})
-    gates = dict(gate='soft'), dict(gate='hard'), dict(gate='open'), dict(gate='rule'), dict(gate='hard', threshold=.3)
-    turns = [list(d.utterances[:i]) for d in dialogues for i in range(1, len(d.utterances) + 1, 2)]
-    turns = [t for t in turns if all(u.strip() for u in t) and not any(map(danger, t))][:n]
-    return [dict(turns=t, **gates[i % 5], hand=hands[i % 4]) for i, t in enumerate(turns)]
+    gates = [dict(gate=g) for g in ('soft', 'hard', 'open', 'rule')]
+    gates.append(dict(gate='hard', threshold=.3))
+    ends = [(d.utterances, i) for d in dialogues for i in range(1, len(d.utterances) + 1, 2)]
+    turns = [list(said[:i]) for said, i in ends]
+    good = [t for t in turns if all(u.strip() for u in t) and not any(map(danger, t))]
+    return [dict(turns=t, **gates[i % 5], hand=hands[i % 4]) for i, t in enumerate(good[:n])]
 
 # %% ../nbs/15c_live.ipynb #live-page
-PART = 3 * 2**19      # bytes of the weights in one element of the page, so that the page can hand them over bit by bit
+PART = 3 * 2**19      # bytes of the weights in one element of the page
 
 def embedded(
     weights:bytes,     # of a model
@@ -243,14 +259,17 @@ def without_scripts(
     records:list[dict],     # from `ecgen.playground.record`
 ) -> str:                   # markup
     "Recorded answers for a browser without JavaScript"
-    said = ''.join(f'<li>{" / ".join(map(html.escape, r["said"]))}<br>{html.escape(r["emotions"][0][0])}: '
-                   f'{html.escape(r["response"] or r["note"])}</li>' for r in records if not r['closed'])
-    return f'<noscript><p>The model needs JavaScript. These answers were recorded:</p><ul>{said}</ul></noscript>\n'
+    def item(r):
+        answer = f'{r["emotions"][0][0]}, {r["gate"]} gates: {r["response"] or r["note"]}'
+        return f'<li>{html.escape(" / ".join(r["said"]))}<br>{html.escape(answer)}</li>'
+    said = ''.join(item(r) for r in records if not r['closed'])
+    why = 'The model needs JavaScript. These answers were recorded:'
+    return f'<noscript><p>{why}</p><ul>{said}</ul></noscript>\n'
 
 class LivePlayground(Playground):
     "The playground with the model in the page"
     title, height = 'Live playground', 1250
-    gates = 'soft', 'hard', 'gumbel', 'open', 'rule'     # `random` draws as torch does, which JavaScript cannot
+    gates = 'soft', 'hard', 'gumbel', 'open', 'rule'     # `random` needs torch's own draws
 
     def __init__(self,
         folder:Path|str|None=None,          # of a model; None = the one that is shipped
@@ -260,15 +279,18 @@ class LivePlayground(Playground):
     ):
         model, self.weights, settings = live_settings(folder, url)
         super().__init__(model, samples, gate)
-        if self.state['gate'] not in self.gates: raise EcgenError(f'The page has no gate {gate!r}; choose one of: {", ".join(self.gates)}.')
-        engine = source('live.js')
-        self.state |= VIEW | dict(gate=self.state['gate'], settings=settings, engine=engine, liveGates=self.gates, k=1, seed=0)
+        first, known = self.state['gate'], ', '.join(self.gates)
+        if first not in self.gates:
+            raise EcgenError(f'The page has no gate {gate!r}; choose one of: {known}.')
+        more = dict(settings=settings, engine=source('live.js'), liveGates=self.gates, k=1, seed=0)
+        self.state |= VIEW | more | dict(gate=first)
 
     def to_html(self) -> str:
         state, url = self.still(), self.state['settings']['weights']['url']
         policy = f"; worker-src blob:; connect-src {chr(39)}{'self' if url else 'none'}{chr(39)}"
         data = '' if url else embedded(self.weights)
-        return page(self.title, state, source('live_page.js'), policy, without_scripts(state['records']), data)
+        still = without_scripts(state['records'])
+        return page(self.title, state, source('live_page.js'), policy, still, data)
 
 # %% ../nbs/15c_live.ipynb #live-write
 def write_live(
@@ -292,22 +314,33 @@ def live_figures(
     speed, equal = found['speed'], found['parity']
     plain = speed['recorded_page']
     ways = dict(file=speed['file'], http=speed['http'], Python=speed['python_one_thread'])
-    def times(key): return [f"{w[key]['median_ms']:.0f} ({w[key]['least_ms']:.0f})" for w in ways.values()]
-    def both(key): return [f'{speed[n][key]:.1f}' if speed[n].get(key) is not None else '' for n in ('file', 'http')] + ['']
-    def tasks(key): return [f"{max(speed[n][key], default=0):.0f}" for n in ('file', 'http')] + ['']
+    pages = speed['file'], speed['http']
+    def time_of(t): return f"{t['median_ms']:.0f} ({t['least_ms']:.0f})"
+    def times(key): return [time_of(w[key]) for w in ways.values()]
+    def both(key): return [f'{s[key]:.1f}' if key in s else '' for s in pages] + ['']
+    def tasks(key): return [f'{max(s[key], default=0):.0f}' for s in pages] + ['']
+    none = 'ms (0: none above 50)'
     rows = [['', 'page with weights inside, file://', 'weights beside the page, http', 'Python'],
             [f"response to {speed['context_tokens']} tokens, ms: median (least)", *times('long')],
             ['response to one turn, ms: median (least)', *times('short')],
-            ['ready, ms', *both('ready_ms')], ['longest task while opening and loading, ms (0: none above 50)', *tasks('long_tasks_while_loading_ms')],
-            ['longest task while writing, ms (0: none above 50)', *tasks('long_tasks_while_writing_ms')],
+            ['ready, ms', *both('ready_ms')],
+            [f'longest task while loading, {none}', *tasks('long_tasks_while_loading_ms')],
+            [f'longest task while writing, {none}', *tasks('long_tasks_while_writing_ms')],
             ['time between frames while writing, ms: median', *both('frame_median_ms')],
             ['memory of page and worker, MB', *both('memory_mb')],
-            ["private memory of the browser's process, MB", *both('private_memory_of_the_process_mb')]]
+            ['memory of the whole process, MB', *both('private_memory_of_the_process_mb')]]
     lines = ['| ' + ' | '.join(r) + ' |' for r in rows]
     lines.insert(1, '|---|---|---|---|')
-    return '\n'.join(lines) + (
-        f"\n\nChromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} before and {speed['load_after']:.1f} after. The page has "
-        f"{speed['site_page_mb']:.2f} MB and its weights {speed['weights_mb']:.1f} MB; the page with the weights in it has {speed['self_contained_mb']:.1f} MB. "
-        f"For comparison, a playground that only has recorded answers: longest task {max(plain['long_tasks_ms'], default=0):.0f} ms, {plain['private_memory_of_the_process_mb']:.0f} MB.\n\n"
-        f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript reads {equal['utterances_read_otherwise']} otherwise than Python; "
-        f"{equal['same_responses']} of {equal['questions']} responses equal; the largest difference of a probability is {max(equal['emotion_apart'], equal['cause_apart'], equal['gates_apart']):.0e}.")
+    slowest = max(plain['long_tasks_ms'], default=0)
+    apart = [v for k, v in equal.items() if 'apart' in k]
+    notes = [
+        f"Chromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} "
+        f"before and {speed['load_after']:.1f} after. The page has "
+        f"{speed['site_page_mb']:.2f} MB and its weights {speed['weights_mb']:.1f} MB; the page that holds them has "
+        f"{speed['self_contained_mb']:.1f} MB. A playground with recorded answers only: "
+        f"longest task {slowest:.0f} ms, {plain['private_memory_of_the_process_mb']:.0f} MB.",
+        f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript "
+        f"reads {equal['utterances_read_otherwise']} otherwise than Python; "
+        f"{equal['same_responses']} of {equal['questions']} responses equal; the largest difference of a probability is "
+        f"{max(apart):.0e}."]
+    return '\n\n'.join(['\n'.join(lines), *notes])

@@ -1,16 +1,28 @@
-// The playground with the model in the page. It follows widgets.js in the same module and extends its Playground.
+// The playground with the model in the page. It follows widgets.js in the same module and extends
+// its Playground.
 //
-// Until the model is loaded the recorded answers are shown. Then a worker that runs live.js takes the place of
-// the kernel: it gets the same questions and gives the same answers, and more of them while a response is written.
+// Until the model is loaded the recorded answers are shown. Then a worker that runs live.js takes
+// the place of the kernel: it gets the same questions and gives the same answers, and more of them
+// while a response is written.
 
+const FROM_A_FILE = ' A page that was opened from a file may fetch nothing: '
+  + 'ecgen demo --page FILE --live writes one that holds the model.';
+const LIVE = 'Live: the model runs in this page; nothing that you type leaves it.';
+const OFFER = 'Then type what you like: the model answers in this page, '
+  + 'and nothing that you type leaves it.';
+const HELP = 'Click a word, or press Enter on it, to close its gate; once more opens it, and once '
+  + 'more leaves it to the gate above. The buttons below a turn do the same for all its words.';
+const SETTINGS = ['threshold', 'temperature', 'draw', 'k', 'seed']; // of an answer, besides gates
 const sameJson = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-/** Share of attention on words of the cause, without and with gates; `ecgen.seen.cause_mass` is the same. */
+/** Share of attention on words of the cause, without and with gates, as `ecgen.seen.cause_mass`. */
 export function causeMass(a) {
   const at = new Attention(a), on = a.cause.map((p, i) => p > 0.5 && a.context[i] !== '[CLS]');
   const mass = (gates) => {
     let sum = 0;
-    for (let layer = 0; layer < at.layers; layer++) at.map(layer, -1, gates).forEach((w, k) => { if (on[k % at.words]) sum += w; });
+    for (let layer = 0; layer < at.layers; layer++) {
+      at.map(layer, -1, gates).forEach((w, k) => { if (on[k % at.words]) sum += w; });
+    }
     return sum / (at.layers * at.steps);
   };
   return [mass(null), mass(a.gates)];
@@ -25,14 +37,15 @@ class LivePlayground extends Playground {
 
   get weights() { return this.model.get('settings').weights; }
 
-  // -------------------------------------------------------------- loading
+  // ---------------------------------------- loading
 
   load() {
     this.phase = 'loading';
     this.share = 0;
     this.later();
     try {
-      const plain = this.model.get('engine').replace(/^export /gm, ''); // on a page from a file, browsers start no worker that is a module
+      // no module: on a page from a file, browsers start no worker that is one
+      const plain = this.model.get('engine').replace(/^export /gm, '');
       this.worker = new Worker(URL.createObjectURL(new Blob([plain], { type: 'text/javascript' })));
     } catch (e) { this.broken(e.message); return; }
     this.worker.onerror = (e) => this.broken(e.message || 'the browser stopped it');
@@ -40,10 +53,11 @@ class LivePlayground extends Playground {
     this.give();
   }
 
-  /** What the worker needs; weights that are in the page go one part at a time, so that the page stays alive. */
+  /** What the worker needs; weights in the page go part by part, so that the page stays alive. */
   async give() {
-    const settings = this.model.get('settings'), { url } = this.weights, where = url ? new URL(url, document.baseURI).href : '';
-    this.worker.postMessage({ settings: { ...settings, weights: { ...this.weights, url: where, again: this.again } } });
+    const where = this.weights.url && new URL(this.weights.url, document.baseURI).href;
+    const weights = { ...this.weights, url: where, again: this.again };
+    this.worker.postMessage({ settings: { ...this.model.get('settings'), weights } });
     for (const part of document.querySelectorAll('script.ecgen-weights')) {
       this.worker.postMessage({ part: part.textContent });
       part.remove(); // its memory is wanted elsewhere
@@ -63,8 +77,8 @@ class LivePlayground extends Playground {
     this.worker?.terminate();
     this.phase = 'failed';
     this.again = true; // what the browser kept may be damaged: next time, ask the server
-    const file = location.protocol === 'file:' && this.weights.url ? ' A page that was opened from a file may fetch nothing: ecgen demo --page FILE --live writes one that holds the model.' : '';
-    this.why = `The model could not be loaded (${why}), so the recorded answers stay.${file}`;
+    this.why = `The model could not be loaded (${why}), so the recorded answers stay.`;
+    if (location.protocol === 'file:' && this.weights.url) this.why += FROM_A_FILE;
     this.later();
   }
 
@@ -72,7 +86,9 @@ class LivePlayground extends Playground {
     this.phase = 'ready';
     this.root.dataset.readyMs = ms.toFixed(0);
     this.live = true;
-    for (const [k, v] of Object.entries({ live: true, gates: this.model.get('liveGates'), from: 'Live: the model runs in this page; nothing that you type leaves it.' })) this.model.set(k, v);
+    this.model.set('live', true);
+    this.model.set('from', LIVE);
+    this.model.set('gates', this.model.get('liveGates'));
     this.model.send = (question) => this.worker.postMessage(question);
     const { turns, gate } = this;
     this.build();
@@ -80,37 +96,49 @@ class LivePlayground extends Playground {
     this.ask();
   }
 
-  // -------------------------------------------------------------- controls
+  // ---------------------------------------- controls
 
   build() { // is called by the constructor of the playground, before anything of ours is there
     this.phase ??= 'offer';
     this.leaveGates();
     super.build();
     const size = Math.round(this.weights.size / 1e6);
-    this.loadButton = make('button', { type: 'button', class: 'ecgen-button ecgen-main', 'data-control': 'load', text: `Load the model (${size} MB)`, onclick: () => this.load() });
+    const button = (name, text, onclick, more = '') => make('button', {
+      type: 'button', class: `ecgen-button ${more}`, 'data-control': name, text, onclick,
+    });
+    const load = `Load the model (${size} MB)`;
+    this.loadButton = button('load', load, () => this.load(), 'ecgen-main');
     this.bar = make('progress', { max: 1, 'aria-label': 'how much of the model is here' });
     this.news = make('p', { class: 'ecgen-hint', role: 'status' });
     this.loader = make('div', { class: 'ecgen-loader' }, this.loadButton, this.bar, this.news);
     this.root.querySelector('.ecgen-badge').after(this.loader);
     if (!this.live) return;
     this.more = new Controls(this.model, () => this.changed());
-    this.more.slider('threshold', 'Threshold', { min: 0, max: 1, step: 0.01, hint: 'for hard gates' });
-    this.more.slider('temperature', 'Gumbel temperature', { min: 0.1, max: 5, step: 0.05, hint: 'for Gumbel-Softmax gates' });
-    this.more.again = this.more.button('Draw again', 'Draw other Gumbel noise', () => this.more.set('draw', this.model.get('draw') + 1));
+    const line = { min: 0, max: 1, step: 0.01, hint: 'for hard gates' };
+    this.more.slider('threshold', 'Threshold', line);
+    const heat = { min: 0.1, max: 5, step: 0.05, hint: 'for Gumbel-Softmax gates' };
+    this.more.slider('temperature', 'Gumbel temperature', heat);
+    const next = (name) => () => this.more.set(name, this.model.get(name) + 1);
+    this.more.again = this.more.button('Draw again', 'Draw other Gumbel noise', next('draw'));
     this.more.choice('k', 'Words', [[1, 'the most probable'], [3, 'drawn from the top 3']], true);
-    this.other = this.more.button('Other words', 'Draw other words', () => this.more.set('seed', this.model.get('seed') + 1));
+    this.other = this.more.button('Other words', 'Draw other words', next('seed'));
     const { layers, heads } = this.model.get('settings').config.generator;
     this.more.where([layers, heads]);
     this.strip = make('canvas', { class: 'ecgen-strip', role: 'img' });
     this.caption = make('figcaption');
     this.figure = make('figure', { class: 'ecgen-attention' }, this.caption, this.strip);
-    this.keep = make('button', { type: 'button', class: 'ecgen-button', 'data-control': 'keep', text: 'Compare with other gates', onclick: () => { this.kept = this.kept ? null : this.answer; this.later(); } });
-    this.pair = make('section', { class: 'ecgen-compare', 'aria-label': 'two settings of the gates', hidden: true });
-    this.help = make('p', { class: 'ecgen-hint', text: 'Click a word, or press Enter on it, to close its gate; once more opens it, and once more leaves it to the gate above. The buttons below a turn do the same for all its words.' });
-    this.root.querySelector('.ecgen-play').after(this.help, this.figure, this.more.box, this.keep, this.pair);
+    this.keep = button('keep', 'Compare with other gates', () => {
+      this.kept = this.kept ? null : this.answer;
+      this.later();
+    });
+    const name = 'two settings of the gates';
+    this.pair = make('section', { class: 'ecgen-compare', 'aria-label': name });
+    const help = make('p', { class: 'ecgen-hint', text: HELP });
+    const parts = [help, this.figure, this.more.box, this.keep, this.pair];
+    this.root.querySelector('.ecgen-play').after(...parts);
   }
 
-  get settings() { return Object.fromEntries(['threshold', 'temperature', 'draw', 'k', 'seed'].map((k) => [k, this.model.get(k)])); }
+  get settings() { return Object.fromEntries(SETTINGS.map((k) => [k, this.model.get(k)])); }
 
   question() { return { ...super.question(), hand: this.hand, ...this.settings }; }
 
@@ -121,7 +149,7 @@ class LivePlayground extends Playground {
     else { this.settled = now; this.ask(); }
   }
 
-  // -------------------------------------------------------------- gates by hand
+  // ---------------------------------------- gates by hand
 
   leaveGates() { super.leaveGates(); this.hand = { turns: {}, words: {} }; }
 
@@ -142,15 +170,25 @@ class LivePlayground extends Playground {
 
   turnState(a, t) {
     const hand = this.live ? this.hand.turns[t] : undefined;
-    if (hand === 1) return { kind: 'open', text: 'opened by hand', title: 'leave this turn to its gate' };
-    return { ...super.turnState(a, t), ...(this.live ? { title: hand === 0 ? 'open this turn by hand' : 'close this turn by hand' } : {}) };
+    if (hand === 1) {
+      return { kind: 'open', text: 'opened by hand', title: 'leave this turn to its gate' };
+    }
+    const state = super.turnState(a, t);
+    if (this.live) state.title = `${hand === 0 ? 'open' : 'close'} this turn by hand`;
+    return state;
   }
 
-  touched(a) { return a.hand ? Object.keys({ ...a.hand.turns, ...a.hand.words }).length > 0 : super.touched(a); }
+  touched(a) {
+    if (!a.hand) return super.touched(a); // it was recorded
+    return Object.keys({ ...a.hand.turns, ...a.hand.words }).length > 0;
+  }
 
-  allShut(a) { return a.hand ? a.gates.every((g, i) => i === 0 || g === 0) : super.allShut(a); }
+  allShut(a) {
+    if (!a.hand) return super.allShut(a);
+    return a.gates.every((g, i) => i === 0 || g === 0);
+  }
 
-  // -------------------------------------------------------------- answers
+  // ---------------------------------------- answers
 
   ask() { this.streamed = ''; super.ask(); }
 
@@ -174,10 +212,14 @@ class LivePlayground extends Playground {
   }
 
   responseTurn(a) {
-    if (!a.before) return plainTurn('response', a.partial ? this.streamed || '…' : a.response, 'ecgen-listener ecgen-response');
-    this.spoken = new Words('words of the response; arrow keys choose whose attention is shown', (m) => { this.step = m; this.drawAttention(); });
+    const look = 'ecgen-listener ecgen-response';
+    const text = a.partial ? this.streamed || '…' : a.response;
+    if (!a.before) return plainTurn('response', text, look);
+    const name = 'words of the response; arrow keys choose whose attention is shown';
+    this.spoken = new Words(name, (m) => { this.step = m; this.drawAttention(); });
     spoken(a, this.spoken);
-    return make('div', { class: 'ecgen-turn ecgen-listener ecgen-response' }, make('small', { text: 'response · choose a word', 'aria-hidden': 'true' }), this.spoken.box);
+    const label = make('small', { text: 'response · choose a word', 'aria-hidden': 'true' });
+    return make('div', { class: `ecgen-turn ${look}` }, label, this.spoken.box);
   }
 
   pointed(a, words, i) {
@@ -190,19 +232,24 @@ class LivePlayground extends Playground {
 
   aboutWord(a, i) {
     const about = `${a.context[i]}: p(cause) ${fixed(a.cause[i])}, gate ${fixed(a.gates[i])}`;
-    return this.weighed ? `${about}, attention of “${a.words[this.step]}” before ${fixed(this.weighed.before[i], 4)}, after ${fixed(this.weighed.after[i], 4)}` : about;
+    if (!this.weighed) return about;
+    const { before, after } = this.weighed;
+    const numbers = `before ${fixed(before[i], 4)}, after ${fixed(after[i], 4)}`;
+    return `${about}, attention of “${a.words[this.step]}” ${numbers}`;
   }
 
-  // -------------------------------------------------------------- drawing
+  // ---------------------------------------- drawing
 
   draw() {
     this.loader.hidden = this.phase === 'ready';
-    this.loadButton.hidden = this.phase === 'loading' || (this.phase === 'failed' && !this.weights.url);
+    const hopeless = this.phase === 'failed' && !this.weights.url; // the page itself is damaged
+    this.loadButton.hidden = this.phase === 'loading' || hopeless;
     this.bar.hidden = this.phase !== 'loading';
     this.bar.value = this.share || 0;
     const loading = this.share < 1 ? 'The model is coming …' : 'The model is being unpacked …';
-    this.news.textContent = { offer: 'Then type what you like: the model answers in this page, and nothing that you type leaves it.', loading, failed: this.why, ready: '' }[this.phase];
-    const focus = this.stage.contains(document.activeElement) ? document.activeElement.dataset?.word : undefined, before = this.stage.firstChild;
+    this.news.textContent = { offer: OFFER, loading, failed: this.why, ready: '' }[this.phase];
+    const inside = this.stage.contains(document.activeElement), before = this.stage.firstChild;
+    const focus = inside ? document.activeElement.dataset.word : undefined;
     super.draw();
     if (!this.live) return;
     this.model.set('gate', this.gate);
@@ -215,16 +262,22 @@ class LivePlayground extends Playground {
 
   /** Words that can be opened and closed; the one that had the focus has it again. */
   dress(focus) {
-    const box = this.stage.firstChild, a = this.answer, over = (e) => e.target.closest?.('[data-word]')?.dataset.word;
-    for (const [i, open] of Object.entries(this.hand.words)) box.querySelector(`[data-word="${i}"]`)?.setAttribute('data-hand', open ? 'open' : 'closed');
-    box.addEventListener('click', (e) => { if (over(e) !== undefined && !a.note) this.turnOver('words', over(e)); });
+    const box = this.stage.firstChild, a = this.answer;
+    const over = (e) => e.target.closest?.('[data-word]')?.dataset.word;
+    const word = (i) => box.querySelector(`[data-word="${i}"]`);
+    for (const [i, open] of Object.entries(this.hand.words)) {
+      word(i)?.setAttribute('data-hand', open ? 'open' : 'closed');
+    }
+    box.addEventListener('click', (e) => {
+      if (over(e) !== undefined && !a.note) this.turnOver('words', over(e));
+    });
     box.addEventListener('keydown', (e) => {
       if (!['Enter', ' '].includes(e.key) || over(e) === undefined || a.note) return;
       e.preventDefault();
       this.turnOver('words', over(e));
     });
     if (focus === undefined) return;
-    box.querySelector(`[data-word="${focus}"]`)?.focus({ preventScroll: true });
+    word(focus)?.focus({ preventScroll: true });
     this.say.textContent = this.said; // and not what the focus says
   }
 
@@ -233,11 +286,15 @@ class LivePlayground extends Playground {
     this.figure.hidden = !a?.before || !this.attention;
     this.weighed = null;
     if (this.figure.hidden) return;
-    const { layer, head } = this.view, at = this.attention, step = Math.min(this.step, at.steps - 1);
-    this.weighed = { before: at.weights(layer, head, step), after: at.weights(layer, head, step, a.gates) };
+    const { layer, head } = this.view, at = this.attention;
+    const step = Math.min(this.step, at.steps - 1);
+    const before = at.weights(layer, head, step), after = at.weights(layer, head, step, a.gates);
+    this.weighed = { before, after };
     this.spoken?.select(step);
-    this.caption.textContent = `What “${a.words[step]}” attends to: up, before gating; down, after. Layer ${layer + 1}, ${head < 0 ? 'mean of all heads' : `head ${head + 1}`}.`;
-    this.bars(this.weighed.before, this.weighed.after, this.word ?? -1);
+    const where = `Layer ${layer + 1}, ${head < 0 ? 'mean of all heads' : `head ${head + 1}`}`;
+    const ways = 'up, before gating; down, after';
+    this.caption.textContent = `What “${a.words[step]}” attends to: ${ways}. ${where}.`;
+    this.bars(before, after, this.word ?? -1);
   }
 
   /** Two settings of the gates side by side: the one that was kept, and the present one. */
@@ -247,18 +304,35 @@ class LivePlayground extends Playground {
     this.keep.textContent = this.kept ? 'End the comparison' : 'Compare with other gates';
     this.pair.hidden = !this.kept;
     if (!this.kept || !ready) return;
-    const same = this.kept.response === a.response ? 'Both settings give the same response.' : 'The responses differ.';
-    this.pair.replaceChildren(make('p', { class: 'ecgen-hint', text: this.kept === a ? 'Now change the gates: the first setting stays on the left.' : same }),
-      make('div', { class: 'ecgen-pair' }, this.card('Kept', this.kept), this.card('Now', a)));
+    let text = 'The responses differ.';
+    if (this.kept.response === a.response) text = 'Both settings give the same response.';
+    if (this.kept === a) text = 'Now change the gates: the first setting stays on the left.';
+    const cards = [this.card('Kept', this.kept), this.card('Now', a)];
+    const pair = make('div', { class: 'ecgen-pair' }, ...cards);
+    this.pair.replaceChildren(make('p', { class: 'ecgen-hint', text }), pair);
   }
 
+  /** The setting of an answer in words. */
+  settingOf(a) {
+    const done = (open) => (open ? 'opened' : 'closed'), { hand } = a;
+    const turns = Object.entries(hand.turns).map(([t, open]) => `turn ${+t + 1} ${done(open)}`);
+    const words = Object.entries(hand.words).map(([i, open]) => `“${a.context[i]}” ${done(open)}`);
+    return [gateName({ ...a.asked, gate: a.gate }), ...turns, ...words].join(', ');
+  }
+
+  /** One side of the comparison: setting, words tinted by gates, response, attention on causes. */
   card(title, a) {
-    const hand = (kind, name) => Object.entries(a.hand[kind]).map(([i, open]) => `${name(+i)} ${open ? 'opened' : 'closed'}`);
-    const setting = [gateName({ ...a.asked, gate: a.gate }), ...hand('turns', (t) => `turn ${t + 1}`), ...hand('words', (i) => `“${a.context[i]}”`)].join(', ');
-    const word = ([text, i]) => (i < 0 ? text : make('span', { class: 'ecgen-word', style: `--p:${fixed(a.gates[i])}`, text }));
-    const turns = a.turns.map((t) => make('p', { dir: 'auto' }, ...t.pieces.map(word))), [before, after] = causeMass(a), any = a.cause.some((p, i) => i > 0 && p > 0.5);
-    return make('div', { class: 'ecgen-card' }, make('h4', { text: title }), make('p', { class: 'ecgen-hint', text: setting }), ...turns,
-      plainTurn('response', a.response, 'ecgen-response'), make('p', { class: 'ecgen-hint', text: any ? `Attention on words of the cause: ${percent(before)} without gates, ${percent(after)} with them.` : 'No word has a cause probability above one half.' }));
+    const hint = (text) => make('p', { class: 'ecgen-hint', text });
+    const tinted = (i) => ({ class: 'ecgen-word', style: `--p:${fixed(a.gates[i])}` });
+    const word = ([text, i]) => (i < 0 ? text : make('span', { ...tinted(i), text }));
+    const turns = a.turns.map((t) => make('p', { dir: 'auto' }, ...t.pieces.map(word)));
+    const [before, after] = causeMass(a).map(percent);
+    const any = a.cause.some((p, i) => i > 0 && p > 0.5);
+    const mass = `Attention on words of the cause: ${before} without gates, ${after} with them.`;
+    const none = 'No word has a cause probability above one half.';
+    const head = [make('h4', { text: title }), hint(this.settingOf(a))];
+    const end = [plainTurn('response', a.response, 'ecgen-response'), hint(any ? mass : none)];
+    return make('div', { class: 'ecgen-card' }, ...head, ...turns, ...end);
   }
 }
 

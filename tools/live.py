@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 OUT = ROOT/'data'/'results'/'live.json'
 WORDS = 10          # of a response
-ROUNDS = 15
+ROUNDS = 31
 LONG = 70           # tokens of a context
 
 
