@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .batches import BOS, CLS, EOS, PAD, SEP, encode_context, pad
+from .batches import BOS, CLS, EOS, PAD, SEP, UNK, encode_context, pad
 from .corpus import tokenize
 from .decoding import DECODERS, Decoder, generate
 
@@ -106,9 +106,11 @@ def draw_candidates(
     rngs = [torch.Generator().manual_seed((s * 1_000_003 + i) % 2**63) for s in seeds for i in range(n)]
     ctx = ctx.select(rows)
     drawn = generate(model, ctx, decoder, rngs)
-    here = response_log_prob(model, ctx, drawn)
-    elsewhere = elsewhere_log_prob(model, drawn)
-    agree = emotion_agreement(model, emotion[rows], drawn)
+    size = len(model.vocab)          # words that were copied have higher ids: they are read as unknown
+    plain = [[i if i < size else UNK for i in ids] for ids in drawn]
+    here = response_log_prob(model, ctx, plain)
+    elsewhere = elsewhere_log_prob(model, plain)
+    agree = emotion_agreement(model, emotion[rows], plain)
     score = here - decoder.elsewhere * elsewhere + decoder.emotion * agree
     table = torch.stack([here, elsewhere, agree, score], 1).tolist()
     found = [Candidate(i % n, ids, *table[i]) for i, ids in enumerate(drawn)]

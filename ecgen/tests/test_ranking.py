@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from ecgen.batches import BOS, CLS, EOS, PAD, SEP, encode_context, pad
+from ecgen.batches import BOS, CLS, EOS, PAD, SEP, UNK, encode_context, pad
 from ecgen.corpus import tokenize
 from ecgen.decoding import DECODERS, Decoder, generate
 from ecgen.ranking import *
