@@ -808,7 +808,7 @@ class Playground extends Widget {
     this.turns = this.samples[0];
     this.asked = 0;
     this.said = 'Ready.';
-    Object.assign(this, { closed: [], gate: model.get('gate'), busy: false, answer: null, bare: null, base: '', anew: false });
+    Object.assign(this, { closed: [], gate: model.get('gate'), busy: false, answer: null, bare: null, base: '' });
     this.stops.push(() => clearTimeout(this.timer));
     this.build();
     if (this.live) {
@@ -864,8 +864,8 @@ class Playground extends Widget {
   typed() {
     const text = this.input.value.trim();
     if (!text || this.busy) return;
-    const said = this.turns.length && this.answer?.response ? [...this.turns, this.answer.response] : [];
-    this.anew = this.turns.length > 0 && !said.length; // a note was no response that could be gone on from
+    const heard = this.answer?.response || this.answer?.note; // a note stays in the dialogue, and so stands again
+    const said = this.turns.length && heard ? [...this.turns, heard] : [];
     this.before = { turns: this.turns, closed: this.closed };
     this.turns = [...said, text];
     this.leaveGates();
@@ -878,7 +878,7 @@ class Playground extends Widget {
     if (!this.turns.length) return this.later();
     if (this.live) {
       this.busy = true;
-      this.said = `${this.anew ? 'A new dialogue begins. ' : ''}The model is writing …`;
+      this.said = 'The model is writing …';
       this.model.send({ ask: ++this.asked, ...wanted });
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.unanswered(), 1000 * (this.model.get('patience') || 60));
@@ -903,12 +903,11 @@ class Playground extends Widget {
     this.said = why;
     if (this.before) { this.input.value = this.turns.at(-1); this.turns = this.before.turns; this.closed = this.before.closed; }
     this.before = null;
-    this.anew = false;
     this.later();
   }
 
   /** What was asked is of no interest any more. */
-  forget() { clearTimeout(this.timer); this.asked += 1; this.busy = false; this.before = null; this.anew = false; }
+  forget() { clearTimeout(this.timer); this.asked += 1; this.busy = false; this.before = null; }
 
   /** The kernel is silent: it may be dead, and nobody would tell. */
   unanswered() {
@@ -928,8 +927,7 @@ class Playground extends Widget {
       : this.touched(answer) && this.base
         ? (answer.response === this.base ? 'The response stays the same.' : 'The response changed.')
         : `${answer.emotions[0][0]}, ${percent(answer.emotions[0][1])}. ${answer.response}`;
-    this.said = `${this.anew ? 'A new dialogue begins. ' : ''}${told}`;
-    this.anew = false;
+    this.said = told;
     this.later();
   }
 
@@ -985,7 +983,7 @@ class Playground extends Widget {
       make('small', { text: 'with no gate set by hand: ' }), make('span', { dir: 'auto', text: this.base })) : null;
     this.stage.replaceChildren(words.box, response, ...(was ? [was] : []));
     if (at !== undefined && inside) this.stage.querySelector(`[data-turn="${at}"]`)?.focus();
-    this.side.replaceChildren(emotionBars(a.emotions), make('p', { class: 'ecgen-hint', text: a.dropped ? `The first ${a.dropped} words are beyond what the model can read.` : '' }));
+    this.side.replaceChildren(a.note ? '' : emotionBars(a.emotions), make('p', { class: 'ecgen-hint', text: a.dropped ? `The first ${a.dropped} words are beyond what the model can read.` : '' }));
     this.shown = a;
   }
 }

@@ -718,6 +718,11 @@ def test_live_page_takes_text_as_text_and_notes_danger(open_page, live_folder):
     assert response_of(page) == by_python([EVIL[0]]) and page.locator('.ecgen :is(img, script, style, iframe)').count() == 0 and page.title() == title
     say_live(page, 'I don‘t want to live anymore.')
     assert 'crisis line' in page.inner_text('.ecgen-note') and page.locator('.ecgen-response').count() == 0
+    say_live(page, 'I am glad.')                 # the note stands until its message is taken back
+    page.wait_for_selector('text=I am glad.')
+    assert page.locator('.ecgen-response').count() == 0 and page.locator('.ecgen-emotions').count() == 0
+    assert page.inner_text('.ecgen-play').count('crisis line') == 2
+    page.click('text=New dialogue')
     say_live(page, 'I am glad.')
     assert response_of(page) == by_python(['I am glad.'])
 
