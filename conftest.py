@@ -2,8 +2,8 @@
 
 A notebook runs as nbdev_test runs it: in its own folder and process, without cells marked `#| eval: false` or with a flag of
 `tst_flags` (slow, cuda), and not at all if its front matter says `skip_exec: true`. Its `#| test NAME` cells are left out,
-for they are exported and run in ecgen/tests. Tests on real data look for it in the
-folder ECGEN_DATA; where that is not set, a folder shared/data beside the checkout is taken.
+for they are exported and run in ecgen/tests. Tests on real data look for it in the folder ECGEN_DATA; where that is not set,
+a folder shared/data beside the checkout is taken.
 """
 import functools, os, re, subprocess, sys, tempfile
 from pathlib import Path
@@ -21,14 +21,14 @@ import sys
 from pathlib import Path
 import nbdev.test
 
-class Notebook(nbdev.test.NBProcessor):
+class WithoutTests(nbdev.test.NBProcessor):
     'A named test cell runs once, in ecgen/tests; one without a name may hold what shown cells need'
     def process(self):
         super().process()
         for cell in self.nb.cells:
             if (flags := getattr(cell, 'directives_', None) or {}).get('test'): flags['tested'] = []
 
-nbdev.test.NBProcessor = Notebook
+nbdev.test.NBProcessor = WithoutTests
 path, root, *skip = sys.argv[1:]
 sys.exit(not nbdev.test.test_nb(Path(path), skip_flags=skip, basepath=root)[0])
 """

@@ -121,6 +121,7 @@ def to_vector(
 # %% ../nbs/02_batches.ipynb #02_batches-14
 PROMISED = 'word that line 1 promises'     # a note of a `Report`
 
+# %% ../nbs/02_batches.ipynb #02_batches-14-2
 def scan_vectors(
     lines,                       # an iterable of bytes, one word a line
     words:dict[str, int],        # words wanted -> row
@@ -295,6 +296,7 @@ def known_causes(
     if d.prefix_causes is not None or not d.cause_probabilities: return None
     return soft_causes(src, d.cause_probabilities[first:], len(tokens))
 
+# %% ../nbs/02_batches.ipynb #3cbac348-2
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
@@ -445,6 +447,7 @@ def released_cut(
         rows, longest = [*rows, i], max(longest, size)
     return [*batches, rows] if rows else batches
 
+# %% ../nbs/02_batches.ipynb #released-def-2
 def budget_for(
     examples:list[Example],   # all examples
     steps:int,                # batches an epoch should have

@@ -124,6 +124,7 @@ def parse_prefix_probabilities(
     for row in found or (): check_probabilities('prefix_probabilities', row)
     return found and tuple(tuple(map(float, row)) for row in found)
 
+# %% ../nbs/01_causes.ipynb #words-def-2
 def parse_words(
     line:str,                                             # one line of a label file
 ) -> tuple[tuple[tuple[float, ...], ...], ...] | None:    # for each speaker turn, each utterance, each word
@@ -204,8 +205,8 @@ def at(labels:dict, key:str) -> str:
 
 # %% ../nbs/01_causes.ipynb #36c3326b
 def misfit(
-    d:Dialogue,
-    labels:Labels,
+    d:Dialogue,        # that has labels
+    labels:Labels,     # of many dialogues
 ) -> str|None:         # what is wrong, None = nothing
     "Whether labels are of as many turns, utterances and words as their dialogue has"
     last, key = d.last_speaker_turn, d.id
@@ -224,6 +225,7 @@ def misfit(
             return (f'"prefix_words", prefix "{2 * turn}", utterance {i} has {len(u)} digits '
                     f'for {n} words')
 
+# %% ../nbs/01_causes.ipynb #36c3326b-2
 def join_prefixes(
     d:Dialogue,
     labels:Labels,     # of its prefixes, too
@@ -232,6 +234,7 @@ def join_prefixes(
     found = [x.get(d.id) for x in (labels.prefixes, labels.prefix_probabilities, labels.words)]
     return replace(d, prefix_causes=found[0], prefix_probabilities=found[1], prefix_words=found[2])
 
+# %% ../nbs/01_causes.ipynb #36c3326b-3
 def join_causes(
     dialogues:list[Dialogue],              # any dialogues
     labels:dict[str, tuple[int, ...]],     # from `read_causes`

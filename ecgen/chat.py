@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['NOTE', 'DANGER', 'DANGEROUS', 'LOOK_ALIKES', 'DISGUISES', 'LONG_FORMS', 'HARMLESS', 'COMMANDS', 'replaced',
-           'readings', 'danger', 'note_for', 'explained', 'Stream', 'Typewriter', 'Chat', 'say', 'save', 'Session',
-           'do_reset', 'do_gate', 'do_help', 'do_quit', 'do_save', 'shortened', 'respond', 'obey', 'run', 'next_line']
+           'readings', 'danger', 'note_for', 'explain_or_note', 'Stream', 'Typewriter', 'Chat', 'say', 'save',
+           'Session', 'do_reset', 'do_gate', 'do_help', 'do_quit', 'do_save', 'shortened', 'respond', 'obey', 'run',
+           'next_line']
 
 # %% ../nbs/15a_chat.ipynb #e7d20db6
 import json
@@ -139,6 +140,8 @@ done with (?:life|living)(?! (?:insurance|coach|lessons|skills|in|at|with|here|t
 (?:push|pushed|pushes|shove|shoved|shoves|threw|throws) (?:me|her|him|us|them|
   my \w+) (?:down the stairs|against (?:the|a) wall|out of (?:the|a) window)
 """
+
+# %% ../nbs/15a_chat.ipynb #c7-2
 DANGEROUS = re.compile(
     r'\b(?:' + '|'.join(re.sub(r'\n +', '', DANGER).strip().split('\n')) + r')\b', re.A)
 
@@ -163,6 +166,8 @@ DISGUISES = [
     (r'\bwantto\b', 'want to'), (r'\bto(?=(?:die|live|kill|end)(?:\b|my))', 'to '),
     (r'\b(kill|hang|hurt|harm|cut|end)(ing)?(?=(?:my|your|him|her)(?:self|life))', r'\1\2 '),
     (r'\bmylife\b', 'my life'), (r'\b(die|live)(?=anymore|now|today|tonight)', r'\1 ')]
+
+# %% ../nbs/15a_chat.ipynb #danger-rules-2
 LONG_FORMS = [
     (r'\b(do|does|did|could|would|should|is|are|was|were|have|has|had) ?\'?n ?\'? ?t\b', r'\1 not'),
     (r"\b(?:ca ?n ?'? ?t|cannot)\b", 'can not'), (r"\b(?:wo ?n ?'? ?t)\b", 'will not'),
@@ -212,13 +217,14 @@ def danger(
     "Does a message suggest danger to someone's life?"
     return any(DANGEROUS.search(t) for t in readings(text))
 
+# %% ../nbs/15a_chat.ipynb #15a_chat-08-2
 def note_for(
     turns:list[str],     # of a dialogue, whoever says them
 ) -> str:                # the note, '' = a model may answer
     "What stands instead of a response"
     return NOTE if any(map(danger, turns)) else ''
 
-def explained(
+def explain_or_note(
     system:System,         # in evaluation mode
     turns:list[str],       # speaker, listener, ..., speaker
     respond:bool=True,     # write a response?

@@ -100,6 +100,7 @@ def bring_in(
             raise typer.Exit(2) from None
     if modules: os.environ['ECGEN_IMPORT'] = ' '.join(modules)
 
+# %% ../nbs/17_cli.ipynb #eb986b0e-2
 @app.callback(epilog=example('respond "My sister moved to Canada last month."'))
 def options(version:Annotated[bool, typer.Option('--version', callback=show_version, is_eager=True, help='Print the version.')]=False,
             modules:Annotated[list[str], typer.Option('--import', metavar='MODULE', envvar='ECGEN_IMPORT', show_default=False, help='First import a module of your own, in which presets are registered.')]=()):
@@ -155,6 +156,7 @@ def or_sample(
     if path and path.as_posix() in ('sample', 'data/sample') and not path.exists(): return shipped('sample')
     return path
 
+# %% ../nbs/17_cli.ipynb #c11-2
 def no_file(
     path:Path|str|None,           # of a data folder
     param:typer.CallbackParam,    # the option
@@ -250,13 +252,13 @@ def understand(
 ):                        # an `Explanation`
     "Load the model and let it explain a dialogue"
     from ecgen.evaluation import DECODERS
-    from ecgen.chat import explained
+    from ecgen.chat import explain_or_note
     from ecgen.gates import UNLABELLED
     from ecgen.model import System
     if gate: known('gate', gate, UNLABELLED)
     decoder, turns = DECODERS[known('decoder', decoder, DECODERS)], read_turns(turns)
     options = dict(gate=gate, decoder=decoder, seed=seed)
-    e = explained(System.from_pretrained(model), turns, respond, **options)
+    e = explain_or_note(System.from_pretrained(model), turns, respond, **options)
     if e.dropped: tell(f'The dialogue is longer than the model can read, so its first {e.dropped} words were left out.')
     return e
 
@@ -308,14 +310,15 @@ def respond(turns:Turns, model:ModelFolder=None, gate:GateName='', decoder:Decod
 def explain_file(data:Path, model:Path|None, gate:str, respond:bool, decoder:str, seed:int) -> list:     # options as of `explain`
     "An explanation of each dialogue of a file"
     from ecgen.cases import case_dialogues, context_of
-    from ecgen.chat import explained
+    from ecgen.chat import explain_or_note
     from ecgen.decoding import DECODERS
     from ecgen.model import System
     options = dict(respond=respond, gate=gate, decoder=DECODERS[known('decoder', decoder, DECODERS)], seed=seed)
     system = System.from_pretrained(model)
     found = case_dialogues(None, data)
-    return [(d, explained(system, context_of(d, None), **options)) for d in found]
+    return [(d, explain_or_note(system, context_of(d, None), **options)) for d in found]
 
+# %% ../nbs/17_cli.ipynb #6bf86e7e-2
 @app.command(cls=TurnCommand, epilog=example('explain "Someone broke into my car last night." --html cause.html'))
 def explain(turns:Annotated[list[str], typer.Argument(metavar='TURN', hidden=True)]=None, model:ModelFolder=None, gate:GateName='',
             respond:Annotated[bool, typer.Option('--respond', help='Write a response too.')]=False,
@@ -341,6 +344,7 @@ def explain(turns:Annotated[list[str], typer.Argument(metavar='TURN', hidden=Tru
     if html: write(html, page_of_cases(found, decoder, seed) if data else to_html(found[0][1]))
     if svg: write(svg, to_svg(found[0][1]))
 
+# %% ../nbs/17_cli.ipynb #6bf86e7e-3
 def page_of_cases(
     found:list,                # (dialogue, its `Explanation`), see `explain_file`
     decoder:str, seed:int,     # as there
@@ -663,6 +667,7 @@ def compared(
 
 def p_said(p:float) -> str: return '< .001' if p < .001 else f'= {p:.3f}'
 
+# %% ../nbs/17_cli.ipynb #388e74b2-2
 @app.command(epilog=example('score --hyp theirs.txt --against mine.jsonl --ref references.jsonl'))
 def score(hyp:Annotated[Path, typer.Option(metavar='FILE', help='Responses, one a line; or JSON lines with "tokens" or "response".')],
           ref:Annotated[Path, typer.Option(metavar='FILE', help='References: each on the same line as its response, or JSON lines with the same "id" and "turn".')],
@@ -744,6 +749,7 @@ def results_beside(
     "Where results go: what is tried out in another folder does not get among those that the tables are made of"
     return results or (RESULTS if out == RUNS and not smoke else out.with_name(out.name + '-results'))
 
+# %% ../nbs/17_cli.ipynb #fc6adcd0-2
 def planned(names, data, vectors, seeds, budget, examples, must_exist:bool=True) -> list:
     "The runs that the options of `ecgen experiment` ask for"
     from ecgen.experiments import find_vectors, plan_runs
@@ -1027,6 +1033,7 @@ def prepared_facts(
             'valid': f'{valid} dialogues, {len(p.valid)} examples', 'words': len(p.vocab),
             'labels': p.facts.get('causes') or 'none', 'word vectors': vectors}
 
+# %% ../nbs/17_cli.ipynb #17_cli-92-2
 def data_facts(
     data:Path|None,     # folder, None = `ECGEN_DATA` or the sample
 ) -> dict:              # for each split what was found

@@ -429,6 +429,7 @@ def rows_of(
     report.noted += Counter({'quoted line': sum('"' in line for line in body)})
     return attempt(csv_records(body, sep), lambda record: parse_csv(record, names, sep), report)
 
+# %% ../nbs/00_corpus.ipynb #00_corpus-40-2
 def read_dialogues(
     path:str|Path,             # train.csv, valid.csv or test.csv of EmpatheticDialogues
     report:Report|None=None,   # filled with what was met

@@ -23,7 +23,22 @@ class Decoder:
     k: int = 3                # draw among the k most probable words; 1 = greedy
     temperature: float|None = None   # below 1 sharpens the probabilities; None = the model's own, mostly 1
     longest: int = 40         # most words in a response
-    candidates: int = 1       # responses to draw, see `ecgen.ranking`
+
+    def write(self,
+        model,                        # a `System` in evaluation mode
+        ctx,                          # of B dialogues, from `model.read`
+        emotion:Tensor,               # (B, 32) logits; other decoders use them
+        seeds:list[int],              # one for each dialogue; the same seed gives the same response
+        on_word:Callable|None=None,   # called with (row, id) for each word of a response
+    ) -> list[list[int]]:             # B lists of word ids, without BOS and EOS
+        "Write one response for each dialogue"
+        rngs = [torch.Generator().manual_seed(s) for s in seeds]
+        return generate(model, ctx, self, rngs, on_word)
+
+    def describe(self, seed:int) -> str:
+        "How responses were written, for people"
+        if self.k == 1: return 'Each word is the most probable one.'
+        return f'Words were drawn among the {self.k} most probable ones, seed {seed}.'
 
 GREEDY = Decoder(k=1)
 DECODERS = dict(topk=Decoder(), greedy=GREEDY)

@@ -31,7 +31,6 @@ from .corpus import (EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, h
 from .decoding import DECODERS, GREEDY, Decoder
 from .model import EmpatheticModel, System
 from .prepared import content_hash, fingerprint
-from .ranking import write_responses
 from .training import cause_scores, in_batches, place_prior, validate
 
 # %% ../nbs/12_evaluation.ipynb #12_evaluation-05
@@ -260,10 +259,10 @@ def respond_all(
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
     with torch.random.fork_rng(devices=[]), tqdm(total=len(examples), desc='responding', unit='response', disable=not progress) as bar:
         torch.manual_seed(seed)      # of gates that are drawn
-        for rows in in_batches(examples, budget=8192 // decoder.candidates):
+        for rows in in_batches(examples, budget=8192):
             batch = collate([examples[i] for i in rows]).to(model.device)
             out, _, ctx = model.read(batch.src, gate, batch.cause)
-            written = write_responses(model, ctx, out.emotion, decoder, [seeds[i] for i in rows])
+            written = decoder.write(model, ctx, out.emotion, [seeds[i] for i in rows])
             for i, ids in zip(rows, written): res[i] = model.vocab.decode(ids)
             bar.update(len(rows))
     return res
@@ -391,6 +390,7 @@ def same_words(tokens:list[str], text:str) -> bool:
         if len(whole) - at >= len(parts[-1]) and whole.endswith(parts[-1]): return True
     return False
 
+# %% ../nbs/12_evaluation.ipynb #83371075-2
 def said_in(
     row:dict|None,     # from `as_row`
 ) -> list[str]|None:   # tokens; None = it holds none
@@ -410,6 +410,7 @@ def key_of(
     turn = row.get('turn')
     return None if name is None else (str(name), '' if turn is None else str(turn))
 
+# %% ../nbs/12_evaluation.ipynb #83371075-3
 def keys_of(
     path:str|Path,                  # for messages
     rows:list[tuple[int, dict]],    # line numbers and objects
@@ -427,6 +428,7 @@ def keys_of(
                          'keep one of them.')
     return keys
 
+# %% ../nbs/12_evaluation.ipynb #83371075-4
 def read_rows(
     path:str|Path,        # UTF-8 text, one response a line, or JSON lines
     blanks:bool=False,    # lines are tokens with blanks between, and are taken as they are

@@ -41,6 +41,8 @@ from .evaluation import (bleu_from, bleu_parts, bleu_sums, confusion, emotion_fi
                               bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash)
 from .model import PRESETS, System, model_folder, preset, read_json, system_of, write_json
 from .prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
+
+# %% ../nbs/13_experiments.ipynb #31f1c801-2
 from .training import TrainingConfig, find_device, fit, prepare_model
 
 # %% ../nbs/13_experiments.ipynb #e9f56972
@@ -198,6 +200,7 @@ def find_vectors(
     if not found: raise EcgenError(f'There are no word vectors {name!r}: give a file in GloVe\'s format, or the name of one in {data/"vectors"}.')
     return found
 
+# %% ../nbs/13_experiments.ipynb #e4e7eacd-2
 def plan_runs(
     names:list[str],               # rows and grids; none = 'main'
     vectors:list[Path|None],       # see `find_vectors`
@@ -321,6 +324,7 @@ def vectors_hash(path:Path|None) -> str|None:
     about = path.stat()
     return hash_once(path, about.st_mtime_ns, about.st_size)
 
+# %% ../nbs/13_experiments.ipynb #e5e6054f-2
 def finished(
     run:Run,
     results:Path,     # folder of result files
@@ -582,6 +586,7 @@ def permutation_test(
     if abs(differ[0]) <= zero: return 1.
     return float((np.abs(differ) >= abs(differ[0]) * (1 - 1e-9)).mean())
 
+# %% ../nbs/13_experiments.ipynb #ea9e7fb9-2
 def seed_test(
     a:list[float],    # a figure for each seed
     b:list[float],    # of the other system
@@ -773,6 +778,7 @@ def with_more(
     wider = [[*c[:3], *(spread(values(c[0], m), about) for m, about in more.items()), *c[3:]] for c in cells]
     return [*head[:3], *(about.title for about in more.values()), *head[3:]], wider
 
+# %% ../nbs/13_experiments.ipynb #0671c5bf-2
 def tables(
     folder:str|Path|None=None,       # of result files; None = those that are shipped
     names:tuple=GRIDS['table4'],     # rows
@@ -858,6 +864,7 @@ def by_seed(
                          f'vectors {plan["vectors"]}): keep those of other settings in a folder of their own.')
     return found
 
+# %% ../nbs/13_experiments.ipynb #a3fc3674-2
 def contrast(
     a:list[dict], b:list[dict],     # results of two rows
     outcome:str,                    # one of `OUTCOMES`
@@ -895,6 +902,7 @@ def comparable(
             res.setdefault(key, {}).setdefault(plan['row'], []).append(r)
     return res
 
+# %% ../nbs/13_experiments.ipynb #contrast-groups-2
 def contrast_table(
     budget:str,     # one of `CONTRASTS`
     rows:dict,      # row -> results that may be compared

@@ -55,6 +55,7 @@ def to_js(
         res += (in_set if inside else alone).get(part, part[1] if escaped else part)
     return no_possessive(res), flags
 
+# %% ../nbs/15c_live.ipynb #live-to-js-2
 def no_possessive(
     pattern:str,     # perhaps with a group such as ([ab]*+)
 ) -> str:
@@ -88,6 +89,7 @@ def numeric_letters() -> list[str]:
     return [c for c in every if c.isnumeric() and unicodedata.category(c) == 'Lo'
             and unicodedata.normalize('NFKC', c) != c]
 
+# %% ../nbs/15c_live.ipynb #live-text-rules-2
 def ascii_js(
     pattern:str,     # of Python, for `re.A`
 ) -> str:            # for JavaScript without the flag u, where only \s means more
@@ -161,6 +163,7 @@ def hand_gates(
         if wish is not None: log[0, i] = 0. if wish else -torch.inf
     return Gates(log)
 
+# %% ../nbs/15c_live.ipynb #live-reference-2
 @torch.inference_mode()
 def reference_answer(
     model:EmpatheticModel,      # in evaluation mode
@@ -199,6 +202,7 @@ return { ready, rows: data.questions.map((q) => {
   return { src, emotion, cause, gates, ids, ms };
 }) };'''
 
+# %% ../nbs/15c_live.ipynb #live-parity-2
 def parity(
     questions:list[dict],            # arguments of `reference_answer`
     folder:Path|str|None=None,       # of a model; None = the one that is shipped
@@ -221,6 +225,7 @@ READ = '''const text = new live.Text(data.rules);
 const all = (t) => [text.splitWords(t), text.tokenize(t), text.regular(t), text.danger(t)];
 return data.texts.map(all);'''
 
+# %% ../nbs/15c_live.ipynb #live-parity-3
 def text_parity(
     texts:list[str],     # utterances
 ) -> list[str]:          # those that JavaScript reads otherwise
@@ -266,6 +271,7 @@ def without_scripts(
     why = 'The model needs JavaScript. These answers were recorded:'
     return f'<noscript><p>{why}</p><ul>{said}</ul></noscript>\n'
 
+# %% ../nbs/15c_live.ipynb #live-page-2
 class LivePlayground(Playground):
     "The playground with the model in the page"
     title, height = 'Live playground', 1250

@@ -99,6 +99,7 @@ def check_gated(model:System):
         raise EcgenError('This model was made without gated attention (generator.gated is false), '
                          'so it has no gates to swap: name a model that has it.')
 
+# %% ../nbs/13b_manipulation.ipynb #a6a79202-2
 def manipulation_check(
     model:System,                 # in evaluation mode
     data:str|Path|None=None,      # data folder, see `data_dir`

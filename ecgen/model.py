@@ -37,7 +37,7 @@ from .corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, begins_
 from .decoding import Decoder, check_scores
 from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
-from .ranking import RANKED, RankedDecoder, write_responses
+from .ranking import RANKED
 from .reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 
 # %% ../nbs/09_model.ipynb #c5529a69
@@ -394,10 +394,8 @@ def check_asked(
     "Refuse arguments that mean nothing, with a `TypeError` or a `ValueError`"
     if not isinstance(decoder, Decoder):
         raise TypeError(f'decoder is {decoder!r}: give a Decoder, such as ecgen.decoding.GREEDY.')
-    ranges = [('k', 1, words), ('longest', 1, 10_000)]
-    if isinstance(decoder, RankedDecoder): ranges.append(('candidates', 1, 1000))
-    for name, low, high in ranges:
-        value = getattr(decoder, name)
+    for name, low, high in (('k', 1, words), ('longest', 1, 10_000), ('candidates', 1, 1000)):
+        value = getattr(decoder, name, 1)          # only `RankedDecoder` has candidates
         if type(value) is not int or not low <= value <= high:
             raise ValueError(f'decoder.{name} is {value!r}: give a whole number from {low} to {high}.')
     t = decoder.temperature
@@ -467,7 +465,7 @@ def explain(
     emotions = dict(sorted(zip(EMOTIONS, out.emotion[0].softmax(-1).tolist()), key=lambda x: -x[1]))
     tell = on_word and (lambda _, i: on_word(clean(v.decode([i])[0])))
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
-    ids = write_responses(model, ctx, out.emotion, decoder, [seed], tell)[0] if respond else []
+    ids = decoder.write(model, ctx, out.emotion, [seed], tell)[0] if respond else []
     annotated = annotate(turns, words, c, g)
     return Explanation(clean(detokenize(v.decode(ids))), next(iter(emotions)), emotions, annotated, model_name(model), seed,
                        dropped=sum(map(len, words)) - sum(len(t['words']) for t in annotated))
@@ -635,6 +633,7 @@ class NoInit(TorchFunctionMode):
             return kwargs['tensor'] if 'tensor' in kwargs else args[0]
         return func(*args, **kwargs)
 
+# %% ../nbs/09_model.ipynb #1486ace1-2
 def build(folder:Path, values:dict, wanted:type) -> System:
     "The model of a folder; any exception if something is wrong with it"
     from safetensors.torch import load_file
@@ -667,6 +666,7 @@ def check_device(
         why = str(e).splitlines()[0].rstrip('.')[:100]
         raise EcgenError(f"There is no device {name!r} here ({why}): choose 'cpu'.") from None
 
+# %% ../nbs/09_model.ipynb #6571744f-2
 def from_pretrained(
     cls:type,                    # the system that is wanted; `System` = any
     folder:str|Path|None=None,   # a folder made by `save_pretrained` or `ecgen train`; None = the model that is shipped

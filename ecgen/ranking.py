@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['RANKED', 'ELSEWHERE', 'RankedDecoder', 'response_log_prob', 'emotion_agreement', 'elsewhere_log_prob', 'Candidate',
-           'draw_candidates', 'write_responses']
+           'draw_candidates']
 
 # %% ../nbs/08a_ranking.ipynb #rank003
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +26,20 @@ class RankedDecoder(Decoder):
     candidates: int = 20               # responses to draw for each dialogue
     elsewhere: float = .5              # weight of the log probability after another dialogue (lambda)
     emotion: float = .1                # weight of the agreement of emotions (mu)
+
+    def write(self, model, ctx, emotion, seeds, on_word=None):
+        "The best candidate of each dialogue"
+        res = []
+        for row, seed in enumerate(seeds):       # one after another: twenty candidates fill a batch
+            mine = torch.arange(len(seeds), device=model.device) == row
+            best = draw_candidates(model, ctx.select(mine), emotion[mine], self, [seed])[0][0]
+            if on_word:
+                for i in best.ids: on_word(row, i)
+            res.append(best.ids)
+        return res
+
+    def describe(self, seed:int) -> str:
+        return f'Each response is the best of {self.candidates} that were drawn, seed {seed}.'
 
 RANKED = DECODERS['ranked'] = RankedDecoder()
 
@@ -115,21 +128,3 @@ def draw_candidates(
     table = torch.stack([here, elsewhere, agree, score], 1).tolist()
     found = [Candidate(i % n, ids, *table[i]) for i, ids in enumerate(drawn)]
     return [sorted(found[i:i + n], key=lambda c: -c.score) for i in range(0, len(found), n)]
-
-# %% ../nbs/08a_ranking.ipynb #rank014
-def write_responses(
-    model,                        # a `System` in evaluation mode
-    ctx,                          # of B dialogues, from `model.read`
-    emotion:Tensor,               # (B, 32) logits
-    decoder:Decoder,              # how words are chosen
-    seeds:list[int],              # one for each dialogue; the same seed gives the same response
-    on_word:Callable|None=None,   # called with (row, id) for each word of a response
-) -> list[list[int]]:             # B lists of word ids, without BOS and EOS
-    "Write one response for each dialogue, with any decoder"
-    if not isinstance(decoder, RankedDecoder):
-        return generate(model, ctx, decoder, [torch.Generator().manual_seed(s) for s in seeds], on_word)
-    chosen = [c[0].ids for c in draw_candidates(model, ctx, emotion, decoder, seeds)]
-    for row, ids in enumerate(chosen):
-        for i in ids:
-            if on_word: on_word(row, i)
-    return chosen

@@ -17,7 +17,6 @@ from .decoding import GREEDY, Decoder
 from .gates import Gates
 from .generator import Seen
 from .model import EmpatheticModel, check_turns
-from .ranking import write_responses
 
 # %% ../nbs/09b_seen.ipynb #aadcbe81
 @dataclass
@@ -64,7 +63,7 @@ def watch(
         torch.manual_seed(seed)
         out, gates, ctx = model.read(src, gate)
     ctx = replace(ctx, gates=shut(gates, turn, list(close)))
-    ids = v.encode(response) if response else write_responses(model, ctx, out.emotion, decoder, [seed])[0]
+    ids = v.encode(response) if response else decoder.write(model, ctx, out.emotion, [seed])[0]
     states, _, seen = model.generator.decode(torch.tensor([[BOS, *ids]], device=model.device), ctx, return_weights=True)
     return Watched(detokenize(v.decode(ids)), [v.words[i] for i in src[0]], [*v.decode(ids), '<end>'], turn, out.cause[0].softmax(-1)[:, 1],
                    ctx.gates.log[0].exp(), Seen(seen.before[:, 0], seen.after[:, 0]), model.generator.logits(states)[0].softmax(-1))

@@ -192,6 +192,7 @@ def causes_found(e:Explanation) -> bool|None:     # None = its system marks no c
     causes = [w['cause'] for t in e.turns for w in t['words'] if w['cause'] is not None]
     return any(c > .5 for c in causes) if causes else None
 
+# %% ../nbs/09a_show.ipynb #2d889ca9-2
 def to_terminal(
     e:Explanation,        # of a dialogue
     color:bool=True,      # use escape sequences? else brackets

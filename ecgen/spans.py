@@ -36,6 +36,8 @@ from .detector import (
     bootstrap, check_folder, collate, dialogue_target, facts, fit_facts, judge_detector, load_detector,
     need_extra, new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten)
 from .encoders import load_encoder
+
+# %% ../nbs/01c_spans.ipynb #s003-2
 from .model import read_json
 
 # %% ../nbs/01c_spans.ipynb #s007
@@ -213,6 +215,7 @@ def read_progress(
 # %% ../nbs/01c_spans.ipynb #s025
 CHECKPOINT = 50      # steps between two of them
 
+# %% ../nbs/01c_spans.ipynb #s025-2
 def word_trainer(
     network:nn.Module, optimizer, schedule,
     steps:list[tuple[int, list]],    # number and readings of each step that is left

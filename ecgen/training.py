@@ -36,6 +36,8 @@ from .causes import auc
 from .checkpoints import load_checkpoint, save_checkpoint
 from .corpus import EcgenError, EcgenWarning, how_to_add, shipped
 from .detector import bootstrap
+
+# %% ../nbs/10_training.ipynb #6437cf83-2
 from .model import EmpatheticModel, Settings, System, preset, read_json, save_pretrained, system_of, write_json
 from .prepared import Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare
 
@@ -102,6 +104,7 @@ ORIGINS = {     # setting of the preset `paper` -> who chose its value, and wher
     'vector_std': ('released', ''), 'accumulate': ('ours', 'changes no result'), 'precision': ('ours', ''),
     'compile': ('ours', ''), 'keep': ('ours', 'A: early stopping'), 'seed': ('paper', 'B')}
 
+# %% ../nbs/10_training.ipynb #origins-def-2
 def paper_settings() -> str:     # Markdown
     "Every setting of the preset `paper`, its value, and whether the paper, the released code or we chose it"
     config = EmpatheticModel.Config.from_preset('paper')

@@ -87,7 +87,7 @@ def scene(
     fixed = {name: make_gates(name, out.cause, src, cls_open=model.cfg.cls_open).log[0].exp().int().tolist() for name in ('rule', 'random')}
     cut = text_pieces(turns, words, src.shape[1])
     p = out.emotion[0].softmax(-1).tolist()
-    return dict(format='ecgen-scene-1', model=model.card.get('name', 'unnamed'), seed=seed, k=decoder.k, candidates=decoder.candidates, gate=gate or model.cfg.gate, cls_open=model.cfg.cls_open,
+    return dict(format='ecgen-scene-1', model=model.card.get('name', 'unnamed'), seed=seed, k=decoder.k, candidates=getattr(decoder, 'candidates', 1), gate=gate or model.cfg.gate, cls_open=model.cfg.cls_open,
                 turns=cut, context=typed_names(cut, w.context), turn=w.turn.tolist(), logit=[round(z, 5) for z in (out.cause[0, :, 1] - out.cause[0, :, 0]).tolist()],
                 noise=gate_noise(src.shape[1], seed), fixed=fixed, emotions=sorted(([k, round(x, 5)] for k, x in zip(ecgen.corpus.EMOTIONS, p)), key=lambda x: -x[1]),
                 response='' if note else w.response, note=note, words=w.words, shape=list(w.seen.before.shape), before=base64.b64encode(w.seen.before.cpu().contiguous().numpy().astype('<f4').tobytes()).decode())
@@ -105,6 +105,7 @@ def turn_means(
         res[here] = logit[here].sigmoid().mean().logit()
     return res
 
+# %% ../nbs/15_widgets.ipynb #9aed9c1b-2
 def gate_values(
     s:dict,                  # a scene
     gate:str='soft',         # soft, hard, gumbel, open, rule or random

@@ -99,7 +99,7 @@ def turns_of(data, vocab, choosing, n, seed=1024):
     return examples, info
 
 
-def people(examples, vocab, info, data):
+def people(examples, data):
     "What people said: ids, words"
     from ecgen.corpus import tokenize
     texts = {d.id: d.utterances for d in load_split('valid', data)}
@@ -126,7 +126,7 @@ def choose(model, data, n_turns):
     examples, info = turns_of(data, model.vocab, True, n_turns)
     judge = Judge(data, model.vocab)
     judge.contexts(info)
-    ids, references = people(examples, model.vocab, info, data)
+    ids, references = people(examples, data)
     shares = {n: judge.common(ids, n) for n in (50, 100, 150, 200, 300, 400, 500, 700, 1000)}
     judge.n = min(shares, key=lambda n: abs(shares[n] - .15))
     v = judge.vectors([detokenize(w) for w in references])
@@ -166,7 +166,7 @@ def confirm(model, data, n_turns):
     judge = Judge(data, model.vocab)
     judge.contexts(info)
     judge.n = chosen['common_words']
-    ids, references = people(examples, model.vocab, info, data)
+    ids, references = people(examples, data)
     rows = dict(people=judge.figures(ids, references, references) | dict(bleu4=None))
     sampled = dict(topk3=Decoder(), greedy=GREEDY, k10=Decoder(k=10, temperature=.8), ranked=RANKED)
     for name, decoder in sampled.items():

@@ -16,6 +16,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from ecgen.causes import agreement
+from ecgen.detector import bootstrap
+
 MARKS = ('fluent', 'fits', 'person', 'emotion', 'specific')
 SEED = 2026
 
@@ -44,12 +47,6 @@ def draw(data, out, n):
     (out/'key.json').write_text(json.dumps(dict(rows=key, n=n, seed=SEED, model=model.card.get('name'))))
 
 
-def kappa(a, b):
-    "Cohen's kappa of two arrays of 0 and 1"
-    agree, by_chance = (a == b).mean(), a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean())
-    return float((agree - by_chance) / (1 - by_chance)) if by_chance < 1 else float('nan')
-
-
 def score(out, files):
     key = json.loads((out/'key.json').read_text())
     marks = [{r['row']: r for r in map(json.loads, Path(f).read_text().splitlines())} for f in files]
@@ -62,12 +59,10 @@ def score(out, files):
         rows = [place[s][i] for i in range(n)]
         table[s] = {k: np.array([[int(m[r][k]) for r in rows] for m in marks]) for k in MARKS}
         table[s]['fit'] = np.prod([table[s][k] for k in MARKS[:4]], axis=0)
-    rng = np.random.default_rng(0)
-    picks = rng.integers(n, size=(2000, n))
-    interval = lambda x: np.percentile(x[picks].mean(1), [2.5, 97.5]).round(4).tolist()
+    def interval(x): return [round(end, 4) for end in bootstrap(lambda i: x[i].mean(), [1] * n, 2000)]
     fit = {s: t['fit'].mean(0) for s, t in table.items()}
     a, b = (np.concatenate([table[s]['fit'][j] for s in systems]) for j in (0, 1))
-    res = dict(judges='two machine readers, blind', contexts=n, seed=key['seed'], model=key['model'], kappa_fit=kappa(a, b),
+    res = dict(judges='two machine readers, blind', contexts=n, seed=key['seed'], model=key['model'], kappa_fit=float(agreement(a, b)['kappa']),
                systems={s: dict(fit=float(x.mean()), interval=interval(x), by_judge=table[s]['fit'].mean(1).tolist(),
                                 marks={k: float(table[s][k].mean()) for k in MARKS}) for s, x in fit.items()},
                ranked_minus_topk3=dict(difference=float((fit['ranked'] - fit['topk3']).mean()),

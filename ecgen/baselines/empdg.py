@@ -228,6 +228,7 @@ def closed_scores(
     nll[real] = copy_loss(*self.mixed(out.states[real]), batch.tgt_out[real], closed=True)
     return out.prediction, nll
 
+# %% ../../nbs/16_baselines/03_empdg.ipynb #50bbd396-2
 EmpDG.forward, EmpDG.losses, EmpDG.score = hear_and_say, losses_of_words_and_emotion, closed_scores
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #5ec6288b
@@ -241,6 +242,7 @@ class Scene:
     person: Tensor      # (F, M, dim) vectors of what the listener said
     machine: Tensor     # (F, M, dim) vectors of what the generator would say
 
+# %% ../../nbs/16_baselines/03_empdg.ipynb #5ec6288b-2
 def scenes(
     self:EmpDG,
     examples:list[Example],   # as in the batch
@@ -285,6 +287,7 @@ def judge_losses(self:EmpDG, examples:list[Example], cfg) -> dict:     # of some
     person, machine, slope = opinions(self, found, slopes=True)
     return dict(judging=((machine - person + self.cfg.penalty * slope).mean(), len(person)))
 
+# %% ../../nbs/16_baselines/03_empdg.ipynb #526382de-2
 def fooling_losses(self:EmpDG, examples:list[Example], cfg) -> dict:   # the same
     "What the generator learns from"
     batch = collate(examples).to(self.device)
@@ -336,6 +339,7 @@ def move(
     if params: run.adam.step()
     return res | dict(gradient=norm)
 
+# %% ../../nbs/16_baselines/03_empdg.ipynb #42641e83-2
 def check_finite(run:Run, rows:list[int], loss:float, norm:float):
     "The discriminators' loss may be anything, but must be something"
     if not (math.isfinite(loss) and math.isfinite(norm)): check_loss(run, rows, loss, norm)
@@ -367,6 +371,7 @@ def epochs_of_both(self:EmpDG, stage:str, cfg) -> int:
     second = max(1, round(self.cfg.adversarial * cfg.epochs)) if self.cfg.adversarial and cfg.epochs else 0
     return second if stage == 'adversarial' else max(cfg.epochs - second, min(cfg.epochs, 1))
 
+# %% ../../nbs/16_baselines/03_empdg.ipynb #a429fa7b-2
 EmpDG.own_step, EmpDG.begin_step, EmpDG.groups, EmpDG.epochs = step_by_turns, remember_share, groups_of_both, epochs_of_both
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #059e6e0d

@@ -185,6 +185,7 @@ def three_losses(
                  attention=self.cfg.attention_weight * out.prediction.disagreement.mean())
     return out.prediction, {k: (v, n[k]) for k, v in parts.items()}
 
+# %% ../../nbs/16_baselines/04_mkedg.ipynb #fe2dbf72-2
 def closed_scores(
     self:MKEDG, batch:Batch, gate:str='',     # as in `System.score`
 ) -> tuple[MKEDGPrediction, Tensor]:

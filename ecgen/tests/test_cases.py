@@ -5,11 +5,10 @@
 import html
 import json
 from pathlib import Path
-from ecgen.chat import explained
+from ecgen.chat import explain_or_note
 from ecgen.corpus import Dialogue, EcgenError, load_split, shipped
-from ecgen.decoding import DECODERS, Decoder
+from ecgen.decoding import DECODERS
 from ecgen.model import EmpatheticModel, Explanation, System
-from ecgen.ranking import RankedDecoder
 from ecgen.readers import recognise
 from ecgen.show import HEAD, clean, html_words, percent, pieces, stylesheet
 from ecgen.cases import *

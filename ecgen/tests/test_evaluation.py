@@ -19,7 +19,6 @@ from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokeniz
 from ecgen.decoding import DECODERS, GREEDY, Decoder
 from ecgen.model import EmpatheticModel, System
 from ecgen.prepared import content_hash, fingerprint
-from ecgen.ranking import write_responses
 from ecgen.training import cause_scores, in_batches, place_prior, validate
 from ecgen.evaluation import *
 

@@ -23,7 +23,7 @@ from ecgen.corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, be
 from ecgen.decoding import Decoder, check_scores
 from ecgen.gates import GATES, Gates, make_gates, temperature
 from ecgen.generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
-from ecgen.ranking import RANKED, RankedDecoder, write_responses
+from ecgen.ranking import RANKED
 from ecgen.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 from ecgen.model import *
 

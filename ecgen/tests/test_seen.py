@@ -11,7 +11,6 @@ from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import Gates
 from ecgen.generator import Seen
 from ecgen.model import EmpatheticModel, check_turns
-from ecgen.ranking import write_responses
 from ecgen.seen import *
 
 import pytest
