@@ -596,7 +596,14 @@ def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
         assert 'crisis line' in page.inner_text('.ecgen-note p') and page.locator('.ecgen-response').count() == 0
         page.fill('[data-control=message]', 'I am glad.')
         page.press('[data-control=message]', 'Enter')
-        page.wait_for_function('() => document.querySelector(".ecgen-say").textContent.startsWith("A new dialogue begins.") && document.querySelector(".ecgen-response")')
+        page.wait_for_selector('.ecgen-stage :text("glad")')
+        assert 'crisis line' in page.inner_text('.ecgen-note p') and page.locator('.ecgen-response').count() == 0
+        last = answer(model(), [*turns, first, EVIL[0]])['response']
+        for _ in range(2):                    # the note stands until its message is taken back
+            page.wait_for_selector('text=Undo >> visible=true')
+            page.click('text=Undo')
+            page.wait_for_selector('.ecgen[data-busy=false]')
+        page.wait_for_function('t => document.querySelector(".ecgen-response p")?.textContent === t', arg=last)
         page.emulate_media(color_scheme='dark')
         page.wait_for_selector('[data-widget=Playground][data-theme=dark]')
         assert page.evaluate('getComputedStyle(document.body).backgroundColor') == 'rgb(15, 14, 21)'
