@@ -116,7 +116,7 @@ def naive_step(run:Run, rows:list[int]):
     with in_precision(cfg, model.device):
         out = model(batch)
         r = reasoner_loss(out.prediction, batch, cfg.smoothing, cfg.cause_loss)
-        loss = r.emotion + r.cause + dense_loss(model.generator.logits(out.states), batch.tgt_out, cfg.smoothing)
+        loss = r.emotion + r.cause + dense_loss(model.generator.logits(out.states), batch.tgt_out, cfg.word_smoothing)
     loss.backward()
     torch.nn.utils.clip_grad_norm_([p for g in run.adam.param_groups for p in g['params']], cfg.clip)
     run.adam.step()

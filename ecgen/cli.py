@@ -622,7 +622,8 @@ def prepare(data:DataFolder=None, vectors:VectorFile=None, causes:CauseSource=No
     config = system_of(preset).Config.from_preset(preset, **shape)
     cfg = training.TrainingConfig(**values(preset)['training'] | {k: v for k, v in changes.items() if k in own})
     if out.exists() and any(out.iterdir()) and not (overwrite and prepared.is_prepared(out)): raise EcgenError(f'{out} is not empty: name another folder' + (', or add --overwrite.' if prepared.is_prepared(out) else '.'))
-    p = prepared.prepare(data, causes or 'rule', vector_file(vectors, data), limit, judge, cfg.min_count, config.longest, config.dim)
+    p = prepared.prepare(data, causes or 'rule', vector_file(vectors, data), limit, judge,
+                         cfg.min_count, config.longest, config.dim, cfg.situations)
     p.tables = prepared.look_up(prepared.fresh_system(preset, p.vocab, **shape), p.folder)
     size = prepared.save_prepared(p, out)
     print(f'{len(p.train)} training examples, {len(p.valid)} for validation, {len(p.vocab)} words: {size / 1e6:.1f} MB in {out}')

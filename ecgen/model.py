@@ -55,7 +55,9 @@ PRESETS = dict(
     default=dict(
         reasoner=dict(layers=2, heads=4, head_dim=64, inner=600, dropout=.25, positions=.2, turns=8),
         generator=dict(layers=2, heads=4, head_dim=64, dropout=.1),
-        training=dict(pretrain_epochs=4, epochs=6, budget=3072, lr=5e-4, pretrain_lr=4e-4, joint_reasoner_lr=5e-5, warmup=200, decay=True, cause_loss='soft')),
+        training=dict(pretrain_epochs=4, epochs=5, budget=3072, lr=5e-4, pretrain_lr=4e-4,
+                      joint_reasoner_lr=5e-5, warmup=200, decay=True, cause_loss='soft',
+                      smooth_words=False, average=.999, situations=True)),
     small=dict(
         reasoner=dict(layers=1, heads=4, head_dim=64, inner=600, dropout=.2, positions=.2, turns=8),
         generator=dict(layers=2, heads=4, head_dim=64, dropout=.1),
@@ -222,7 +224,7 @@ def plain_losses(
     "Emotion and words, for systems that add nothing to them"
     out, n, smoothing = model(batch, gate), model.items(batch, stage), cfg.smoothing if cfg else 0.
     emotion = F.cross_entropy(out.prediction.emotion, batch.emotion, label_smoothing=smoothing)
-    return out.prediction, dict(emotion=(emotion, n['emotion']), words=(generator_loss(model, out.states, batch, smoothing), n['words']))
+    return out.prediction, dict(emotion=(emotion, n['emotion']), words=(generator_loss(model, out.states, batch, cfg.word_smoothing if cfg else 0.), n['words']))
 
 # %% ../nbs/09_model.ipynb #418c2c72
 def word_scores(
@@ -311,7 +313,9 @@ def losses(
     out = model(batch, gate) if stage == 'joint' else Output(model.reasoner(batch.src), None, None)
     r = reasoner_loss(out.prediction, batch, smoothing, kind)
     parts = dict(emotion=r.emotion, cause=r.cause)
-    if stage == 'joint': parts['words'] = generator_loss(model.generator, out.states, batch, smoothing)
+    if stage == 'joint':
+        of_words = cfg.word_smoothing if cfg else 0.
+        parts['words'] = generator_loss(model.generator, out.states, batch, of_words)
     n = model.items(batch, stage)
     return out.prediction, {k: (v, n[k]) for k, v in parts.items()}
 

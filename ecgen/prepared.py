@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SHIPPED', 'SOURCES', 'WANTED', 'PREPARED', 'label_source', 'with_source', 'labelled_splits', 'content_hash',
-           'fingerprint', 'Tables', 'Prepared', 'judged_examples', 'read_table', 'prepare', 'fresh_system', 'asks_by',
-           'has_tables', 'look_up', 'take_tables', 'fill_words', 'to_arrays', 'from_arrays', 'save_prepared',
-           'is_prepared', 'read_prepared', 'load_prepared']
+           'fingerprint', 'Tables', 'Prepared', 'judged_examples', 'situation_examples', 'read_table', 'prepare',
+           'fresh_system', 'asks_by', 'has_tables', 'look_up', 'take_tables', 'fill_words', 'to_arrays', 'from_arrays',
+           'save_prepared', 'is_prepared', 'read_prepared', 'load_prepared']
 
 # %% ../nbs/09d_prepared.ipynb #ece99a58
 import hashlib
@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batches import SPECIALS, UNK, Example, Vocab, build_vocab, make_examples, read_vectors
+from .batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words, read_vectors
 from .causes import for_choosing, read_lexicon, with_causes
 from .checkpoints import seal
-from .corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped
+from .corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped, tokenize
 from .model import System, check_config, read_json, replace_file, system_of, write_json, write_tensors
 
 # %% ../nbs/09d_prepared.ipynb #2587ce92
@@ -121,6 +121,7 @@ class Prepared:
     facts: dict = field(default_factory=dict)             # causes, vectors, dialogues, data, limit, min_count, longest
     folder: Path|None = None                              # data folder, for a system that looks something up there; None = nothing can be looked up
     tables: Tables|None = None                            # what a system has looked up already
+    situations: list[Example] = field(default_factory=list)   # of the training split; emotions, no causes, no responses
 
 # %% ../nbs/09d_prepared.ipynb #52f7e7d4
 def judged_examples(
@@ -133,6 +134,22 @@ def judged_examples(
     if not judge: return []
     res = make_examples([d for d in with_causes(dialogues, judge) if not for_choosing(d.id)], vocab, longest)
     if not res: raise EcgenError(f'{judge} labels no dialogue of the half that is judged (ids with an odd hash): leave --judge out.')
+    return res
+
+# %% ../nbs/09d_prepared.ipynb #a18f2a7f
+def situation_examples(
+    dialogues:list,           # of the training split
+    vocab:Vocab,              # word ids
+    longest:int,              # longest context
+) -> list[Example]:           # one for each situation; `tgt` is empty, `cause` unknown
+    "The situations as contexts of one turn, with their emotions"
+    res = []
+    for d in dialogues:
+        words = tokenize(d.situation)
+        if not words: continue
+        src, cause = encode_context([words], vocab, None, longest)
+        rare = rare_words([words], 1, src, [], [])
+        res.append(Example(d.id, 0, EMOTIONS.index(d.emotion), src, cause, [], rare=rare))
     return res
 
 # %% ../nbs/09d_prepared.ipynb #97dcd96c
@@ -157,6 +174,7 @@ def prepare(
     min_count:int=2,              # words seen less often become <unk>
     longest:int=512,              # longest context in tokens
     dim:int=300,                  # numbers of a word vector
+    situations:bool=False,        # keep the situations of the training split, too
 ) -> Prepared:
     "Read a corpus and turn it into examples"
     data = data_dir(data)
@@ -167,7 +185,9 @@ def prepare(
     if not all(examples): raise EcgenError(f'{data} has no listener turn in its training or validation split, so there is nothing to learn from.')
     facts = dict(causes=str(causes), limit=limit, vectors=Path(vectors).name if vectors else None, vectors_sha=content_hash(vectors),
                  dialogues=[len(s) for s in splits], data=fingerprint(splits), min_count=min_count, longest=longest, dim=dim)
-    return Prepared(vocab, *examples, judged_examples(splits[1], judge, vocab, longest), read_table(vectors, vocab, dim), facts, data)
+    more = situation_examples(splits[0], vocab, longest) if situations else []
+    judged = judged_examples(splits[1], judge, vocab, longest)
+    return Prepared(vocab, *examples, judged, read_table(vectors, vocab, dim), facts, data, situations=more)
 
 # %% ../nbs/09d_prepared.ipynb #7e4d8015
 def fresh_system(
@@ -274,8 +294,11 @@ def save_prepared(
     folder.mkdir(parents=True, exist_ok=True)
     files = {f'{s}.safetensors': write_tensors(folder/f'{s}.safetensors', to_arrays(getattr(p, s), len(p.vocab))) for s in ('train', 'valid', 'judged')}
     if p.vectors is not None: files['vectors.safetensors'] = write_tensors(folder/'vectors.safetensors', dict(vectors=p.vectors))
+    if p.situations:
+        arrays = to_arrays(p.situations, len(p.vocab))
+        files['situations.safetensors'] = write_tensors(folder/'situations.safetensors', arrays)
     if p.tables is not None: files['tables.safetensors'] = write_tensors(folder/'tables.safetensors', p.tables.rows)
-    ids, rare = ({s: f(getattr(p, s)) for s in ('train', 'valid', 'judged')} for f in (lambda es: [e.id for e in es], lambda es: [w for e in es for w in e.rare]))
+    ids, rare = ({s: f(getattr(p, s)) for s in ('train', 'valid', 'judged', 'situations')} for f in (lambda es: [e.id for e in es], lambda es: [w for e in es for w in e.rare]))
     text = json.dumps(dict(words=p.vocab.words[len(SPECIALS):], ids=ids, rare=rare), ensure_ascii=False).encode()
     replace_file(folder/'words.json', text)
     files['words.json'] = hashlib.sha256(text).hexdigest()
@@ -296,9 +319,11 @@ def read_prepared(folder:Path, about:dict) -> Prepared:
         if hashlib.sha256(data[name]).hexdigest() != sha: raise ValueError(f'{name} is not what it was')
     rest = json.loads(data['words.json'])
     vocab = Vocab(rest['words'])
-    splits = [from_arrays(load(data[f'{s}.safetensors']), rest['ids'][s], len(vocab), rest.get('rare', {}).get(s, ())) for s in ('train', 'valid', 'judged')]
+    splits = [from_arrays(load(data[f'{s}.safetensors']), rest['ids'][s], len(vocab), rest.get('rare', {}).get(s, ())) for s in ('train', 'valid', 'judged', 'situations')
+              if f'{s}.safetensors' in data]
     tables = Tables(**about['tables'], rows=load(data['tables.safetensors'])) if 'tables' in about else None
-    return Prepared(vocab, *splits, load(data['vectors.safetensors'])['vectors'] if 'vectors.safetensors' in data else None, about['facts'], tables=tables)
+    vectors = load(data['vectors.safetensors'])['vectors'] if 'vectors.safetensors' in data else None
+    return Prepared(vocab, *splits[:3], vectors, about['facts'], tables=tables, situations=sum(splits[3:], []))
 
 # %% ../nbs/09d_prepared.ipynb #d4f45e5e
 def load_prepared(

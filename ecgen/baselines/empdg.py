@@ -211,7 +211,8 @@ def two_losses(
 ) -> dict:
     "Emotion and words"
     n, real, smoothing = self.items(batch), batch.tgt_out != PAD, cfg.smoothing if cfg else 0.
-    words = copy_loss(*self.mixed(out.states[real]), batch.tgt_out[real], smoothing, closed=cfg is None).mean()
+    of_words = cfg.word_smoothing if cfg else 0.
+    words = copy_loss(*self.mixed(out.states[real]), batch.tgt_out[real], of_words, closed=cfg is None).mean()
     emotion = self.cfg.emotion_weight * F.cross_entropy(out.prediction.emotion, batch.emotion, label_smoothing=smoothing)
     return dict(emotion=(emotion, n['emotion']), words=(words, n['words']))
 

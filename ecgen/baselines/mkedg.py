@@ -180,7 +180,8 @@ def three_losses(
 ) -> tuple[MKEDGPrediction, dict]:
     "Emotion, words, disagreement"
     out, n, real, smoothing = self(batch, gate), self.items(batch, stage), batch.tgt_out != PAD, cfg.smoothing if cfg else 0.
-    words = copy_loss(*self.mixed(out.states[real]), batch.tgt_out[real], smoothing, closed=cfg is None).mean()
+    of_words = cfg.word_smoothing if cfg else 0.
+    words = copy_loss(*self.mixed(out.states[real]), batch.tgt_out[real], of_words, closed=cfg is None).mean()
     parts = dict(emotion=F.cross_entropy(out.prediction.emotion, batch.emotion, label_smoothing=smoothing), words=words,
                  attention=self.cfg.attention_weight * out.prediction.disagreement.mean())
     return out.prediction, {k: (v, n[k]) for k, v in parts.items()}

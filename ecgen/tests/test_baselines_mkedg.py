@@ -127,7 +127,7 @@ def test_losses_of_parts_make_the_loss_of_the_whole():
 def test_every_weight_learns():
     from types import SimpleNamespace
     model, batch = tiny()
-    sum(mean for mean, _ in model.train().losses(batch, cfg=SimpleNamespace(smoothing=.1))[1].values()).backward()
+    sum(mean for mean, _ in model.train().losses(batch, cfg=SimpleNamespace(smoothing=.1, word_smoothing=.1))[1].values()).backward()
     assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
 
 

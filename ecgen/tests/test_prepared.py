@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.batches import SPECIALS, UNK, Example, Vocab, build_vocab, make_examples, read_vectors
+from ecgen.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words, read_vectors
 from ecgen.causes import for_choosing, read_lexicon, with_causes
 from ecgen.checkpoints import seal
-from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped
+from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped, tokenize
 from ecgen.model import System, check_config, read_json, replace_file, system_of, write_json, write_tensors
 from ecgen.prepared import *
 
@@ -47,6 +47,15 @@ def test_sources_must_hold_what_their_names_promise():
             place.unlink()
             with pytest.raises(EcgenError, match='sample_train.jsonl.gz is missing.* install'):
                 read('spans')
+
+
+def test_situations_teach_emotions_only():
+    dialogues = load_split('train', shipped('sample'))
+    vocab = build_vocab(dialogues, 1)
+    found = situation_examples(dialogues, vocab, 512)
+    assert len(found) == sum(bool(d.situation.split()) for d in dialogues) > 0
+    assert all(set(e.cause[1:]) == {-1} and not e.tgt and e.emotion >= 0 for e in found)
+    assert situation_examples([replace(dialogues[0], situation='')], vocab, 512) == []
 
 
 def test_arrays_keep_examples():

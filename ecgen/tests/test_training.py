@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.optim.swa_utils import AveragedModel
 from ecgen.batches import CLS, PAD, SEP, turn_of, BatchSampler, Batch, Example, collate, cut, length_order, real_token_share
 from ecgen.causes import auc
 from ecgen.checkpoints import load_checkpoint, save_checkpoint
@@ -124,6 +125,20 @@ def test_every_parameter_is_trained_jointly():
     held = lambda **kw: {id(p) for g in optimiser(model, TrainingConfig(**kw), 'joint').param_groups for p in g['params']}
     assert held() == {id(p) for p in model.parameters()} and held(freeze_reasoner=True) == {id(p) for p in model.generator.parameters()}
     assert optimiser(model, TrainingConfig(pretrain_lr=1e-5), 'reasoner').param_groups[0]['base'] == 1e-5
+
+
+def test_the_mean_of_weights_moves_towards_them():
+    layer = torch.nn.Linear(2, 1, bias=False)
+    mean = AveragedModel(layer, multi_avg_fn=moving_average(.9))
+    layer.weight.data.fill_(0.)
+    mean.update_parameters(layer)                       # the first mean is the weights
+    for n in range(1, 201):
+        before = mean.module.weight.clone()
+        layer.weight.data.fill_(1.)
+        mean.update_parameters(layer)
+        kept = min(.9, (1 + n) / (10 + n))
+        assert torch.allclose(mean.module.weight, kept * before + 1 - kept)
+    assert mean.module.weight.min() > .999
 
 
 def test_sums_come_in_one_order():
@@ -242,7 +257,7 @@ def test_a_single_batch_without_a_number_is_not_blamed_on_the_rate():
     def advice(recent, loss, norm=1.):
         "What `check_loss` says after these losses"
         with tempfile.TemporaryDirectory() as tmp:
-            run = SimpleNamespace(recent=recent, progress=Progress('joint'), train=[], out=Path(tmp))
+            run = SimpleNamespace(recent=recent, progress=Progress('joint'), sampler=None, out=Path(tmp))
             with pytest.raises(EcgenError) as e: check_loss(run, [], loss, norm)
         return str(e.value)
     steady, rising = [5., 4.8, 5.1] * 10, [5.] * 20 + [6., 9., 30., 200., 900.]
@@ -430,6 +445,47 @@ def test_an_overfitting_reasoner_does_not_end_the_generators_training():
     class Wordless(System): stages = 'only',
     line = dict(stage='only', loss=3.)
     assert watched_loss(Wordless, 'only', line) == 3. and watched_loss(EmpatheticModel, 'reasoner', line) == 3.
+
+
+def test_a_run_with_a_running_mean_resumes_to_the_bit():
+    import tempfile
+    from unittest.mock import patch
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=2, epochs=2, budget=600, keep='best',
+                    average=.9, situations=True, smooth_words=False, limit=30)
+    real = finish_epoch
+
+    def interrupted(run):
+        if run.progress.epoch == stop[1] and run.stage == stop[0]: raise MemoryError
+        return real(run)
+
+    with tempfile.TemporaryDirectory() as tmp:
+        whole = train(out=f'{tmp}/whole', **settings).state_dict()
+        for stop in ('reasoner', 1), ('joint', 0), ('joint', 1):
+            out = f'{tmp}/{stop[0]}{stop[1]}'
+            with patch.dict(fit.__globals__, finish_epoch=interrupted), pytest.raises(MemoryError):
+                train(out=out, **settings)
+            again = train(out=out, **settings).state_dict()
+            assert all(torch.equal(v, again[k]) for k, v in whole.items())
+        lines = [json.loads(l) for l in (Path(tmp)/'whole/metrics.jsonl').read_text().splitlines()]
+        steps = [json.loads(l) for l in (Path(tmp)/'whole/losses.jsonl').read_text().splitlines()]
+    assert all({'loss', 'average_loss'} <= set(l) for l in lines) and 'average_perplexity' in lines[-1]
+    of = {s: sum(x['stage'] == s for x in steps) for s in ('reasoner', 'joint')}
+    assert of['reasoner'] > of['joint']                 # the situations are more batches of the reasoner alone
+
+
+def test_an_older_run_folder_goes_on():
+    import tempfile
+    from unittest.mock import patch
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1, budget=600, limit=30)
+    with tempfile.TemporaryDirectory() as tmp:
+        with patch.dict(fit.__globals__, finish_epoch=lambda run: 1 / 0), pytest.raises(ZeroDivisionError):
+            train(out=tmp, **settings)
+        path = Path(tmp)/'run.json'
+        was = json.loads(path.read_text())
+        for k in NEWER: del was['training'][k]
+        path.write_text(json.dumps(was))
+        assert train(out=tmp, **settings).card['stage'] == 'joint'
+        with pytest.raises(EcgenError, match='other settings'): train(out=tmp, average=.9, **settings)
 
 
 def test_lost_lines_do_not_stop_a_run():
