@@ -1,10 +1,11 @@
 """Do responses fit? A blind reading of 100 contexts by two judges, and what it says.
 
-  python tools/fit.py draw --data DIR --out sheets       sheet.jsonl for the judges, key.json to be kept from them
+  python tools/fit.py draw --data DIR --out sheets [--old MODEL]     sheet.jsonl for the judges, key.json to be kept from them
   python tools/fit.py score --out sheets JUDGE1.jsonl JUDGE2.jsonl     -> data/results/fit.json
 
 The contexts are drawn from the half of the validation split that no setting of sample and rank was chosen on. Each is answered by the
-shipped model with top-k 3, by the same model with sample and rank, and by the person who was there; the rows are shuffled. A judge writes,
+shipped model with top-k 3, by the same model with sample and rank, by the person who was there and, if one is named, by an earlier model
+with top-k 3; the rows are shuffled. A judge writes,
 for each row, {"row": "F001", "fluent": 1, "fits": 1, "person": 1, "emotion": 1, "specific": 0}, by tools/fit.md, without knowing the system
 or the other judge's marks. A response is counted as fitting if its first four marks are 1. The judges of data/results/fit.json are
 machine readers, and are called so wherever its figures stand.
@@ -23,7 +24,7 @@ MARKS = ('fluent', 'fits', 'person', 'emotion', 'specific')
 SEED = 2026
 
 
-def draw(data, out, n):
+def draw(data, out, n, old):
     "Sheet and key"
     from decoders import turns_of
     from ecgen.corpus import detokenize, load_split
@@ -37,6 +38,11 @@ def draw(data, out, n):
     said = dict(people=[texts[e.id][e.turn].strip() for e in examples])
     for name, decoder in dict(topk3=Decoder(), ranked=RANKED).items():
         said[name] = [detokenize(w) for w in respond_all(model, examples, decoder, seed=SEED)]
+    if old:      # an earlier model has words of its own
+        model_before = EmpatheticModel.from_pretrained(old)
+        before, _ = turns_of(data, model_before.vocab, False, n, SEED)
+        if [(e.id, e.turn) for e in before] != [(e.id, e.turn) for e in examples]: sys.exit(f'{old} was drawn other contexts')
+        said['old_topk3'] = [detokenize(w) for w in respond_all(model_before, before, Decoder(), seed=SEED)]
     rows = [(name, i) for i in range(n) for name in said]
     random.Random(SEED).shuffle(rows)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,8 +71,8 @@ def score(out, files):
     res = dict(judges='two machine readers, blind', contexts=n, seed=key['seed'], model=key['model'], kappa_fit=float(agreement(a, b)['kappa']),
                systems={s: dict(fit=float(x.mean()), interval=interval(x), by_judge=table[s]['fit'].mean(1).tolist(),
                                 marks={k: float(table[s][k].mean()) for k in MARKS}) for s, x in fit.items()},
-               ranked_minus_topk3=dict(difference=float((fit['ranked'] - fit['topk3']).mean()),
-                                       interval=interval(fit['ranked'] - fit['topk3'])))
+               **{f'ranked_minus_{s}': dict(difference=float((fit['ranked'] - fit[s]).mean()), interval=interval(fit['ranked'] - fit[s]))
+                  for s in ('topk3', 'old_topk3') if s in fit})
     (ROOT/'data/results/fit.json').write_text(json.dumps(res, indent=1) + '\n')
     print(json.dumps(res, indent=1))
 
@@ -77,7 +83,8 @@ if __name__ == '__main__':
     parser.add_argument('marks', nargs='*')
     parser.add_argument('--data', type=Path)
     parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--old', type=Path, help='an earlier model, to compare with')
     parser.add_argument('--n', type=int, default=100)
     args = parser.parse_intermixed_args()
-    if args.what == 'draw': draw(args.data, args.out, args.n)
+    if args.what == 'draw': draw(args.data, args.out, args.n, args.old)
     else: score(args.out, args.marks)

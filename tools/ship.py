@@ -1,12 +1,10 @@
 """Make the model of a finished run the one that is shipped.
 
-  python tools/ship.py runs/default --data DIR [--causes FILE] [--hardware TEXT] [--average FIRST]
+  python tools/ship.py runs/default --data DIR [--causes FILE] [--hardware TEXT]
 
 writes data/model/ (compact weights and README.md, the model card) and data/results/ (figures of the compact weights on the
 validation split with both decoders, the metrics of every epoch, and the losses, 20 steps to a line), all taken from the run or measured here.
-The card also shows data/results/manipulation_default.json, which `ecgen manipulation-check` wrote; one of other weights is refused. With --average, the
-generator becomes the mean of its weights after the run and of those in the model folder FIRST, with which the run began, in the
-proportion that validation likes best; all that was tried is written to data/results/default_averaging.json.
+The card also shows data/results/manipulation_default.json, which `ecgen manipulation-check` wrote; one of other weights is refused.
 """
 import argparse, json, platform, shutil, sys
 from dataclasses import asdict
@@ -15,10 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from ecgen.corpus import listener_turns, load_split
-from ecgen.batches import make_examples
 from ecgen.evaluation import evaluate
 from ecgen.model import EmpatheticModel, write_json
-from ecgen.training import TrainingConfig, validate
+from ecgen.training import TrainingConfig
 
 CARD = """# Model card: {name}
 
@@ -33,8 +30,8 @@ The default model of ecgen: emotion reasoner and response generator with soft ga
 | cause labels | `{causes}`: {causes_note} |
 | word vectors | `{vectors}`, start of both word tables{vectors_note} |
 | preset, seed | `{preset}`, {seed} |
-| begun with | {start} |
-{averaged}| epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
+| begun with | nothing but the word vectors |
+{situations}{kept}| epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
 | hardware, time | {hardware}; {time}, {precision} |
 | command | `{command}` |
 | form | {megabytes:.1f} MB: word tables as 8-bit integers with a scale a row, the rest in float16 |
@@ -59,12 +56,12 @@ interval over dialogues; where it holds 0, no difference was found.
 `ecgen manipulation-check --data DATA --json FILE` wrote.
 
 {table}"""
-LEGS = 'first', 'second', 'default'     # trainings, one begun with the generator of the one before: data/results/*_training.jsonl
-START = 'the generator of the second default model (`data/results/second_training.jsonl`, `second_averaging.json`, `second_valid_*.json`), which had begun with that of the first (five epochs of joint training with the labels of a rule: `first_training.jsonl`, `first_valid_*.json`); the reasoner is new'
-NOTES = dict(adapted='those of `data/labels/adapted`, its probabilities, by a detector that learnt from RECCON and from the authors\' labels of half of the validation split; cause figures are therefore those of the other half. Labels belong to whole dialogues, so the label of a prefix can depend on how the dialogue went on',
+NOTES = dict(spans='those of `data/labels/spans`, probabilities of words, each as seen from the turn before a response, by a detector that learnt words from RECCON and utterances also from the authors\' labels of half of the validation split; cause figures are therefore those of the other half',
+             adapted='those of `data/labels/adapted`, its probabilities, by a detector that learnt from RECCON and from the authors\' labels of half of the validation split; cause figures are therefore those of the other half. Labels belong to whole dialogues, so the label of a prefix can depend on how the dialogue went on',
              rule='the rule "last speaker utterance and the speaker turn before it" of the whole dialogue, not a trained detector; so the label of a prefix can depend on how the dialogue went on')
 VECTORS = {'minilm.300d.txt.gz': ': words encoded by the sentence encoder all-MiniLM-L6-v2 (Apache-2.0) and reduced to 300 numbers. They carry '
            'pre-trained knowledge and are not the paper\'s GloVe vectors; `ecgen vectors` makes such a file'}
+SITUATIONS = '| more texts | the situations of the training split, with their emotions, while the reasoner was trained alone |\n'
 ROWS = dict(emotion_accuracy='emotion accuracy (32 classes)', perplexity='perplexity', bleu4='BLEU-4', dist1='Dist-1', dist2='Dist-2',
             cause_auc='cause AUC', cause_precision='cause precision at p > .5', cause_recall='cause recall', cause_f1='cause F1',
             cause_f1_all_ones='F1 of marking every word',
@@ -84,23 +81,7 @@ def command(card):
     fresh = asdict(TrainingConfig(**usual))
     own = {k: v for k, v in card['training'].items() if k in fresh and v != fresh[k]} | {k: v for k, v in card.get('model', {}).items() if PRESETS[card['preset']].get(k.split('.')[0], {}).get(k.split('.')[-1]) != v}
     parts = [f'--preset {card["preset"]}', '--data DATA', f'--vectors {card["vectors"]}'] + [f'--causes {card["causes"]}'] * (card['causes'] != 'rule')
-    return ' '.join(['ecgen train', *parts, *['--generator FIRST'] * ('generator' in card), *(f'--set {k}={v}' for k, v in own.items())])
-
-
-def average(model, first, data):
-    "Mean of two generators; the proportion is chosen by perplexity on validation"
-    examples = make_examples(load_split('valid', data), model.vocab, model.cfg.longest)
-    new, old = ({k: v.clone() for k, v in m.generator.state_dict().items()} for m in (model, EmpatheticModel.from_pretrained(first)))
-    mix = lambda share: {k: (1 - share) * old[k] + share * new[k] for k in new}
-    tried = []
-    for share in (0., .25, .5, .75, 1.):
-        model.generator.load_state_dict(mix(share))
-        tried.append(dict(share_of_new=share, perplexity=validate(model, examples)['perplexity']))
-        print(tried[-1], flush=True)
-    best = min(tried, key=lambda t: t['perplexity'])['share_of_new']
-    model.generator.load_state_dict(mix(best))
-    model.card['averaged'] = best
-    write_json(ROOT/'data/results/default_averaging.json', dict(split='valid', tried=tried, chosen=best))
+    return ' '.join(['ecgen train', *parts, *(f'--set {k}={v}' for k, v in own.items())])
 
 
 def thin(lines, n=20):
@@ -114,11 +95,10 @@ def thin(lines, n=20):
     return res
 
 
-def ship(run, data, causes, hardware, first=None):
+def ship(run, data, causes, hardware):
     "Weights, figures and the metrics of every epoch"
     model, out, res = EmpatheticModel.from_pretrained(run), ROOT/'data'/'model', ROOT/'data'/'results'
     res.mkdir(exist_ok=True)
-    if first: average(model, first, data)
     model.card |= dict(name='ecgen-default', license='CC-BY-NC-4.0', hardware=hardware, examples=listener_turns(load_split('train', data)))
     model.save_pretrained(out, compact=True)
     shutil.copy(run/'metrics.jsonl', res/'default_training.jsonl')
@@ -134,13 +114,17 @@ def own_labels(card):
             "against the authors', unlearnt half: data/results/default_valid_*.json")
 
 
-def hours(res, begun):
-    "How long training took, and with the trainings before it"
-    seconds = [json.loads((res/f'{leg}_training.jsonl').read_text().splitlines()[-1])['seconds'] for leg in LEGS]
-    text = f'{seconds[-1] / 3600:.1f} hours of training'
-    if not begun: return text
-    files = ', '.join(f'`{leg}_training.jsonl`' for leg in LEGS)
-    return f'{text} in this leg, the last of {len(LEGS)}; {sum(seconds) / 3600:.1f} hours in all ({files})'
+def hours(res):
+    "How long training took, in words"
+    seconds = json.loads((res/'default_training.jsonl').read_text().splitlines()[-1])['seconds']
+    return f'{seconds / 3600:.1f} hours of training'
+
+
+def kept(card):
+    "A row of the card about the running mean of the weights; empty without one"
+    if 'kept' not in card: return ''
+    return (f'| weights | after each epoch the weights and their running mean (decay {card["training"]["average"]}) were validated; '
+            f'the {card["kept"]} of that epoch was better and is shipped |\n')
 
 
 def gates_text(res, model):
@@ -166,9 +150,10 @@ def card_text():
     causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words{" of the dialogues whose id has an odd hash" if r.get("cause_dialogues") == "odd half" else ""}. The last two rows are what a reader reaches who sees only whose turn a word is in and how near the end.' if 'cause_words' in r else ''
     return CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
-        planned=settings['epochs'], ran=ran, start=START if 'generator' in card else 'nothing but the word vectors',
-        averaged=f'| averaged | the generator is the mean of its weights before and after this training, {card["averaged"]:.0%} of the latter, as validation perplexity liked best (`data/results/default_averaging.json`) |\n' if 'averaged' in card else '', command=command(card), precision='float32' if settings['precision'] == 'auto' and card['device'] == 'cpu' else settings['precision'], causes_note=NOTES.get(card['causes'], 'a label file'),
-        time=hours(res, 'generator' in card), gates_text=gates_text(res, model), vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
+        planned=settings['epochs'], ran=ran, kept=kept(card), command=command(card), situations=SITUATIONS * settings.get('situations', False),
+        precision='float32' if settings['precision'] == 'auto' and card['device'] == 'cpu' else settings['precision'],
+        causes_note=NOTES.get(card['causes'], 'a label file'),
+        time=hours(res), gates_text=gates_text(res, model), vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,
         n=r['examples'], vocab=len(model.vocab), unk=r['unk_share'], rows=table(results), cause_text=causes).strip() + '\n'
 
 
@@ -186,8 +171,7 @@ if __name__ == '__main__':
     parser.add_argument('run', type=Path, nargs='?', help='leave it out to write only the card anew')
     parser.add_argument('--data', type=Path)
     parser.add_argument('--causes', type=Path)
-    parser.add_argument('--average', metavar='FIRST')
     parser.add_argument('--hardware', default=f'{platform.machine()} CPU')
     args = parser.parse_args()
-    if args.run: ship(args.run, args.data, args.causes, args.hardware, args.average)
+    if args.run: ship(args.run, args.data, args.causes, args.hardware)
     write_card()
