@@ -17,7 +17,9 @@ from ecgen.live import write_live
 # cell options in Quarto's words, and the tags by which MyST-NB and nbconvert know them
 TAGS = {'echo: false': 'remove-input', 'output: false': 'remove-output', 'include: false': 'remove-cell', 'code-fold: true': 'hide-input'}
 PRIORITY = ['text/markdown', 'image/svg+xml', 'image/png', 'image/jpeg', 'text/html', 'text/latex', 'text/plain']
-TOC = '```{{toctree}}\n:hidden:\n\n{}\n```'
+TOC = '```{{toctree}}\n:hidden:\n{caption}\n{pages}\n```'
+PARTS = {'1_data': 'Data', '2_causes': 'Emotion causes', '3_model': 'The model', '4_training': 'Training',
+         '5_evaluation': 'Evaluation', '6_baselines': 'Baselines', '7_use': 'Use'}       # folder in nbs/ -> caption in the sidebar
 COLAB = 'https://colab.research.google.com'
 
 
@@ -181,6 +183,14 @@ def signature(cell, after=None):
     return nbformat.v4.new_markdown_cell(re.sub(r'^\[source\]\((.*?)\)\{.*?\}', r'[source](\1)' if public() else '', text))
 
 
+def sidebar(pages, names):
+    "The lists of pages from which the theme makes its sidebar: one for each part, those of no part first"
+    groups = {}
+    for p in pages: groups.setdefault(PARTS.get(p.partition('/')[0], ''), []).append(names[p].removesuffix('.ipynb'))
+    for caption, found in sorted(groups.items(), key=lambda g: ['', *PARTS.values()].index(g[0])):
+        yield TOC.format(caption=f':caption: {caption}\n' if caption else '', pages='\n'.join(found))
+
+
 def docs():
     "Build the site: nbdev renders signatures and applies its directives, MyST-NB and Sphinx make the pages"
     cfg = get_config()
@@ -197,8 +207,7 @@ def docs():
             cell.source = local_links(cell.source, page, names).replace(f'{COLAB}/assets/colab-badge.svg', '/colab.svg')  # a page fetches nothing from elsewhere
         if page == cfg.readme_nb:
             landing(nb, widgets)
-            rest = '\n'.join(n.removesuffix('.ipynb') for p, n in names.items() if p != page)
-            nb.cells.append(nbformat.v4.new_markdown_cell(TOC.format(rest)))
+            nb.cells += [nbformat.v4.new_markdown_cell(t) for t in sidebar([p for p in names if p != page], names)]
         (src/page).unlink()
         nbformat.write(nb, src/names[page])
     shutil.copytree(ROOT/'README_files', src/'README_files', dirs_exist_ok=True, ignore=shutil.ignore_patterns('shot-*'))
