@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['BLANK', 'WORDS', 'RUN', 'ASK', 'READ', 'PART', 'to_js', 'no_possessive', 'nltk_rules', 'engine_of', 'as_js',
-           'numeric_letters', 'ascii_js', 'danger_rules', 'text_rules', 'live_settings', 'in_node', 'hand_gates',
-           'reference_answer', 'parity', 'text_parity', 'some_questions', 'embedded', 'without_scripts',
-           'LivePlayground', 'write_live', 'live_figures']
+           'numeric_letters', 'ascii_js', 'replacements', 'danger_rules', 'text_rules', 'live_settings', 'in_node',
+           'hand_gates', 'threshold_gates', 'reference_answer', 'parity', 'text_parity', 'some_questions', 'embedded',
+           'without_scripts', 'LivePlayground', 'write_live', 'figure_rows', 'speed_note', 'parity_note',
+           'live_figures']
 
 # %% ../nbs/15c_live.ipynb #live-imports
 import base64
@@ -27,9 +28,9 @@ from .batches import SPECIALS, encode_context
 from .chat import (DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE,
                         danger)
 from .corpus import (AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, EcgenError,
-                          shipped, word_tokenizer)
-from .decoding import GREEDY, Decoder, generate
-from .gates import Gates, finish, make_gates, turn_of
+                          regular, shipped, split_words, tokenize, word_tokenizer)
+from .decoding import GREEDY, generate
+from .gates import Gates, finish, turn_of
 from .model import EmpatheticModel, check_turns, model_folder
 from .playground import SAMPLES, Playground
 from .show import QUOTES, UNSAFE
@@ -44,11 +45,13 @@ def to_js(
     engine:str='re',       # the module that it is for, or 'regex', which NLTK uses
 ) -> tuple[str, str]:      # of JavaScript's RegExp with the flag u: pattern, more flags
     "Translate a regular expression"
-    flags, inside, res, w = 'i' if pattern.startswith('(?i)') else '', False, '', WORDS[engine]
+    flags = 'i' if pattern.startswith('(?i)') else ''
+    w = WORDS[engine]
     in_set = {r'\w': w, r'\s': BLANK, r'\d': r'\p{Nd}'}          # between [ and ]
-    edge = f'(?:(?<=[{w}])(?![{w}])|(?<![{w}])(?=[{w}]))'
-    alone = {name: f'[{characters}]' for name, characters in in_set.items()} | {r'\b': edge}
+    alone = {name: f'[{characters}]' for name, characters in in_set.items()}
+    alone[r'\b'] = f'(?:(?<=[{w}])(?![{w}])|(?<![{w}])(?=[{w}]))'
     pattern = re.sub(r'\(\?i\)|\(\?#.*?\)', '', pattern)         # flags and comments
+    inside, res = False, ''
     for part in re.findall(r'(?s)\\.|.', pattern):
         inside = (inside or part == '[') and part != ']'
         escaped = part[0] == '\\' and not part[1].isalnum() and part[1] not in r'\^$.*+?()[]{}|/'
@@ -59,11 +62,12 @@ def to_js(
 def no_possessive(
     pattern:str,     # perhaps with a group such as ([ab]*+)
 ) -> str:
-    "A possessive group, which gives nothing back, as a look-ahead and a reference to what it saw"
+    "Replace a possessive group"
     found = re.search(r'\((\[(?:\\.|[^\]\\])*\]\*)\+\)', pattern)
     if not found: return pattern
-    number = 1 + len(re.findall(r'(?<!\\)\((?!\?)', pattern[:found.start()]))
-    return f'{pattern[:found.start()]}(?=({found[1]}))\\{number}{pattern[found.end():]}'
+    before, after = pattern[:found.start()], pattern[found.end():]
+    number = 1 + len(re.findall(r'(?<!\\)\((?!\?)', before))
+    return f'{before}(?=({found[1]}))\\{number}{after}'
 
 # %% ../nbs/15c_live.ipynb #live-text-rules
 def nltk_rules() -> list[list[str]]:      # pattern, flags, what takes its place; in their order
@@ -86,21 +90,27 @@ def as_js(
 def numeric_letters() -> list[str]:
     "Letters that are numbers, too, and would become other letters if they were made regular"
     every = map(chr, range(0x3000, 0x30000))
-    return [c for c in every if c.isnumeric() and unicodedata.category(c) == 'Lo'
-            and unicodedata.normalize('NFKC', c) != c]
+    letters = [c for c in every if c.isnumeric() and unicodedata.category(c) == 'Lo']
+    return [c for c in letters if unicodedata.normalize('NFKC', c) != c]
 
 # %% ../nbs/15c_live.ipynb #live-text-rules-2
 def ascii_js(
     pattern:str,     # of Python, for `re.A`
-) -> str:            # for JavaScript without the flag u, where only \s means more
+) -> str:            # for JavaScript without the flag u
     return pattern.replace(r'\s', r'[ \t-\r]')
+
+def replacements(
+    rules:list,             # pairs, see `ecgen.chat.replaced`
+) -> list[list[str]]:       # the same for JavaScript
+    return [[ascii_js(what), as_js(instead)] for what, instead in rules]
 
 def danger_rules() -> dict:
     "How JavaScript finds a message that must not be answered, see `ecgen.chat.danger`"
-    js = lambda rules: [[ascii_js(what), as_js(instead)] for what, instead in rules]
-    return dict(danger=ascii_js(DANGEROUS.pattern), look_alikes=LOOK_ALIKES, disguises=js(DISGUISES),
-                long_forms=js(LONG_FORMS + HARMLESS))
+    return dict(
+        danger=ascii_js(DANGEROUS.pattern), look_alikes=LOOK_ALIKES,
+        disguises=replacements(DISGUISES), long_forms=replacements(LONG_FORMS + HARMLESS))
 
+# %% ../nbs/15c_live.ipynb #live-all-rules
 def text_rules() -> dict:
     "All that JavaScript must know to read text as Python does"
     characters = dict(plain=PLAIN, categories=CATEGORIES, kept=numeric_letters())
@@ -154,14 +164,27 @@ def in_node(
 def hand_gates(
     gates:Gates,          # of one context
     turn:torch.Tensor,    # (N,) the turn of each word
-    hand:dict,            # 'turns', 'words': number -> 1 = open, 0 = closed; a word's goes first
+    hand:dict,            # 'turns', 'words': number -> 1 = open, 0 = closed
 ) -> Gates:
-    "Open and close gates by hand; [CLS] stays as it is. `handGates` in live.js is the same"
+    "Open and close gates by hand"
     log = gates.log.clone()
+    words, turns = hand.get('words', {}), hand.get('turns', {})
     for i in range(1, log.shape[1]):
-        wish = hand.get('words', {}).get(i, hand.get('turns', {}).get(int(turn[i])))
+        wish = words.get(i, turns.get(int(turn[i])))
         if wish is not None: log[0, i] = 0. if wish else -torch.inf
     return Gates(log)
+
+# %% ../nbs/15c_live.ipynb #live-threshold
+def threshold_gates(
+    model:EmpatheticModel,
+    cause:torch.Tensor,     # (1, N, 2) logits
+    src:torch.Tensor,       # (1, N) word ids
+    threshold:float,        # open above it
+) -> Gates:
+    "Open or closed, by a threshold"
+    closed = cause.softmax(-1)[..., 1] <= threshold
+    log = torch.zeros(src.shape).masked_fill(closed, -torch.inf)
+    return finish(log, src, model.cfg.cls_open)
 
 # %% ../nbs/15c_live.ipynb #live-reference-2
 @torch.inference_mode()
@@ -173,13 +196,10 @@ def reference_answer(
     threshold:float=.5,         # of hard gates
 ) -> dict:                      # 'src', 'emotion', 'cause', 'gates', 'ids'
     "What Python says to a question of the page"
-    lower = [[w.lower() for w in t] for t in check_turns(turns)]
+    lower = [list(map(str.lower, words)) for words in check_turns(turns)]
     src = torch.tensor([encode_context(lower, model.vocab, None, model.cfg.longest)[0]])
     out, gates, ctx = model.read(src, gate)
-    if gate == 'hard':
-        closed = out.cause.softmax(-1)[..., 1] <= threshold
-        log = torch.zeros(src.shape).masked_fill(closed, -torch.inf)
-        gates = finish(log, src, model.cfg.cls_open)
+    if gate == 'hard': gates = threshold_gates(model, out.cause, src, threshold)
     gates = hand_gates(gates, len(turns) - 1 - turn_of(src)[0], hand)
     ids = generate(model.generator, replace(ctx, gates=gates), GREEDY)[0]
     found = dict(src=src[0], emotion=out.emotion[0].softmax(-1), gates=gates.log[0].exp(),
@@ -221,16 +241,15 @@ def parity(
     times = sorted(js['ms'] for _, js in pairs)
     return counts | distances | dict(ready_ms=found['ready'], median_ms=times[len(pairs) // 2])
 
+# %% ../nbs/15c_live.ipynb #live-parity-3
 READ = '''const text = new live.Text(data.rules);
 const all = (t) => [text.splitWords(t), text.tokenize(t), text.regular(t), text.danger(t)];
 return data.texts.map(all);'''
 
-# %% ../nbs/15c_live.ipynb #live-parity-3
 def text_parity(
     texts:list[str],     # utterances
 ) -> list[str]:          # those that JavaScript reads otherwise
     "Do both cut, regularise and judge texts alike?"
-    from ecgen.corpus import regular, split_words, tokenize
     found = in_node(READ, dict(rules=text_rules(), texts=texts))
     mine = [[split_words(t), tokenize(t), regular(t), danger(t)] for t in texts]
     return [t for t, a, b in zip(texts, mine, found) if a != b]
@@ -239,14 +258,16 @@ def text_parity(
 def some_questions(
     dialogues:list,     # with utterances
     n:int,              # how many questions
-) -> list[dict]:        # arguments of `reference_answer`: all gates, some closed and opened by hand
+) -> list[dict]:        # arguments of `reference_answer`
     "Questions of all kinds"
     hands = {}, dict(turns={0: 0}), {}, dict(turns={0: 1}, words={2: 0, 3: 1})
     gates = [dict(gate=g) for g in ('soft', 'hard', 'open', 'rule')]
     gates.append(dict(gate='hard', threshold=.3))
-    ends = [(d.utterances, i) for d in dialogues for i in range(1, len(d.utterances) + 1, 2)]
-    turns = [list(said[:i]) for said, i in ends]
-    good = [t for t in turns if all(u.strip() for u in t) and not any(map(danger, t))]
+    contexts = []
+    for d in dialogues:
+        ends = range(1, len(d.utterances) + 1, 2)
+        contexts += [list(d.utterances[:end]) for end in ends]
+    good = [t for t in contexts if all(u.strip() for u in t) and not any(map(danger, t))]
     return [dict(turns=t, **gates[i % 5], hand=hands[i % 4]) for i, t in enumerate(good[:n])]
 
 # %% ../nbs/15c_live.ipynb #live-page
@@ -275,7 +296,7 @@ def without_scripts(
 class LivePlayground(Playground):
     "The playground with the model in the page"
     title, height = 'Live playground', 1250
-    gates = 'soft', 'hard', 'gumbel', 'open', 'rule'     # `random` needs torch's own draws
+    gates = 'soft', 'hard', 'gumbel', 'open', 'rule'
 
     def __init__(self,
         folder:Path|str|None=None,          # of a model; None = the one that is shipped
@@ -293,7 +314,7 @@ class LivePlayground(Playground):
 
     def to_html(self) -> str:
         state, url = self.still(), self.state['settings']['weights']['url']
-        policy = f"; worker-src blob:; connect-src {chr(39)}{'self' if url else 'none'}{chr(39)}"
+        policy = "; worker-src blob:; connect-src " + ("'self'" if url else "'none'")
         data = '' if url else embedded(self.weights)
         still = without_scripts(state['records'])
         return page(self.title, state, source('live_page.js'), policy, still, data)
@@ -311,42 +332,60 @@ def write_live(
     made.save(folder/'play.html')
     return folder/'play.html'
 
+# %% ../nbs/15c_live.ipynb #live-figures-rows
+def figure_rows(
+    speed:dict,           # measured by tools/live.py
+) -> list[list[str]]:     # rows of a table
+    "What was measured, for each kind of page and for Python"
+    pages = speed['file'], speed['http']
+    ways = *pages, speed['python_one_thread']
+    def time_of(t): return f"{t['median_ms']:.0f} ({t['least_ms']:.0f})"
+    def times(key): return [time_of(w[key]) for w in ways]
+    def both(key): return [f'{s[key]:.1f}' if key in s else '' for s in pages] + ['']
+    def tasks(key): return [f'{max(s[key], default=0):.0f}' for s in pages] + ['']
+    none = 'ms (0: none above 50)'
+    return [
+        ['', 'page with weights inside, file://', 'weights beside the page, http', 'Python'],
+        [f"response to {speed['context_tokens']} tokens, ms: median (least)", *times('long')],
+        ['response to one turn, ms: median (least)', *times('short')],
+        ['ready, ms', *both('ready_ms')],
+        [f'longest task while loading, {none}', *tasks('long_tasks_while_loading_ms')],
+        [f'longest task while writing, {none}', *tasks('long_tasks_while_writing_ms')],
+        ['time between frames while writing, ms: median', *both('frame_median_ms')],
+        ['memory of page and worker, MB', *both('memory_mb')],
+        ['memory of the whole process, MB', *both('private_memory_of_the_process_mb')]]
+
+# %% ../nbs/15c_live.ipynb #live-figures-notes
+def speed_note(speed:dict) -> str:
+    "Where it was measured, and how large the pages are"
+    plain = speed['recorded_page']
+    slowest = max(plain['long_tasks_ms'], default=0)
+    memory = plain['private_memory_of_the_process_mb']
+    return (
+        f"Chromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} "
+        f"before and {speed['load_after']:.1f} after. "
+        f"The page has {speed['site_page_mb']:.2f} MB "
+        f"and its weights {speed['weights_mb']:.1f} MB; "
+        f"the page that holds them has {speed['self_contained_mb']:.1f} MB. "
+        f'A playground with recorded answers only: longest task {slowest:.0f} ms, {memory:.0f} MB.')
+
+def parity_note(equal:dict) -> str:
+    "How equal JavaScript and Python are"
+    apart = max(v for k, v in equal.items() if 'apart' in k)
+    return (
+        f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript "
+        f"reads {equal['utterances_read_otherwise']} otherwise than Python; "
+        f"{equal['same_responses']} of {equal['questions']} responses equal; "
+        f'the largest difference of a probability is {apart:.0e}.')
+
 # %% ../nbs/15c_live.ipynb #live-figures
 def live_figures(
     path:Path|str|None=None,     # written by tools/live.py; None = the one that is shipped
 ) -> str:                        # Markdown
     "Measured figures of the page as tables"
-    found = json.loads(Path(path or shipped('results')/'live.json').read_text(encoding='utf-8'))
-    speed, equal = found['speed'], found['parity']
-    plain = speed['recorded_page']
-    ways = dict(file=speed['file'], http=speed['http'], Python=speed['python_one_thread'])
-    pages = speed['file'], speed['http']
-    def time_of(t): return f"{t['median_ms']:.0f} ({t['least_ms']:.0f})"
-    def times(key): return [time_of(w[key]) for w in ways.values()]
-    def both(key): return [f'{s[key]:.1f}' if key in s else '' for s in pages] + ['']
-    def tasks(key): return [f'{max(s[key], default=0):.0f}' for s in pages] + ['']
-    none = 'ms (0: none above 50)'
-    rows = [['', 'page with weights inside, file://', 'weights beside the page, http', 'Python'],
-            [f"response to {speed['context_tokens']} tokens, ms: median (least)", *times('long')],
-            ['response to one turn, ms: median (least)', *times('short')],
-            ['ready, ms', *both('ready_ms')],
-            [f'longest task while loading, {none}', *tasks('long_tasks_while_loading_ms')],
-            [f'longest task while writing, {none}', *tasks('long_tasks_while_writing_ms')],
-            ['time between frames while writing, ms: median', *both('frame_median_ms')],
-            ['memory of page and worker, MB', *both('memory_mb')],
-            ['memory of the whole process, MB', *both('private_memory_of_the_process_mb')]]
-    lines = ['| ' + ' | '.join(r) + ' |' for r in rows]
+    path = Path(path or shipped('results')/'live.json')
+    found = json.loads(path.read_text(encoding='utf-8'))
+    lines = ['| ' + ' | '.join(row) + ' |' for row in figure_rows(found['speed'])]
     lines.insert(1, '|---|---|---|---|')
-    slowest = max(plain['long_tasks_ms'], default=0)
-    apart = [v for k, v in equal.items() if 'apart' in k]
-    notes = [
-        f"Chromium {speed['browser']}, {speed['cores']} cores, load {speed['load_before']:.1f} "
-        f"before and {speed['load_after']:.1f} after. The page has "
-        f"{speed['site_page_mb']:.2f} MB and its weights {speed['weights_mb']:.1f} MB; the page that holds them has "
-        f"{speed['self_contained_mb']:.1f} MB. A playground with recorded answers only: "
-        f"longest task {slowest:.0f} ms, {plain['private_memory_of_the_process_mb']:.0f} MB.",
-        f"Parity on the {equal['data']}: {equal['utterances']:,} utterances, of which JavaScript "
-        f"reads {equal['utterances_read_otherwise']} otherwise than Python; "
-        f"{equal['same_responses']} of {equal['questions']} responses equal; the largest difference of a probability is "
-        f"{max(apart):.0e}."]
-    return '\n\n'.join(['\n'.join(lines), *notes])
+    table = '\n'.join(lines)
+    return '\n\n'.join([table, speed_note(found['speed']), parity_note(found['parity'])])

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 import torch
 from ecgen.batches import SPECIALS, encode_context
 from ecgen.chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE, danger
-from ecgen.corpus import AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, EcgenError, shipped, word_tokenizer
-from ecgen.decoding import GREEDY, Decoder, generate
-from ecgen.gates import Gates, finish, make_gates, turn_of
+from ecgen.corpus import AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, EcgenError, regular, shipped, split_words, tokenize, word_tokenizer
+from ecgen.decoding import GREEDY, generate
+from ecgen.gates import Gates, finish, turn_of
 from ecgen.model import EmpatheticModel, check_turns, model_folder
 from ecgen.playground import SAMPLES, Playground
 from ecgen.show import QUOTES, UNSAFE
@@ -34,7 +34,9 @@ def test_patterns_are_translated():
 
 import os
 import pytest
+from ecgen.batches import Vocab
 from ecgen.corpus import load_split
+from ecgen.model import ModelConfig
 
 def need_node():
     "Skip a test where node is missing; with ECGEN_NODE=required that is a failure"
@@ -42,24 +44,35 @@ def need_node():
     if os.environ.get('ECGEN_NODE') == 'required': pytest.fail('needs node: apt-get install nodejs')
     pytest.skip('needs node: apt-get install nodejs')
 
-ODD = ['I’m SO sad… <3', 'so עצוב :) “no”', 'so Ænima—so\u00a0sad', 'so =) 👩‍👩‍👧', '２０２０ ﬁne ½ Ⅷ x² 參', 'İstanbul ΣΑΣ e\u0301 \u0130',
-       'a\x1cb\x85c \ufeff d', 'cannot gonna wanna go, gimme d\'ye "x" \'\'y\'\' `z` don`t', 'She said: "ok". (yes) [no] {a} <b> $3.50 50% a&b #x @y a;b 3:4 1,000',
-       "wait...  what?! no--yes — x", "more'n 'tis 'twas lemme", 'I want to die', 'I don‘t want to live anymore.', "He won't. 've n't 'S", '', '   ', '\u2028x\u2029',
-       'a.b. c.', "it''s", '“a”‘b’ „c“ «d»', '.)       x', "rock 'n' roll 'em '90s", "ႏ'ᮽ x"]
+def sample_texts(*splits):
+    dialogues = [d for split in splits for d in load_split(split, shipped('sample'))]
+    return [u for d in dialogues for u in d.utterances]
+
+ODD = [
+    'I’m SO sad… <3', 'so עצוב :) “no”', 'so Ænima—so\u00a0sad', 'so =) 👩‍👩‍👧',
+    '２０２０ ﬁne ½ Ⅷ x² 參', 'İstanbul ΣΑΣ e\u0301 \u0130', 'a\x1cb\x85c \ufeff d',
+    'cannot gonna wanna go, gimme d\'ye "x" \'\'y\'\' `z` don`t',
+    'She said: "ok". (yes) [no] {a} <b> $3.50 50% a&b #x @y a;b 3:4 1,000',
+    "wait...  what?! no--yes — x", "more'n 'tis 'twas lemme", 'I want to die',
+    'I don‘t want to live anymore.', "He won't. 've n't 'S", '', '   ', '\u2028x\u2029',
+    'a.b. c.', "it''s", '“a”‘b’ „c“ «d»', '.)       x', "rock 'n' roll 'em '90s", "ႏ'ᮽ x",
+]
 
 
 def test_javascript_reads_text_as_python_does():
     need_node()
-    sample = [u for split in ('train', 'valid') for d in load_split(split, shipped('sample')) for u in d.utterances]
-    assert text_parity([*sample, *ODD]) == []
+    assert text_parity([*sample_texts('train', 'valid'), *ODD]) == []
 
 
 def test_javascript_finds_the_same_messages_dangerous():
-    from ecgen.chat import danger
     need_node()
-    grave = ["I want to die.", "i dont wanna live any more", "Life isn’t worth living", 'k i l l myself', 'I w4nt to d!e',
-             'kıll myself', 'iwanttodie', 'I want to dіe', '_kms_', 'want to kll myself', "I´d be better off dead"]
-    harmless = ['This traffic kills me.', 'I saw Suicide Squad yesterday', 'I am dying to see it', "I'd take my life savings"]
+    grave = [
+        'I want to die.', 'i dont wanna live any more', 'Life isn’t worth living',
+        'k i l l myself', 'I w4nt to d!e', 'kıll myself', 'iwanttodie', 'I want to dіe', '_kms_',
+        'want to kll myself', "I´d be better off dead"]
+    harmless = [
+        'This traffic kills me.', 'I saw Suicide Squad yesterday', 'I am dying to see it',
+        "I'd take my life savings"]
     assert all(map(danger, grave)) and not any(map(danger, harmless))
     assert text_parity(grave + harmless) == []
 
@@ -69,7 +82,8 @@ def test_javascript_reads_the_validation_split_as_python_does():
     folder = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
     if not folder.is_dir(): pytest.skip('needs the corpus: set ECGEN_DATA')
     said = dict.fromkeys(u for d in load_split('valid', folder) for u in d.utterances)
-    assert len(said) > 5000 and text_parity(list(said)[::6]) == []          # all of them: tools/live.py parity
+    assert len(said) > 5000
+    assert text_parity(list(said)[::6]) == []          # all of them: tools/live.py parity
 
 
 def test_javascript_answers_as_python_does():
@@ -81,53 +95,67 @@ def test_javascript_answers_as_python_does():
     assert {q['gate'] for q in asked} == {'soft', 'hard', 'open', 'rule'}
 
 
-def test_javascript_detokenizes_draws_and_hashes():
-    from ecgen.corpus import detokenize, tokenize
+def test_javascript_detokenizes_and_hashes():
+    from ecgen.corpus import detokenize
     need_node()
-    sample = [u for d in load_split('valid', shipped('sample')) for u in d.utterances] + ODD[:3] + ['i i.e. i can not gon na']
-    tokens = [tokenize(u) for u in sample]
-    script = '''const text = new live.Text(data.rules), random = live.seededRandom(7), draws = [0, 0, 0, 0];
+    texts = [*sample_texts('valid'), *ODD[:3], 'i i.e. i can not gon na']
+    tokens = [tokenize(u) for u in texts]
+    found = in_node('''const text = new live.Text(data.rules), encoder = new TextEncoder();
+return { texts: data.tokens.map((t) => text.detokenize(t)),
+         sums: data.texts.map((t) => live.sha256(encoder.encode(t))) };
+''', dict(rules=text_rules(), tokens=tokens, texts=texts))
+    assert found['texts'] == [detokenize(t) for t in tokens]
+    assert found['sums'] == [hashlib.sha256(u.encode()).hexdigest() for u in texts]
+
+
+def test_javascript_draws_among_the_most_probable():
+    need_node()
+    found = in_node('''const random = live.seededRandom(7), draws = [0, 0, 0, 0];
 const scores = () => Float32Array.of(9, 9, 9, 9, 9, 9, 1, 3, 2, 3);
 for (let i = 0; i < 3000; i++) draws[live.choose(scores(), { k: 3 }, true, random) - 6] += 1;
-return { texts: data.tokens.map((t) => text.detokenize(t)), sums: data.texts.map((t) => live.sha256(new TextEncoder().encode(t))), draws,
-         same: live.seededRandom(5)() === live.seededRandom(5)(), greedy: live.choose(scores(), {}, false) };'''
-    found = in_node(script, dict(rules=text_rules(), tokens=tokens, texts=sample))
-    assert found['texts'] == [detokenize(t) for t in tokens] and found['same'] and found['greedy'] == 3
-    assert found['sums'] == [hashlib.sha256(u.encode()).hexdigest() for u in sample]
-    chances = torch.tensor([3., 2., 3.]).softmax(0).tolist()          # of the ids 7, 8 and 9; the least probable is never drawn
-    assert found['draws'][0] == 0 and all(abs(n / 3000 - p) < .04 for n, p in zip(found['draws'][1:], chances))
+return { draws, same: live.seededRandom(5)() === live.seededRandom(5)(),
+         greedy: live.choose(scores(), {}, false) };''')
+    least, *others = found['draws']          # of the ids 6, 7, 8 and 9
+    assert least == 0 and found['same'] and found['greedy'] == 3
+    expected = torch.tensor([3., 2., 3.]).softmax(0).tolist()
+    assert all(abs(n / 3000 - p) < .04 for n, p in zip(others, expected))
 
 
 def test_a_page_holds_the_weights_or_fetches_them():
     made = LivePlayground(samples=SAMPLES[:1])
     text = made.to_html()
     parts = re.findall(r'class="ecgen-weights">(.*?)</script>', text)
-    assert b''.join(map(base64.b64decode, parts)) == made.weights and "connect-src 'none'" in text and len(text) < 30e6
+    assert b''.join(map(base64.b64decode, parts)) == made.weights
+    assert "connect-src 'none'" in text and '<noscript>' in text and len(text) < 30e6
     beside = LivePlayground(samples=SAMPLES[:1], url='x.safetensors').to_html()
-    assert 'class="ecgen-weights">' not in beside and "connect-src 'self'" in beside and 'http' not in re.findall('Content-Security-Policy" content="(.*?)"', beside)[0]
-    assert '<noscript>' in text and len(beside) < 2_000_000
+    policy = re.findall('Content-Security-Policy" content="(.*?)"', beside)[0]
+    assert "connect-src 'self'" in policy and 'http' not in policy
+    assert 'class="ecgen-weights">' not in beside and len(beside) < 2_000_000
     with pytest.raises(EcgenError, match='no gate'): LivePlayground(gate='random', url='x')
+
+
+def test_a_page_is_written_with_its_weights():
     with TemporaryDirectory() as tmp:
-        assert write_live(tmp).name == 'play.html' and len(list(Path(tmp).glob('model-*.safetensors'))) == 1
+        assert write_live(tmp).name == 'play.html'
+        assert len(list(Path(tmp).glob('model-*.safetensors'))) == 1
 
 
 def test_models_of_other_kinds_are_refused():
-    from ecgen.batches import Vocab
-    from ecgen.model import ModelConfig
-    other = EmpatheticModel(ModelConfig.from_preset('tiny', **{'generator.gate_at': 'mask'}), Vocab(['so']))
+    cfg = ModelConfig.from_preset('tiny', **{'generator.gate_at': 'mask'})
     with TemporaryDirectory() as tmp:
-        other.save_pretrained(tmp)
+        EmpatheticModel(cfg, Vocab(['so'])).save_pretrained(tmp)
         with pytest.raises(EcgenError, match='Eq. 5 only'): LivePlayground(tmp)
 
 
 def test_another_model_is_taken_as_well():
-    from ecgen.batches import Vocab
-    from ecgen.model import ModelConfig
     need_node()
     torch.manual_seed(0)
-    tiny = EmpatheticModel(ModelConfig.from_preset('tiny'), Vocab('i am so sad . oh no ! really ?'.split())).eval()
+    vocab = Vocab('i am so sad . oh no ! really ?'.split())
+    tiny = EmpatheticModel(ModelConfig.from_preset('tiny'), vocab).eval()
+    turns = ['I am so sad.', 'Oh no!', 'Really so sad.']
+    asked = [dict(turns=turns, gate=g) for g in ('soft', 'hard', 'open', 'rule')]
     with TemporaryDirectory() as tmp:
         for compact in (False, True):
             tiny.save_pretrained(tmp, compact=compact)
-            res = parity([dict(turns=['I am so sad.', 'Oh no!', 'Really so sad.'], gate=g) for g in ('soft', 'hard', 'open', 'rule')], tmp)
+            res = parity(asked, tmp)
             assert res['same_responses'] == 4 and res['cause_apart'] < 1e-5, res

@@ -33,7 +33,8 @@ from ecgen.model import ModelConfig
 def little():
     "A small untrained model"
     torch.manual_seed(0)
-    return EmpatheticModel(ModelConfig.from_preset('tiny'), Vocab('i am so sad . oh no ! really ?'.split()), dict(name='little')).eval()
+    vocab = Vocab('i am so sad . oh no ! really ?'.split())
+    return EmpatheticModel(ModelConfig.from_preset('tiny'), vocab, dict(name='little')).eval()
 
 TURNS = ['I am so sad.', 'Oh no!', 'Really so sad.']
 
@@ -41,10 +42,13 @@ TURNS = ['I am so sad.', 'Oh no!', 'Really so sad.']
 def test_answers_are_those_of_the_model():
     m = little()
     a = answer(m, TURNS)
-    assert a['response'] == m.respond(TURNS, gate='soft', decoder=GREEDY).response and a['emotions'][0][0] == m.explain(TURNS).emotion
-    assert a['note'] == '' and json.loads(json.dumps(a)) == a and len(a['cause']) == len(a['gates']) == len(a['context']) == 16
+    assert a['response'] == m.respond(TURNS, gate='soft', decoder=GREEDY).response
+    assert a['emotions'][0][0] == m.explain(TURNS).emotion
+    assert a['note'] == '' and json.loads(json.dumps(a)) == a
+    assert len(a['cause']) == len(a['gates']) == len(a['context']) == 16
     b = answer(m, TURNS, [0], 'hard')
-    assert b['response'] == watch(m, TURNS, close=[0], gate='hard').response and set(b['gates']) <= {0., 1.} and not any(b['gates'][1:7]) and b['cause'] == a['cause']
+    assert b['response'] == watch(m, TURNS, close=[0], gate='hard').response
+    assert set(b['gates']) <= {0., 1.} and not any(b['gates'][1:7]) and b['cause'] == a['cause']
 
 
 def test_a_page_has_what_was_typed():
@@ -63,23 +67,36 @@ def test_danger_is_not_answered():
 
 def test_a_recording_has_each_choice():
     rs = record(little(), [TURNS, ['so sad']], ('soft', 'hard'))
-    assert len(rs) == 2 * (8 + 2) and len({json.dumps([r['said'], r['closed'], r['gate']]) for r in rs}) == len(rs)
+    asked = {json.dumps([r['said'], r['closed'], r['gate']]) for r in rs}
+    assert len(rs) == len(asked) == 2 * (8 + 2)
     assert rs[8 + 3] == answer(little(), TURNS, [2], 'hard')
-    with pytest.raises(EcgenError, match='5 turns'): record(little(), [['so sad', 'oh', 'so sad', 'oh', 'so sad']])
+    with pytest.raises(EcgenError, match='5 turns'):
+        record(little(), [['so sad', 'oh', 'so sad', 'oh', 'so sad']])
 
 
 def test_a_page_is_answered():
     m = little()
     a = reply(m, dict(ask=7, turns=TURNS, closed=[1], gate='soft'))
     assert a == dict(to=7, answer=answer(m, TURNS, [1]))
-    for wrong, why in ((dict(turns=[], closed=[], gate='soft'), 'turns'), (dict(turns=TURNS, closed=[9], gate='soft'), 'turns 0 to 2'), (dict(turns=TURNS, closed=[], gate='wide'), 'gate'),
-                       (dict(turns='so sad', closed=[], gate='soft'), 'form'), (dict(turns=[1], closed=[], gate='soft'), 'form'), (dict(turns=TURNS, closed=[True], gate='soft'), 'form'), ({}, 'form'),
-                       (dict(turns=TURNS, closed=[], gate='oracle'), 'labels'), (dict(turns=[' '], closed=[], gate='soft'), 'empty')):
-        assert why in reply(m, wrong | dict(ask=1))['error'], wrong
-    for odd in (None, 'so sad', [1], 3): assert reply(m, odd).keys() == {'to', 'error'} and 'form' in reply(m, odd)['error']
-    def broken(*_, **__): raise RuntimeError('out of memory')
+    right = dict(ask=1, turns=TURNS, closed=[], gate='soft')
+    for wrong, why in (
+        (dict(turns=[]), 'turns'), (dict(closed=[9]), 'turns 0 to 2'), (dict(gate='wide'), 'gate'),
+        (dict(turns='so sad'), 'form'), (dict(turns=[1]), 'form'), (dict(closed=[True]), 'form'),
+        (dict(gate='oracle'), 'labels'), (dict(turns=[' ']), 'empty'),
+    ):
+        assert why in reply(m, right | wrong)['error'], wrong
+    for odd in ({}, dict(ask=1), None, 'so sad', [1], 3):
+        a = reply(m, odd)
+        assert a.keys() == {'to', 'error'} and 'form' in a['error']
+
+
+def test_a_page_is_told_when_the_model_fails():
     from unittest.mock import patch
-    with patch.dict(reply.__globals__, answer=broken): assert reply(m, dict(ask=4, turns=TURNS, closed=[], gate='soft')) == dict(to=4, error='The model could not answer (RuntimeError): try other words, or begin a new dialogue.')
+    def broken(*_, **__): raise RuntimeError('out of memory')
+    with patch.dict(reply.__globals__, answer=broken):
+        a = reply(little(), dict(ask=4, turns=TURNS, closed=[], gate='soft'))
+    assert a == dict(to=4, error='The model could not answer (RuntimeError): '
+                             'try other words, or begin a new dialogue.')
 
 
 def test_live_and_recorded_are_told_apart():
@@ -88,7 +105,8 @@ def test_live_and_recorded_are_told_apart():
     assert p.state['live'] and p.state['first'] == answer(m, TURNS, gate='hard') and p.recorded is None
     page = p.to_html()
     state = json.loads(page.split('id="state">')[1].split('</script>')[0])
-    assert state['live'] is False and state['command'] == COMMAND and len(state['records']) == 3 * 8 and state['gates'] == ['hard', 'soft', 'open']
+    assert state['live'] is False and state['command'] == COMMAND
+    assert len(state['records']) == 3 * 8 and state['gates'] == ['hard', 'soft', 'open']
     with pytest.raises(EcgenError, match="no gate 'oracle'"): Playground(m, [TURNS], 'oracle')
 
 
@@ -108,8 +126,10 @@ def test_the_kernel_answers_messages():
     pytest.importorskip('anywidget')
     from unittest.mock import patch
     p = Playground(little(), [TURNS])
-    with patch.object(type(p.live()), 'send') as send: p.live()._handle_custom_msg(dict(ask=1, turns=TURNS, closed=[], gate='soft'), [])
-    assert send.call_args.args[-1] == dict(to=1, answer=answer(little(), TURNS)) and p.live() is p.live()
+    with patch.object(type(p.live()), 'send') as send:
+        p.live()._handle_custom_msg(dict(ask=1, turns=TURNS, closed=[], gate='soft'), [])
+    assert send.call_args.args[-1] == dict(to=1, answer=answer(little(), TURNS))
+    assert p.live() is p.live()
     data, _ = p._repr_mimebundle_()
     assert 'text/html' not in data
 
@@ -122,7 +142,10 @@ def test_demo_serves_this_machine_only():
     with pytest.raises(EcgenError, match='may not be used'): free_port(70000)
     assert free_port(None) > 0 and '--Voila.ip=127.0.0.1' in voila_command(Path('x.ipynb'), 1)
     with TemporaryDirectory() as tmp:
-        assert prepare(Path(tmp), 'secret').name == 'playground.ipynb' and 'secret' in (Path(tmp)/'voila.json').read_text() and 'secret' not in str(voila_command(Path(tmp), 1))
+        tmp = Path(tmp)
+        assert prepare(tmp, 'secret').name == 'playground.ipynb'
+        assert 'secret' in (tmp/'voila.json').read_text()
+        assert 'secret' not in str(voila_command(tmp, 1))
     cells = json.loads((shipped('demo')/'playground.ipynb').read_text())['cells']
     assert len(cells) == 1 and 'Playground(' in ''.join(cells[0]['source'])
 
@@ -135,12 +158,22 @@ def test_demo_says_what_is_missing():
     if find_spec('voila'):
         with pytest.raises(EcgenError, match='no model folder'): serve(Path('nowhere'))
         with pytest.raises(EcgenError, match="no gate 'wide'"): serve(gate='wide')
+
+
+def test_a_server_is_waited_for_and_ended():
     with subprocess.Popen([sys.executable, '-c', '0']) as done: done.wait()
     with pytest.raises(EcgenError, match='could not be started'): wait_for(9, done, 5)
-    with closing(socket.socket()) as s, subprocess.Popen([sys.executable, '-c', 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)'], stdout=subprocess.PIPE) as deaf:
+    deaf_program = '''
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(1, flush=True)
+time.sleep(60)
+'''
+    command = [sys.executable, '-c', deaf_program]
+    with closing(socket.socket()) as s, subprocess.Popen(command, stdout=subprocess.PIPE) as deaf:
         s.bind(('127.0.0.1', 0))
         s.listen()
         wait_for(s.getsockname()[1], deaf, 5)
         deaf.stdout.readline()
-        end(deaf, .5)                                     # it does not heed SIGTERM
+        end(deaf, .5)                                     # it ignores SIGTERM
     assert deaf.returncode

@@ -13,7 +13,7 @@ from torch import Tensor
 import ecgen
 from ecgen.batches import encode_context
 from ecgen.chat import note_for
-from ecgen.corpus import EcgenError, how_to_add
+from ecgen.corpus import EMOTIONS, EcgenError, how_to_add
 from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import gumbel_noise, make_gates
 from ecgen.model import EmpatheticModel, annotate, check_turns
@@ -28,25 +28,39 @@ from ecgen.model import ModelConfig
 def little(**changes):
     "A small untrained model"
     torch.manual_seed(0)
-    return EmpatheticModel(ModelConfig.from_preset('tiny', **changes), Vocab('i am so sad . oh no ! really ?'.split()), dict(name='little')).eval()
+    cfg = ModelConfig.from_preset('tiny', **changes)
+    vocab = Vocab('i am so sad . oh no ! really ?'.split())
+    return EmpatheticModel(cfg, vocab, dict(name='little')).eval()
 
 TURNS = ['I am so sad.', 'Oh no!', 'Really so sad.']
+
+def turn_text(turn): return ''.join(text for text, _ in turn['pieces'])
 
 
 def test_scene_is_what_was_watched():
     m = little()
     s, w = scene(m, TURNS), watch(m, TURNS)
-    assert s['response'] == w.response and s['words'] == w.words and s['shape'] == list(w.seen.before.shape)
+    assert s['response'] == w.response and s['words'] == w.words
+    assert s['shape'] == list(w.seen.before.shape)
     assert torch.equal(attention(s).float(), w.seen.before) and json.loads(json.dumps(s)) == s
-    assert s['context'] == ['[CLS]', 'I', 'am', 'so', 'sad', '.', '[SEP]', 'Oh', 'no', '!', '[SEP]', 'Really', 'so', 'sad', '.', '[SEP]'] and [t['end'] for t in s['turns']] == [6, 10, 15]
-    assert [''.join(text for text, _ in t['pieces']) for t in s['turns']] == TURNS and all(s['context'][i] == text for t in s['turns'] for text, i in t['pieces'] if i >= 0)
     assert len(s['emotions']) == 32 and s['emotions'] == sorted(s['emotions'], key=lambda e: -e[1])
+
+
+def test_scene_has_the_text_as_typed():
+    s = scene(little(), TURNS)
+    assert s['context'] == ['[CLS]', 'I', 'am', 'so', 'sad', '.', '[SEP]', 'Oh', 'no', '!', '[SEP]',
+                            'Really', 'so', 'sad', '.', '[SEP]']
+    assert [t['end'] for t in s['turns']] == [6, 10, 15]
+    assert [turn_text(t) for t in s['turns']] == TURNS
+    for turn in s['turns']:
+        assert all(s['context'][i] == text for text, i in turn['pieces'] if i >= 0)
 
 
 def test_a_scene_has_the_note_instead_of_a_response_where_life_is_in_danger():
     said = 'I don´t want to live anymore.'
     s = scene(EmpatheticModel.from_pretrained(), ['I am so sad.', 'Oh no.', said])
-    assert 'cannot help' in s['note'] and s['response'] == '' and s['words'][0] == '.' and ''.join(p[0] for p in s['turns'][2]['pieces']) == said
+    assert 'cannot help' in s['note'] and s['response'] == '' and s['words'][0] == '.'
+    assert turn_text(s['turns'][2]) == said
     assert scene(EmpatheticModel.from_pretrained(), ['I am so sad.'])['note'] == ''
 
 
@@ -57,49 +71,72 @@ def test_recomputed_weights_are_those_of_the_model():
         for close in ([], [2], [0, 1]):
             w = watch(m, TURNS, gate=gate, close=close, response=s['words'][:-1])
             g = gate_values(s, gate, closed=close)
-            assert torch.allclose(g.float(), w.gate, atol=1e-4) and torch.allclose(attention(s, g)[0].float(), w.seen.after[0], atol=1e-4), (gate, close)
+            assert torch.allclose(g.float(), w.gate, atol=1e-4), (gate, close)
+            first = attention(s, g)[0].float()
+            assert torch.allclose(first, w.seen.after[0], atol=1e-4), (gate, close)
+    assert (gate_values(s, 'hard', threshold=0.) == 1).all()
+    assert gate_values(s, 'hard', threshold=1.).tolist() == [1.] + [0.] * 15
+
+
+def test_words_of_an_utterance_have_its_mean():
+    s = scene(little(), TURNS)
     flat = gate_values(s, 'soft', level='utterances')
     for t in range(3):
         here = [i for i, x in enumerate(s['turn']) if x == t and i]
         own = gate_values(s, 'soft')[here]
         assert torch.allclose(flat[here], own.mean().expand(len(here))) and own.std() > 0
     with pytest.raises(EcgenError, match='no level'): opening(s, dict(level='turns'))
-    assert (gate_values(s, 'hard', threshold=0.) == 1).all() and gate_values(s, 'hard', threshold=1.).tolist() == [1.] + [0.] * 15
 
 
 def test_gumbel_gates_follow_temperature():
     s = scene(little(), TURNS)
-    cold, warm, other = (gate_values(s, 'gumbel', temperature=t, draw=d)[1:] for t, d in ((.01, 0), (5., 0), (5., 1)))
-    assert ((cold < .01) | (cold > .99)).all() and (warm > .05).all() and (warm < .95).all() and not torch.equal(warm, other)
-    assert torch.equal(cold > .5, warm > .5) and s['noise'] == scene(little(), TURNS)['noise'] and len(s['noise']) == 8
+    def drawn(t, draw): return gate_values(s, 'gumbel', temperature=t, draw=draw)[1:]
+    cold, warm, other = drawn(.01, 0), drawn(5., 0), drawn(5., 1)
+    assert ((cold < .01) | (cold > .99)).all() and (warm > .05).all() and (warm < .95).all()
+    assert torch.equal(cold > .5, warm > .5) and not torch.equal(warm, other)
+    assert s['noise'] == scene(little(), TURNS)['noise'] and len(s['noise']) == 8
 
 
 def test_without_an_open_word_all_are_opened_or_cls_alone():
     shut = scene(little(), TURNS)
-    assert gate_values(shut, 'soft', closed=[0, 1, 2]).tolist() == [1.] + [0.] * 15 and (attention(shut, gate_values(shut, 'soft', closed=[0, 1, 2]))[..., 0] == 1).all()
+    g = gate_values(shut, 'soft', closed=[0, 1, 2])
+    assert g.tolist() == [1.] + [0.] * 15 and (attention(shut, g)[..., 0] == 1).all()
     s = scene(little(cls_open=False), TURNS)
-    assert (gate_values(s, 'hard', threshold=1.) == 1).all() and gate_values(s, 'soft', closed=[0])[0] < 1
+    assert (gate_values(s, 'hard', threshold=1.) == 1).all()
+    assert gate_values(s, 'soft', closed=[0])[0] < 1
 
 
 def test_pages_carry_text_as_data():
-    evil = '</script><script>document.title="run"</script><img src=x onerror=alert(1)> & "so" sad \u202eevil'
+    evil = ('</script><script>document.title="run"</script><img src=x onerror=alert(1)> '
+        '& "so" sad \u202eevil')
     w = CauseHighlight(little(), [evil])
     made = w.to_html()
-    assert made.count('<script') == 2 and made.count('</script>') == 2 and '<img' not in made and 'onerror' in made and '\u202e' not in made
+    assert made.count('<script') == 2 and made.count('</script>') == 2
+    assert '<img' not in made and 'onerror' in made and '\u202e' not in made
     state = json.loads(made.split('id="state">')[1].split('</script>')[0])
-    assert state == w.state and ''.join(text for text, _ in state['scene']['turns'][0]['pieces']) == clean(evil)
-    assert "default-src 'none'" in made and 'http://' not in made.replace('http://www.w3.org/', '') and 'https://' not in made
+    assert state == w.state and turn_text(state['scene']['turns'][0]) == clean(evil)
+    assert "default-src 'none'" in made
+    assert 'http://' not in made.replace('http://www.w3.org/', '') and 'https://' not in made
+
+
+def test_an_iframe_holds_its_page_as_one_attribute():
+    made = CauseHighlight(little(), TURNS).to_html()
     inner = iframe('a "title" <b>', made, 500)
-    assert inner.count('<') == 2 and inner.count('"') == 10 and 'sandbox="allow-scripts allow-downloads"' in inner and html.unescape(inner.split('srcdoc="')[1].split('"')[0]) == made
+    assert inner.count('<') == 2 and inner.count('"') == 10
+    assert 'sandbox="allow-scripts allow-downloads"' in inner
+    assert html.unescape(inner.split('srcdoc="')[1].split('"')[0]) == made
 
 
 def test_long_dialogues_are_cut_where_the_model_cuts_them():
     m = little()
     m.cfg.longest = 12
     s = scene(m, ['so ' * 5000, 'Oh no!', 'Really so sad.'])
-    assert s['shape'][3] == 12 and len(s['context']) == 12 and s['turns'][0]['pieces'][0][0] == '… ' and [t.get('end') for t in s['turns']] == [2, 6, 11]
+    assert s['shape'][3] == 12 and len(s['context']) == 12
+    assert s['turns'][0]['pieces'][0][0] == '… '
+    assert [t.get('end') for t in s['turns']] == [2, 6, 11]
     m.cfg.longest = 8
-    assert 'end' not in scene(m, ['so sad', 'Oh no, no, no!', 'Really so sad.', 'no!', 'so so so so'])['turns'][0]
+    s = scene(m, ['so sad', 'Oh no, no, no!', 'Really so sad.', 'no!', 'so so so so'])
+    assert 'end' not in s['turns'][0]
 
 
 def test_a_widget_is_live_where_anywidget_is():
@@ -112,21 +149,31 @@ def test_a_widget_is_live_where_anywidget_is():
     live_class.cache_clear()
     pytest.importorskip('anywidget')
     data, _ = w._repr_mimebundle_()
-    assert data['application/vnd.jupyter.widget-view+json']['model_id'] == w.live().model_id and w.live().threshold == .3 and w.live().scene == w.state['scene']
+    view = data['application/vnd.jupyter.widget-view+json']
+    assert view['model_id'] == w.live().model_id
+    assert w.live().threshold == .3 and w.live().scene == w.state['scene']
 
 
 def test_a_response_is_written_with_the_gate_that_is_shown():
     m = little()
-    for gate in ('soft', 'hard', 'open'): assert CauseHighlight(m, TURNS, gate=gate).state['scene']['gate'] == gate == AttentionExplorer(m, TURNS, gate=gate).state['gate']
-    w = AttentionExplorer(m, TURNS, gate='hard')
-    assert w.state['scene']['response'] == watch(m, TURNS, gate='hard').response and w.state['scene']['k'] == 1
+    for gate in ('soft', 'hard', 'open'):
+        assert CauseHighlight(m, TURNS, gate=gate).state['scene']['gate'] == gate
+        assert AttentionExplorer(m, TURNS, gate=gate).state['gate'] == gate
+    s = AttentionExplorer(m, TURNS, gate='hard').state['scene']
+    assert s['response'] == watch(m, TURNS, gate='hard').response and s['k'] == 1
     assert CauseHighlight(m, TURNS, gate='gumbel').state['scene']['gate'] == m.cfg.gate
 
 
 def test_what_cannot_be_shown_is_refused():
-    with pytest.raises(EcgenError, match='nothing called size'): CauseHighlight(little(), TURNS, size=3)
-    with pytest.raises(EcgenError, match="no gate 'wide'"): AttentionExplorer(little(), TURNS, gate='wide')
-    for wrong in (dict(threshold=2), dict(threshold='x'), dict(temperature=0), dict(temperature=float('nan')), dict(draw=8), dict(layer=9), dict(layer=.5), dict(head=-2), dict(step=True), dict(word=999)):
-        with pytest.raises(EcgenError, match=f'{next(iter(wrong))} is .* must be a'): CauseHighlight(little(), TURNS, **wrong)
-    with pytest.raises(EcgenError, match='recompute Eq. 5'): scene(little(**{'generator.gate_at': 'mask'}), TURNS)
-    with pytest.raises(EcgenError, match="must be the speaker's"): CauseHighlight(little(), TURNS[:2])
+    m = little()
+    with pytest.raises(EcgenError, match='nothing called size'): CauseHighlight(m, TURNS, size=3)
+    with pytest.raises(EcgenError, match="no gate 'wide'"): AttentionExplorer(m, TURNS, gate='wide')
+    for name, value in (
+        ('threshold', 2), ('threshold', 'x'), ('temperature', 0), ('temperature', float('nan')),
+        ('draw', 8), ('layer', 9), ('layer', .5), ('head', -2), ('step', True), ('word', 999),
+    ):
+        with pytest.raises(EcgenError, match=f'{name} is .* must be a'):
+            CauseHighlight(m, TURNS, **{name: value})
+    masked = little(**{'generator.gate_at': 'mask'})
+    with pytest.raises(EcgenError, match='recompute Eq. 5'): scene(masked, TURNS)
+    with pytest.raises(EcgenError, match="must be the speaker's"): CauseHighlight(m, TURNS[:2])
