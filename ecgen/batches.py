@@ -29,10 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .causes import with_causes
-from .corpus import (EMOTIONS, Dialogue, EcgenError, EcgenWarning, Report, begins_like,
-                          refuse_special, shipped, tokenize)
-from .readers import load_split
+from .corpus import EMOTIONS, Dialogue, Report, tokenize
+from .files import EcgenError, EcgenWarning, begins_like, refuse_special
 
 # %% ../nbs/02_batches.ipynb #02_batches-05
 SPECIALS = ('<pad>', '<unk>', '<bos>', '<eos>', '[CLS]', '[SEP]')

@@ -28,7 +28,8 @@ from urllib.parse import urlsplit
 from pooch import HTTPDownloader, file_hash
 from tqdm.utils import CallbackIOWrapper
 
-from .corpus import HEADER, EcgenError, default_dir
+from .corpus import HEADER
+from .files import EcgenError, default_dir
 
 # %% ../nbs/00a_download.ipynb #00a_downlo-05
 @dataclass(frozen=True)

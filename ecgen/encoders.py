@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['NEEDED', 'LONGEST', 'Encoder', 'weight_files', 'local_folder', 'package_folder', 'fetch', 'find_encoder', 'mean_pool',
-           'encode_batch', 'encode_words', 'check_encoder', 'file_hash', 'load_encoder']
+           'encode_batch', 'encode_words', 'check_encoder', 'load_encoder']
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-03
-import hashlib
 import importlib.metadata
 import textwrap
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpus import EcgenError, how_to_add
+from .files import EcgenError, file_hash, how_to_add
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-05
 @dataclass
@@ -165,17 +164,6 @@ def check_encoder(
     good, bad = encode_words(['good', 'bad'], encoder, progress=False)
     if not np.isfinite([good, bad]).all() or np.allclose(good, bad):
         raise ValueError('it cannot tell two words apart; are the files of its tokenizer there?')
-
-# %% ../nbs/00c_encoders.ipynb #00c_encoders-30
-def file_hash(
-    *paths:Path,   # the parts of one file, in order
-) -> str:          # 64 hexadecimal digits
-    "SHA-256 of a file, or of its parts as if they were one"
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, 'rb') as f:
-            while block := f.read(2**20): digest.update(block)
-    return digest.hexdigest()
 
 # %% ../nbs/00c_encoders.ipynb #c31
 def load_encoder(

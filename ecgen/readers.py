@@ -19,9 +19,9 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
-from .corpus import (EMOTIONS, Dialogue, EcgenError, Report, assemble, data_dir, detokenize,
-                          keep_valid, new_report, numbered, parse_all, read_dialogues, read_lines,
-                          role, shipped)
+from .corpus import (EMOTIONS, Dialogue, Report, assemble, data_dir, detokenize, keep_valid,
+                          new_report, numbered, parse_all, read_dialogues, read_lines, role)
+from .files import EcgenError
 
 # %% ../nbs/00b_readers.ipynb #00b_readers-05
 def json_object(

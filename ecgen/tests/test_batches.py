@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.causes import with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, Report, begins_like, refuse_special, shipped, tokenize
-from ecgen.readers import load_split
+from ecgen.corpus import EMOTIONS, Dialogue, Report, tokenize
+from ecgen.files import EcgenError, EcgenWarning, begins_like, refuse_special
 from ecgen.batches import *
 
 def test_vocabulary_round_trip_and_specials():
@@ -32,6 +31,9 @@ def test_vocabulary_round_trip_and_specials():
 
 
 import pytest
+from ecgen.causes import with_causes
+from ecgen.files import shipped
+from ecgen.readers import load_split
 
 
 def test_vectors_are_read_from_txt_gz_and_zip():

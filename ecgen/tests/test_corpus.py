@@ -19,15 +19,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-import ecgen
-from ecgen._project import PIP_NAME, refuse_others
+from ecgen.files import EcgenError, EcgenWarning, cache_dir, default_dir, read_bytes, shipped
+from ecgen.files import begins_like, how_to_add, refuse_special
 from ecgen.corpus import *
-
-def test_the_way_to_add_an_extra_holds_in_a_checkout_too():
-    assert how_to_add('demo') == (
-        "in a checkout pip install -c constraints.txt -e '.[demo]', "
-    "elsewhere pip install 'ecgen-dialogue[demo]'")
-
 
 def test_there_are_32_emotions_in_the_authors_order():
     assert len(set(EMOTIONS)) == 32

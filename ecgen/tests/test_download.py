@@ -17,7 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from pooch import HTTPDownloader, file_hash
 from tqdm.utils import CallbackIOWrapper
-from ecgen.corpus import HEADER, EcgenError, default_dir
+from ecgen.corpus import HEADER
+from ecgen.files import EcgenError, default_dir
 from ecgen.download import *
 
 def test_registry_is_complete():
@@ -96,7 +97,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from dataclasses import replace
 from unittest import mock
 import pytest
-from ecgen.corpus import EcgenError
+from ecgen.files import EcgenError
 
 
 class Handler(BaseHTTPRequestHandler):

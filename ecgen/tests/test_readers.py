@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, Report, assemble, data_dir, detokenize, keep_valid, new_report, numbered, parse_all, read_dialogues, read_lines, role, shipped
+from ecgen.corpus import EMOTIONS, Dialogue, Report, assemble, data_dir, detokenize, keep_valid, new_report, numbered, parse_all, read_dialogues, read_lines, role
+from ecgen.files import EcgenError
 from ecgen.readers import *
 
 import os, tempfile, warnings
 import pytest
-from ecgen.corpus import EcgenWarning
+from ecgen.files import EcgenWarning, shipped
 
 warnings.filterwarnings('ignore', category=EcgenWarning)    # here they are expected
 

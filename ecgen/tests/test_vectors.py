@@ -8,18 +8,18 @@ import gzip
 import hashlib
 import importlib.metadata
 import json
-import os
 import tempfile
 import zipfile
 import zlib
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 import numpy as np
 import torch
 import ecgen
 from ecgen.batches import SPECIALS, build_vocab, is_header, open_vectors
-from ecgen.corpus import EcgenError, data_dir, shipped
-from ecgen.encoders import LONGEST, Encoder, encode_words, file_hash, first_line, load_encoder
+from ecgen.corpus import data_dir
+from ecgen.encoders import LONGEST, Encoder, encode_words, first_line, load_encoder
+from ecgen.files import EcgenError, file_hash, replacing
 from ecgen.readers import load_split
 from ecgen.vectors import *
 
@@ -34,6 +34,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 import pytest
 from ecgen.batches import Vocab, read_vectors
+from ecgen.files import shipped
 
 
 class ToyTokenizer:
