@@ -94,21 +94,21 @@ ED = Source(
 # %% ../nbs/00a_download.ipynb #00a_downlo-14
 def labels_file(
     split:str,              # 'train', 'valid' or 'test'
-    hash:str,               # of the file
+    checksum:str,           # of the file
     size:int|None=None,     # in bytes
 ) -> File:                  # the labels of that split
     "One of the three label files"
     name = f'{split}_with_cause.json'
-    return File(f'recec/{name}', (hash,), size, (recec_at(f'Data/{name}'),))
+    return File(f'recec/{name}', (checksum,), size, (recec_at(f'Data/{name}'),))
 
 RECEC = Source(
     'recec', "the paper's own cause labels for EmpatheticDialogues",
     licence='none stated; the text in it is CC BY-NC 4.0',
     page='https://github.com/A-Rain/EmpDialogue_RecEC',
     files=(labels_file('train', 'git:696ca7ba92aef1aedcc8121948eecf77871cb7b5'),
-           labels_file('valid', size=1_796_430, hash=
+           labels_file('valid', size=1_796_430, checksum=
                        'sha256:9c96b19adf1ab3bc9325c247451dbb3a978895dfcd6faa5b8361296f46458dc0'),
-           labels_file('test', size=1_723_458, hash=
+           labels_file('test', size=1_723_458, checksum=
                        'sha256:b96cc4cd9ec74dcc6daca9b3e31012dfd6efac873747c6a6b5bce37cb4c7c9d6')))
 
 # %% ../nbs/00a_download.ipynb #00a_downlo-16
@@ -117,11 +117,11 @@ reccon_at = partial(github, 'declare-lab/RECCON', '579ea8a726f6705f7a3a02f7535b8
 def reccon_file(
     name:str,    # without .json
     size:int,    # in bytes
-    hash:str,    # sha256
+    sha256:str,
 ) -> File:       # that part
     "One of RECCON's four files"
     url = reccon_at(f'data/original_annotation/{name}.json')
-    return File(f'reccon/{name}.json', (f'sha256:{hash}',), size, (url,))
+    return File(f'reccon/{name}.json', (f'sha256:{sha256}',), size, (url,))
 
 RECCON = Source(
     'reccon', 'RECCON: emotion causes in DailyDialog and IEMOCAP, marked by people',
@@ -372,7 +372,7 @@ def receive(
 ) -> str:                     # why it could not be had, '' = it is there
     "Get a file, whole and right, into `part`"
     from requests import RequestException
-    size = lambda: part.stat().st_size if part.exists() else 0
+    def size(): return part.stat().st_size if part.exists() else 0
     while True:
         had = size()
         try: transfer(url, part, file.size, timeout)

@@ -170,7 +170,7 @@ def test_long_contexts_lose_their_beginning():
 
 
 def test_contexts_made_from_their_end_are_those_of_the_whole():
-    import random, time
+    import time
     rng, v = random.Random(0), Vocab(list('abcd'))
     for n in range(60):
         lengths = [rng.randint(n > 30, 9) for _ in range(rng.randint(2, 40))]
@@ -206,7 +206,7 @@ def test_released_batches_are_as_large_as_the_budget_allows():
     ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
     order = random.Random(1).sample(range(len(ex)), len(ex))
     cuts = released_cut(ex, order, 400)
-    size = lambda b: max(max(len(ex[i].src), len(ex[i].tgt) + 1) for i in b)
+    def size(b): return max(max(len(ex[i].src), len(ex[i].tgt) + 1) for i in b)
     assert [i for b in cuts for i in b] == order and released_cut(ex, []) == []
     assert all(len(b) == 1 or len(b) * size(b) <= 400 for b in cuts)
     assert all((len(a) + 1) * size([*a, b[0]]) > 400 for a, b in zip(cuts, cuts[1:]))
@@ -254,8 +254,8 @@ def test_presets_take_half_the_updates_of_the_released_code():
     found = real_split('train')
     ex = make_examples(found, build_vocab(found, 2))
     order = random.Random(0).sample(range(len(ex)), len(ex))
-    ours = lambda budget: len(BatchSampler(ex, budget).batches())
-    theirs = lambda budget: len(released_cut(ex, order, budget))
+    def ours(budget): return len(BatchSampler(ex, budget).batches())
+    def theirs(budget): return len(released_cut(ex, order, budget))
     assert (ours(8192), theirs(8192)) == (291, 642)
     assert (ours(4096), theirs(4096)) == (565, 1128)
     assert (ours(3596), ours(2020)) == (642, 1131)

@@ -173,9 +173,10 @@ def read_text(text, report=None):
 
 
 def test_files_saved_again_as_csv_are_read_rightly():
-    kept = lambda row: [x.replace(',', '_comma_') for x in row]
-    index = lambda row: ['', *row]
-    names_last = lambda row: row[3:] + row[:3]
+    def kept(row): return [x.replace(',', '_comma_') for x in row]
+    def index(row): return ['', *row]
+    def names_last(row): return row[3:] + row[:3]
+    def broken(row): return [x.replace('really', 'really,\nreally') for x in row]
     want = read_text(''.join(','.join(kept(row)) + '\n' for row in OWN))
     turns = 'I am own:1, and I won!', 'Oh, what; really?', 'Say "won", please.', 'Won'
     assert want[0].utterances == turns
@@ -187,7 +188,6 @@ def test_files_saved_again_as_csv_are_read_rightly():
             for end in ('\n', '\r\n'):
                 assert read_text('\ufeff' + text.replace('\n', end), r := Report()) == want
             assert not r.skipped and r.noted['quoted line'] >= 2
-    broken = lambda row: [x.replace('really', 'really,\nreally') for x in row]
     assert read_text(saved_again(OWN, broken))[1].utterances[1] == 'Oh, what; really, really?'
 
 

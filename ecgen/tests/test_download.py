@@ -22,7 +22,6 @@ from ecgen.files import EcgenError, default_dir
 from ecgen.download import *
 
 def test_registry_is_complete():
-    import re
     HASH = 'sha256:[0-9a-f]{64}|git:[0-9a-f]{40}'
     for name, s in SOURCES.items():
         assert name == s.name and s.what and s.licence and s.page.startswith('https://') and s.files
@@ -97,7 +96,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from dataclasses import replace
 from unittest import mock
 import pytest
-from ecgen.files import EcgenError
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -38,10 +38,10 @@ def test_fields_are_checked():
 
 
 def test_labelled_files_are_dialogues_with_causes():
+    def facts(found): return [(d.id, d.emotion, len(d.utterances)) for d in found]
     for split in ('train', 'valid'):
         want = load_split(split, shipped('sample'))
         got = read_recec(shipped('sample')/f'recec/{split}_with_cause.json', r := Report())
-        facts = lambda found: [(d.id, d.emotion, len(d.utterances)) for d in found]
         assert facts(got) == facts(want) and all(d.causes for d in got) and not r.skipped
 
 
@@ -222,7 +222,7 @@ def as_chat(d):
     return json.dumps(row, ensure_ascii=False) + '\n'
 
 def as_reccon(d):
-    marks = lambda i: ['happy', 1, i] if i % 2 else []
+    def marks(i): return ['happy', 1, i] if i % 2 else []
     return [[turn(i, 'BA'[i % 2], u, *marks(i)) for i, u in enumerate(d.utterances, 1)]]
 
 

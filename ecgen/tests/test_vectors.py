@@ -31,7 +31,6 @@ def test_cosine_ignores_length_and_survives_zeros():
 
 import sys
 from types import SimpleNamespace
-from unittest.mock import patch
 import pytest
 from ecgen.batches import Vocab, read_vectors
 from ecgen.files import shipped
