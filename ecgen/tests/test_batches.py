@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.causes import with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, Report, begins_like, load_split, refuse_special, shipped, tokenize
+from ecgen.corpus import EMOTIONS, Dialogue, Report, tokenize
+from ecgen.files import EcgenError, EcgenWarning, begins_like, refuse_special
 from ecgen.batches import *
 
 def test_vocabulary_round_trip_and_specials():
@@ -31,6 +31,9 @@ def test_vocabulary_round_trip_and_specials():
 
 
 import pytest
+from ecgen.causes import with_causes
+from ecgen.files import shipped
+from ecgen.readers import load_split
 
 
 def test_vectors_are_read_from_txt_gz_and_zip():
@@ -44,15 +47,19 @@ def test_vectors_are_read_from_txt_gz_and_zip():
         with zipfile.ZipFile(tmp/'v.zip', 'w') as z: z.writestr('m.txt', text)
         for path in (tmp/'v.txt', tmp/'v.txt.gz', tmp/'v.zip/m.txt'):
             m, share = read_vectors(path, v, dim=2, progress=False)
-            assert m[v.ids['there']].tolist() == [5, 6] and share == 2/9 and m[PAD].tolist() == [0, 0]
-        with pytest.raises(EcgenError, match='instead of 3'): read_vectors(tmp/'v.txt', v, dim=3, progress=False)
-        with pytest.raises(EcgenError, match='not a readable'): read_vectors(tmp/'none.txt', v, progress=False)
+            assert m[v.ids['there']].tolist() == [5, 6] and m[PAD].tolist() == [0, 0]
+            assert share == 2/9
+        with pytest.raises(EcgenError, match='instead of 3'):
+            read_vectors(tmp/'v.txt', v, dim=3, progress=False)
+        with pytest.raises(EcgenError, match='not a readable'):
+            read_vectors(tmp/'none.txt', v, progress=False)
 
 
 import tempfile
 
 WANTED = Vocab(['5', 'dog', 'old', 'New\u00a0York'])
-ROWS = ['5 .1 .2 .3', 'dog .4 .5 .6', 'old .7 .8 .9', 'New\u00a0York 1 2 3', '. . . 4 5 6', 'the 7 8 9']
+ROWS = ['5 .1 .2 .3', 'dog .4 .5 .6', 'old .7 .8 .9',
+        'New\u00a0York 1 2 3', '. . . 4 5 6', 'the 7 8 9']
 
 def read_from(text, dim=3):
     "What is read from a vector file with this content"
@@ -64,49 +71,74 @@ def read_from(text, dim=3):
 def test_vector_files_of_every_make_are_read():
     from itertools import product
     want, share = read_from('\n'.join(ROWS) + '\n')
-    assert share == 4/10 and torch.equal(want[WANTED.ids['New\u00a0York']], torch.tensor([1., 2., 3.]))
+    assert share == 4/10
+    assert torch.equal(want[WANTED.ids['New\u00a0York']], torch.tensor([1., 2., 3.]))
+    starts = product(('', '5 3\n', '6 3\n', '6\t3 \n'), ('', '\ufeff'))
+    ways = product((' ', '\t', '  '), ('\n', ' \n', '\r\n', '\n\n'))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        for header, mark in product(('', '5 3\n', '6 3\n', '6\t3 \n'), ('', '\ufeff')):
-            for sep, end in product((' ', '\t', '  '), ('\n', ' \n', '\r\n', '\n\n')):
-                got, found = read_from(mark + header + end.join(r.replace(' ', sep) for r in ROWS))
-                assert found == share and torch.equal(got, want), (header, mark, sep, end)
-    assert read_from('5 3\ndog 1\n', dim=1)[0][WANTED.ids['5']] == 3     # no header: the next line is not that long
+        for (header, mark), (sep, end) in product(starts, ways):
+            got, found = read_from(mark + header + end.join(r.replace(' ', sep) for r in ROWS))
+            assert found == share and torch.equal(got, want), (header, mark, sep, end)
+    # no header: the next line is not that long
+    assert read_from('5 3\ndog 1\n', dim=1)[0][WANTED.ids['5']] == 3
     with pytest.warns(UserWarning, match='line 1 promises 400,000 words, and 6 lines follow: the file'):
         assert read_from('400000 3\n' + '\n\n'.join(ROWS) + '\n')[1] == share
 
 
 def test_lines_of_vectors_that_are_not_understood_are_said():
+    good = '\n'.join(ROWS[:3]) + '\n'
+    odd_lines = [
+        (b'New\xc2\xa0York 1 2', 'has 2 numbers'), (b'cat 1 2 3 4', 'has 4 numbers'),
+        (b'# by hand', 'has 2 numbers'),
+        (b'New\xc2\xa0York 1 2 x', 'holds something that is no number'),
+        (b'caf\xe9 1 2 3', 'has a word that is not UTF-8'),
+        (b'New\xc2\xa0York 1 2 nan', 'holds a number that is not finite')]
+    for line, why in odd_lines:
+        with pytest.warns(EcgenWarning, match=f'1 of its lines were left out: line 4 {why}'):
+            read_from(good.encode() + line + b'\n')
+
+
+def test_files_that_hold_no_vectors_are_refused():
     import os
     good = '\n'.join(ROWS[:3]) + '\n'
-    for line, why in ((b'New\xc2\xa0York 1 2', 'has 2 numbers'), (b'cat 1 2 3 4', 'has 4 numbers'), (b'# by hand', 'has 2 numbers'),
-                      (b'New\xc2\xa0York 1 2 x', 'holds something that is no number'), (b'caf\xe9 1 2 3', 'has a word that is not UTF-8'),
-                      (b'New\xc2\xa0York 1 2 nan', 'holds a number that is not finite')):
-        with pytest.warns(EcgenWarning, match=f'1 of its lines were left out: line 4 {why}'): read_from(good.encode() + line + b'\n')
-    for text, why in ((good, 'line 1 has 3 numbers instead of 2'), ('5 3\n' + good, 'line 2 has 3'), ('9 2\n' + good, 'line 2 has 3'),
-                      ('dog,1,2\n', 'line 1 has 0 numbers'), (good.encode('utf-16'), 'begins like UTF-16'), (b'a' * 2**21, 'line 1 is longer'),
-                      (b'version https://git-lfs.github.com', 'LFS pointer'), (b'', 'none of the')):
+    bad_files = [
+        (good, 'line 1 has 3 numbers instead of 2'), ('5 3\n' + good, 'line 2 has 3'),
+        ('9 2\n' + good, 'line 2 has 3'), ('dog,1,2\n', 'line 1 has 0 numbers'),
+        (good.encode('utf-16'), 'begins like UTF-16'), (b'a' * 2**21, 'line 1 is longer'),
+        (b'version https://git-lfs.github.com', 'LFS pointer'), (b'', 'none of the')]
+    for text, why in bad_files:
         with pytest.raises(EcgenError, match=why): read_from(text, dim=2)
+    with pytest.raises(EcgenError, match='v.txt holds numbers that are all the same.$'):
+        read_from('dog 1 1\n', dim=2)
     with tempfile.TemporaryDirectory() as tmp:
         os.mkfifo(Path(tmp)/'v.txt')
         for path in (tmp, f'{tmp}/v.txt', '/dev/zero'):
-            with pytest.raises(EcgenError, match='a folder or a device'): read_vectors(path, WANTED, 3, progress=False)
+            with pytest.raises(EcgenError, match='a folder or a device'):
+                read_vectors(path, WANTED, 3, progress=False)
 
 
 def test_words_have_labels_of_their_own():
     t, w = [['a', 'b'], ['c'], ['d', 'e']], ((.2, .4), (0.,), (.6, .8))
     s = soft_words(t, w, (.1, .2, .9), [1] * 9)
-    assert s.round(1).tolist() == np.float16([1, .2, .4, .4, 0, 0, .6, .8, .8]).tolist() and s.dtype == np.float16
+    want = np.float16([1, .2, .4, .4, 0, 0, .6, .8, .8])
+    assert s.round(1).tolist() == want.tolist() and s.dtype == np.float16
     assert word_labels(s) == [1, 0, 0, 0, 0, 0, 1, 1, 1]
-    assert soft_words(t, w, (), [1] * 5).tolist() == s[[0, -4, -3, -2, -1]].tolist()         # shortened from the left
-    assert soft_words(t, ((.2,), (0.,), (.6, .8)), (.1, .2, .9), [1] * 9)[1:4].round(1).tolist() == np.float16([.1] * 3).tolist()
-    assert word_labels(np.float16([1, .2, .4, .4, .1])) == [1, 0, 1, 1, 0]                     # none above one half: the most probable
-    assert word_labels(np.float16([1.])) == [1] and word_labels(np.float16([1, 0, 0])) == [1, 1, 1]
+    short = soft_words(t, w, (), [1] * 5)             # shortened from the left
+    assert short.tolist() == s[[0, -4, -3, -2, -1]].tolist()
+    other = soft_words(t, ((.2,), (0.,), (.6, .8)), (.1, .2, .9), [1] * 9)   # words do not fit
+    assert other[1:4].round(1).tolist() == np.float16([.1] * 3).tolist()
+    # none above one half: the most probable
+    assert word_labels(np.float16([1, .2, .4, .4, .1])) == [1, 0, 1, 1, 0]
+    assert word_labels(np.float16([1.])) == [1]
+    assert word_labels(np.float16([1, 0, 0])) == [1, 1, 1]
 
 
 def test_probabilities_belong_to_turns():
-    assert np.allclose(soft_causes([CLS, 7, 8, SEP, 9, SEP, 7, SEP], (.9, .2, .4, .1, .7), 3), [.9] * 4 + [.2] * 2 + [.4] * 2, atol=1e-3)
-    assert np.allclose(soft_causes([CLS, 8, SEP, 9, SEP, 7, SEP], (.9,), 4), 0)                # the first turn was dropped, of the others nothing is known
+    p = soft_causes([CLS, 7, 8, SEP, 9, SEP, 7, SEP], (.9, .2, .4, .1, .7), 3)
+    assert np.allclose(p, [.9] * 4 + [.2] * 2 + [.4] * 2, atol=1e-3)
+    # the first turn was dropped, of the others nothing is known
+    assert np.allclose(soft_causes([CLS, 8, SEP, 9, SEP, 7, SEP], (.9,), 4), 0)
 
 
 def test_an_example_is_the_whole_prefix_of_a_listener_turn():
@@ -117,14 +149,17 @@ def test_an_example_is_the_whole_prefix_of_a_listener_turn():
     assert one.src == [CLS, A, B, SEP] and one.tgt == [C] and one.cause == [1, 0, 0, 0]
     assert make_examples([Dialogue('y', 'sad', '', ('a', ' '))], v) == []
     assert make_examples([d], v, lexicon=frozenset('b'))[1].cause == [1, 0, 1, 0, 0, 0, 1, 0]
-    assert two.src == [CLS, A, B, SEP, C, SEP, B, SEP] and two.cause == [1, 0, 0, 0, 0, 0, 1, 1] and two.turn == 3
+    assert two.src == [CLS, A, B, SEP, C, SEP, B, SEP] and two.turn == 3
+    assert two.cause == [1, 0, 0, 0, 0, 0, 1, 1]
 
 
 def test_an_example_knows_its_rare_words_and_what_comes_next():
     v = Vocab(['a', 'b'])
     one, two = make_examples([Dialogue('x', 'sad', '', ('x a y', 'b x', 'a z', 'y b'))], v, longest=7)
-    assert (one.rare, v.decode(one.after)) == (('x', 'y', 'x', 'z'), ['a', '<unk>']) and (two.rare, two.after) == (('x', 'z', 'y'), [])
-    assert v.decode(two.src) == ['[CLS]', 'b', '<unk>', '[SEP]', 'a', '<unk>', '[SEP]']                # the first turn was dropped, with its words
+    assert one.rare == ('x', 'y', 'x', 'z') and v.decode(one.after) == ['a', '<unk>']
+    assert two.rare == ('x', 'z', 'y') and two.after == []
+    # the first turn was dropped, with its words
+    assert v.decode(two.src) == ['[CLS]', 'b', '<unk>', '[SEP]', 'a', '<unk>', '[SEP]']
 
 
 def test_long_contexts_lose_their_beginning():
@@ -135,10 +170,11 @@ def test_long_contexts_lose_their_beginning():
 
 
 def test_contexts_made_from_their_end_are_those_of_the_whole():
-    import random, time
+    import time
     rng, v = random.Random(0), Vocab(list('abcd'))
     for n in range(60):
-        texts = [' '.join(rng.choices('abcdx', k=rng.randint(n > 30, 9))) for _ in range(rng.randint(2, 40))]
+        lengths = [rng.randint(n > 30, 9) for _ in range(rng.randint(2, 40))]
+        texts = [' '.join(rng.choices('abcdx', k=k)) for k in lengths]
         tokens, longest = [t.split() for t in texts], rng.choice([8, 20, 50])
         causes = tuple(sorted(rng.sample(range(len(texts)), len(texts) // 2)))
         sure = tuple(rng.random() for _ in texts)
@@ -153,20 +189,27 @@ def test_contexts_made_from_their_end_are_those_of_the_whole():
 
 
 def test_words_know_their_turn():
-    assert turn_of(torch.tensor([[CLS, 7, SEP, 8, SEP], [CLS, 7, SEP, PAD, PAD]])).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, -1, -1]]
+    two_rows = [[CLS, 7, SEP, 8, SEP], [CLS, 7, SEP, PAD, PAD]]
+    assert turn_of(torch.tensor(two_rows)).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, -1, -1]]
 
 
 def test_a_budget_gives_the_updates_that_are_asked_for():
     ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
     order = random.Random(1).sample(range(len(ex)), len(ex))
-    cuts = released_cut(ex, order, 400)
-    size = lambda b: max(max(len(ex[i].src), len(ex[i].tgt) + 1) for i in b)
-    assert [i for b in cuts for i in b] == order and all(len(b) == 1 or len(b) * size(b) <= 400 for b in cuts)
-    assert all((len(a) + 1) * size([*a, b[0]]) > 400 for a, b in zip(cuts, cuts[1:])) and released_cut(ex, []) == []
-    steps = len(cuts)
+    steps = len(released_cut(ex, order, 400))
     near = budget_for(ex, steps)
     assert len(BatchSampler(ex, near).batches()) >= steps > len(BatchSampler(ex, near + 1).batches())
     assert len(BatchSampler(ex, 400).batches()) < steps
+
+
+def test_released_batches_are_as_large_as_the_budget_allows():
+    ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
+    order = random.Random(1).sample(range(len(ex)), len(ex))
+    cuts = released_cut(ex, order, 400)
+    def size(b): return max(max(len(ex[i].src), len(ex[i].tgt) + 1) for i in b)
+    assert [i for b in cuts for i in b] == order and released_cut(ex, []) == []
+    assert all(len(b) == 1 or len(b) * size(b) <= 400 for b in cuts)
+    assert all((len(a) + 1) * size([*a, b[0]]) > 400 for a, b in zip(cuts, cuts[1:]))
 
 
 def test_every_example_comes_once_an_epoch_within_the_budget():
@@ -174,7 +217,9 @@ def test_every_example_comes_once_an_epoch_within_the_budget():
     s = BatchSampler(ex, budget=300)
     batches = s.batches()
     assert sorted(i for b in batches for i in b) == list(range(len(ex)))
-    assert all(len(b) == 1 or len(b) * (max(len(ex[i].src) for i in b) + max(len(ex[i].tgt) + 1 for i in b)) <= 300 for b in batches)
+    for b in batches:
+        width = max(len(ex[i].src) for i in b) + max(len(ex[i].tgt) + 1 for i in b)
+        assert len(b) == 1 or len(b) * width <= 300
     for _ in s: pass
     assert s.epoch == 1 and s.batches() != batches
 
@@ -189,23 +234,28 @@ def test_a_sampler_goes_on_where_it_stopped():
     assert [b.src.tolist() for b in second] == whole[2:]
 
 
+import os
+
+def real_split(split):
+    "A split of the real corpus, or skip"
+    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
+    if (data/'empatheticdialogues/train.csv').is_file(): return load_split(split, data)
+    pytest.skip('ECGEN_DATA does not name the real corpus')
+
+
 def test_real_corpus_wastes_little():
     #| eval: false
-    import os
-    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
-    if not (data/'empatheticdialogues/train.csv').is_file(): pytest.skip('ECGEN_DATA does not name the real corpus')
-    ex = make_examples(load_split('train', data), Vocab([]))
+    ex = make_examples(real_split('train'), Vocab([]))
     assert real_token_share(ex, BatchSampler(ex).batches()) > .85
 
 
 def test_presets_take_half_the_updates_of_the_released_code():
     #| eval: false
-    import os
-    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
-    if not (data/'empatheticdialogues/train.csv').is_file(): pytest.skip('ECGEN_DATA does not name the real corpus')
-    found = load_split('train', data)
+    found = real_split('train')
     ex = make_examples(found, build_vocab(found, 2))
     order = random.Random(0).sample(range(len(ex)), len(ex))
-    updates = lambda budget: len(BatchSampler(ex, budget).batches())
-    assert [(updates(b), len(released_cut(ex, order, b))) for b in (8192, 4096)] == [(291, 642), (565, 1128)]
-    assert (updates(3596), updates(2020)) == (642, 1131)
+    def ours(budget): return len(BatchSampler(ex, budget).batches())
+    def theirs(budget): return len(released_cut(ex, order, budget))
+    assert (ours(8192), theirs(8192)) == (291, 642)
+    assert (ours(4096), theirs(4096)) == (565, 1128)
+    assert (ours(3596), ours(2020)) == (642, 1131)

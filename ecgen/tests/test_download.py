@@ -14,50 +14,61 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 from pooch import HTTPDownloader, file_hash
 from tqdm.utils import CallbackIOWrapper
-from ecgen.corpus import HEADER, EcgenError, default_dir
+from ecgen.corpus import HEADER
+from ecgen.files import EcgenError, default_dir
 from ecgen.download import *
 
 def test_registry_is_complete():
-    import re
+    HASH = 'sha256:[0-9a-f]{64}|git:[0-9a-f]{40}'
     for name, s in SOURCES.items():
         assert name == s.name and s.what and s.licence and s.page.startswith('https://') and s.files
         assert all(f.urls for f in ([s.archive] if s.archive else s.files))
         for f in (*s.files, *([s.archive] if s.archive else [])):
-            assert all(h is None or re.fullmatch('sha256:[0-9a-f]{64}|git:[0-9a-f]{40}', h) for h in f.hashes) and f.hashes
+            assert f.hashes and all(h is None or re.fullmatch(HASH, h) for h in f.hashes)
             assert any(f.hashes) or f.begins, 'a file without checksum must be known by its beginning'
-            assert all(u.startswith('http') for u in f.urls) and not f.path.startswith(('/', '.')) and '..' not in f.path
+            assert all(u.startswith('http') for u in f.urls)
+            assert not f.path.startswith(('/', '.')) and '..' not in f.path
     assert len({f.path for s in SOURCES.values() for f in s.files}) == 16
 
 
 def test_lexicons_come_from_their_author_only():
     for s in (NRC_VAD, NRC_EMOTION):
-        assert all(u.startswith('https://saifmohammad.com/') for f in (s.archive, *s.files) for u in f.urls)
-    assert transfer_size(NRC_VAD) == 'size unknown' and transfer_size(RECEC) == 'more than 3.5 MB' and transfer_size(GLOVE) == '862.2 MB'
+        urls = [u for f in (s.archive, *s.files) for u in f.urls]
+        assert all(u.startswith('https://saifmohammad.com/') for u in urls)
+    assert transfer_size(NRC_VAD) == 'size unknown'
+    assert transfer_size(RECEC) == 'more than 3.5 MB' and transfer_size(GLOVE) == '862.2 MB'
 
 
 def test_git_ids_are_those_of_git():
     import tempfile
+    known = {b'': 'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391',
+             b'hello\n': 'ce013625030ba8dba906f756967f9e9ca394464a'}
     with tempfile.TemporaryDirectory() as tmp:
         path = Path(tmp)/'f'
-        for content, want in ((b'', 'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'), (b'hello\n', 'ce013625030ba8dba906f756967f9e9ca394464a')):
+        for content, want in known.items():
             path.write_bytes(content)
             assert fingerprint(path, 'git') == f'git:{want}'
 
 
 def test_problems_are_named():
     import tempfile
-    hello = File('f', ('sha256:' + '0' * 64, 'git:ce013625030ba8dba906f756967f9e9ca394464a'))
+    right = 'git:ce013625030ba8dba906f756967f9e9ca394464a'
+    wrong = 'sha256:' + '0' * 64
     with tempfile.TemporaryDirectory() as tmp:
         path = Path(tmp)/'f'
         path.write_bytes(b'hello\n')
-        assert problem(hello, path) == '' and problem(hello, Path(tmp)) == 'a folder' and problem(hello, Path(tmp)/'no') == 'not a file'
-        assert problem(File('f', size=7), path) == '6 bytes instead of 7' and problem(File('f', hello.hashes[:1]), path) == 'another checksum'
-        assert problem(File('f', begins='h.l'), path) == '' and problem(File('f', begins='PK'), path) == 'another kind of content'
-        assert problem(File('f'), path, noted=hello.hashes[0]) == 'another checksum'
+        hello = File('f', (wrong, right))
+        assert problem(hello, path) == ''
+        assert problem(hello, Path(tmp)) == 'a folder'
+        assert problem(hello, Path(tmp)/'no') == 'not a file'
+        assert problem(File('f', size=7), path) == '6 bytes instead of 7'
+        assert problem(File('f', (wrong,)), path) == 'another checksum'
+        assert problem(File('f', begins='h.l'), path) == ''
+        assert problem(File('f', begins='PK'), path) == 'another kind of content'
+        assert problem(File('f'), path, noted=wrong) == 'another checksum'
         path.write_bytes(b'')
         assert problem(File('f'), path) == 'an empty file'
 
@@ -66,9 +77,9 @@ def test_real_files_are_as_the_registry_says():
     #| eval: false
     import pytest
     data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
-    there = [(f, data/f.path) for s in (RECEC, RECCON, NRC_VAD) for f in s.files if (data/f.path).is_file()]
-    if not there: pytest.skip('ECGEN_DATA has none of these files')
-    assert [str(path) for f, path in there if problem(f, path)] == []
+    files = [f for s in (RECEC, RECCON, NRC_VAD) for f in s.files if (data/f.path).is_file()]
+    if not files: pytest.skip('ECGEN_DATA has none of these files')
+    assert [f.path for f in files if problem(f, data/f.path)] == []
 
 
 def test_a_named_folder_comes_first():
@@ -76,7 +87,8 @@ def test_a_named_folder_comes_first():
     with mock.patch.dict(os.environ, ECGEN_DATA='env'):
         assert target_dir('here') == Path('here') and target_dir() == Path('env')
         del os.environ['ECGEN_DATA']
-        assert target_dir() == default_dir() and default_dir().is_absolute() and 'ecgen' in default_dir().parts
+        assert target_dir() == default_dir()
+    assert default_dir().is_absolute() and 'ecgen' in default_dir().parts
 
 
 import io, tempfile, threading
@@ -84,23 +96,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from dataclasses import replace
 from unittest import mock
 import pytest
-from ecgen.corpus import EcgenError
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         how, name = self.path.strip('/').split('/')
-        self.server.seen.append((how, self.headers['Range']))
+        wanted = self.headers['Range']
+        self.server.seen.append((how, wanted))
         if how.isdigit(): return self.answer(int(how), b'Sorry!')
-        if how.startswith('moved'): return self.answer(301, b'', location='http://[::1' if how == 'moved-away' else f'/plain/{name}')
-        body = self.server.files[name] if self.headers['Accept-Encoding'] == 'identity' else b'compressed, so its parts are of no use'
-        start = int(self.headers['Range'][6:-1]) if self.headers['Range'] and 'norange' not in how else 0
+        if how == 'moved-away': return self.answer(301, b'', location='http://[::1')
+        if how == 'moved': return self.answer(301, b'', location=f'/plain/{name}')
+        body = self.server.files[name]
+        if how == 'wrong': body = body[:-1] + b'?'
+        if self.headers['Accept-Encoding'] != 'identity': body = b'compressed: parts are of no use'
+        start = int(wanted[6:-1]) if wanted and 'norange' not in how else 0
         if start >= len(body): return self.answer(416, b'')
-        self.answer(206 if start else 200, (body[:-1] + b'?' if how == 'wrong' else body)[start:], how)
+        self.answer(206 if start else 200, body[start:], how)
 
     def answer(self, status, body, how='', location='/'):
         self.send_response(status)
-        for header in (('Content-Length', str(len(body))), ('Location', location)): self.send_header(*header)
+        self.send_header('Content-Length', str(len(body)))
+        self.send_header('Location', location)
         self.end_headers()
         self.wfile.write(body[:20_000] if how.startswith(('cut', 'stall')) else body)
         if how.startswith('stall'): self.server.over.wait(5)
@@ -115,7 +131,8 @@ class Server(ThreadingHTTPServer):
         self.files, self.seen, self.over = files, [], threading.Event()
         os.environ['NO_PROXY'] = '127.0.0.1'
 
-    def at(self, *hows, name='toy.csv'): return tuple(f'http://127.0.0.1:{self.server_port}/{how}/{name}' for how in hows)
+    def at(self, *hows, name='toy.csv'):
+        return tuple(f'http://127.0.0.1:{self.server_port}/{how}/{name}' for how in hows)
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, args=(.01,), daemon=True).start()
@@ -134,31 +151,39 @@ TOY = File('toy/toy.csv', (sha(TEXT),), len(TEXT))
 
 
 def test_broken_downloads_are_continued():
+    cases = (('cut', b'', 8), ('plain', TEXT[:100], 1), ('norange', TEXT[:100], 1),
+             ('plain', b'old', 2), ('plain', TEXT, 1), ('plain', TEXT + b'too long', 2),
+             ('plain', b'x' * len(TEXT), 2), ('moved', b'', 2), ('moved', TEXT[:9], 2))
     with Server({'toy.csv': TEXT}) as server, tempfile.TemporaryDirectory() as tmp:
         part = Path(tmp)/'p'
-        for how, old, requests in (('cut', b'', 8), ('plain', TEXT[:100], 1), ('norange', TEXT[:100], 1), ('plain', b'old', 2), ('plain', TEXT, 1),
-                                   ('plain', TEXT + b'too long', 2), ('plain', b'x' * len(TEXT), 2), ('moved', b'', 2), ('moved', TEXT[:9], 2)):
+        for how, old, requests in cases:
             part.write_bytes(old)
             server.seen.clear()
-            assert receive(TOY, *server.at(how), part) == '' and part.read_bytes() == TEXT, (how, old[:9])
+            assert receive(TOY, *server.at(how), part) == '', (how, old[:9])
+            assert part.read_bytes() == TEXT, (how, old[:9])
             assert len(server.seen) <= requests, (how, server.seen)
             assert server.seen[0][1] == (f'bytes={len(old)}-' if old else None)
 
 
 def test_failures_have_a_reason():
+    reasons = {'404': 'HTTP 404', '500': 'HTTP 500', 'wrong': 'another checksum',
+               'cut-norange': 'the connection broke off', 'stall-norange': 'no answer in time',
+               'moved-away': 'an answer without sense, ValueError'}
     with Server({'toy.csv': TEXT}) as server, tempfile.TemporaryDirectory() as tmp:
         part = Path(tmp)/'p'
-        for how, why in (('404', 'HTTP 404'), ('500', 'HTTP 500'), ('wrong', 'another checksum'), ('cut-norange', 'the connection broke off'),
-                         ('stall-norange', 'no answer in time'), ('moved-away', 'an answer without sense, ValueError')):
+        for how, why in reasons.items():
             assert receive(TOY, *server.at(how), part, timeout=.2) == why
         assert receive(replace(TOY, size=9), *server.at('plain'), part) == 'a larger file'
 
 
 def test_mirrors_are_tried_in_order():
-    for hows in (['404', 'plain'], ['500', 'moved'], ['wrong', 'plain'], ['stall-norange', 'plain'], ['cut-norange', 'cut'], ['404', '500', 'wrong', 'norange']):
+    for hows in ('404 plain', '500 moved', 'wrong plain', 'stall-norange plain', 'cut-norange cut',
+                 '404 500 wrong norange'):
+        hows = hows.split()
         with Server({'toy.csv': TEXT}) as server, tempfile.TemporaryDirectory() as tmp:
             fetch(replace(TOY, urls=server.at(*hows)), Path(tmp), timeout=.2)
-            assert (Path(tmp)/'toy/toy.csv').read_bytes() == TEXT and os.listdir(f'{tmp}/toy') == ['toy.csv']
+            assert (Path(tmp)/'toy/toy.csv').read_bytes() == TEXT
+            assert os.listdir(f'{tmp}/toy') == ['toy.csv']
             assert list(dict.fromkeys(how for how, _ in server.seen if how in hows)) == hows
 
 
@@ -168,16 +193,19 @@ def test_without_network_one_sentence_says_what_to_do():
         with pytest.raises(EcgenError) as e: fetch(replace(TOY, urls=urls), Path(tmp), timeout=.5)
         assert os.listdir(tmp) == [], 'no file and no folder before the first byte'
     message = str(e.value)
-    assert 'toy.csv could not' in message and '127.0.0.1: no connection' in message and urls[0] in message and str(Path(tmp)/'toy') in message
+    assert 'toy.csv could not' in message and '127.0.0.1: no connection' in message
+    assert urls[0] in message and str(Path(tmp)/'toy') in message
     assert message.endswith('.') and '\n' not in message
 
 
 def test_halves_of_unknown_files_are_not_joined():
     with Server({'toy.csv': TEXT}) as server, tempfile.TemporaryDirectory() as tmp:
-        (Path(tmp)/'toy').mkdir()
-        (Path(tmp)/'toy/toy.csv.part').write_bytes(b'of another day')
-        fetch(replace(TOY, urls=server.at('cut-norange', 'plain'), hashes=(None,), size=None), Path(tmp))
-        assert (Path(tmp)/'toy/toy.csv').read_bytes() == TEXT and server.seen[-1] == ('plain', None)
+        path = Path(tmp)/'toy/toy.csv'
+        path.parent.mkdir()
+        path.with_name('toy.csv.part').write_bytes(b'of another day')
+        urls = server.at('cut-norange', 'plain')
+        fetch(replace(TOY, urls=urls, hashes=(None,), size=None), Path(tmp))
+        assert path.read_bytes() == TEXT and server.seen[-1] == ('plain', None)
 
 
 def packed(kind, files):
@@ -196,9 +224,11 @@ def packed(kind, files):
 
 def tree(folder):
     "All files below a folder"
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in Path(folder).rglob('*') if p.is_file()}
+    files = [p for p in Path(folder).rglob('*') if p.is_file()]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
-EVIL = {'../evil.txt': b'!', '/evil.txt': b'!', 'copies/trial/toy.csv': b'another', 'copies/toy.csv': TEXT}
+EVIL = {'../evil.txt': b'!', '/evil.txt': b'!', 'copies/trial/toy.csv': b'another',
+        'copies/toy.csv': TEXT}
 
 
 def test_only_wanted_files_leave_an_archive():
@@ -215,7 +245,9 @@ def test_what_does_not_fit_is_not_unpacked_and_names_are_not_taken_twice():
     with tempfile.TemporaryDirectory() as tmp:
         new, old = Path(tmp)/'a', Path(tmp)/'toy/toy.csv'
         new.write_bytes(packed('zip', {'toy.csv': TEXT}))
-        with mock.patch('shutil.disk_usage', return_value=mock.Mock(free=9)), pytest.raises(EcgenError, match='118.8 kB are needed'): unpack(new, [TOY], Path(tmp))
+        with mock.patch('shutil.disk_usage', return_value=mock.Mock(free=9)):
+            with pytest.raises(EcgenError, match='118.8 kB are needed'):
+                unpack(new, [TOY], Path(tmp))
         old.parent.mkdir()
         old.write_bytes(b'mine')
         with pytest.raises(EcgenError, match='something else meanwhile'): unpack(new, [TOY], Path(tmp))
@@ -227,9 +259,13 @@ def test_bad_archives_are_refused_and_leave_nothing():
     link, out = tarfile.TarInfo('toy.csv'), io.BytesIO()
     link.type, link.linkname = tarfile.SYMTYPE, '/etc/passwd'
     with tarfile.open(fileobj=out, mode='w') as t: t.addfile(link)
-    for content, why in ((tar[:-900], 'damaged'), (zip_[:-90], 'damaged'), (zip_.replace(zip_[60:70], b'0123456789'), 'damaged'), (b'PK', 'damaged'),
-                         (packed('tar', {'a/other.csv': TEXT}), 'holds no toy.csv'), (packed('zip', {}), 'holds no'), (out.getvalue(), 'holds no'),
-                         (packed('zip', {'toy.csv': TEXT[1:]}), 'bytes instead of'), (packed('tar', {'toy.csv': TEXT[1:] + b'!'}), 'another checksum')):
+    bad = [(tar[:-900], 'damaged'), (zip_[:-90], 'damaged'),
+           (zip_.replace(zip_[60:70], b'0123456789'), 'damaged'), (b'PK', 'damaged'),
+           (packed('tar', {'a/other.csv': TEXT}), 'holds no toy.csv'),
+           (packed('zip', {}), 'holds no'), (out.getvalue(), 'holds no'),
+           (packed('zip', {'toy.csv': TEXT[1:]}), 'bytes instead of'),
+           (packed('tar', {'toy.csv': TEXT[1:] + b'!'}), 'another checksum')]
+    for content, why in bad:
         with tempfile.TemporaryDirectory() as tmp:
             (Path(tmp)/'a').write_bytes(content)
             with pytest.raises(EcgenError, match=why): unpack(Path(tmp)/'a', [TOY], Path(tmp))
@@ -240,9 +276,10 @@ def test_any_damaged_archive_is_refused_or_right():
     from hypothesis import given, settings, strategies as st
     small = File('toy.csv', (sha(TEXT[:300]),), 300)
     archives = [packed(kind, {'toy.csv': TEXT[:300]}) for kind in ('zip', 'tar')]
+    change = st.tuples(st.integers(0, 400), st.binary(max_size=6))
 
     @settings(max_examples=150, deadline=None)
-    @given(st.sampled_from(archives), st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=6)), min_size=1, max_size=4))
+    @given(st.sampled_from(archives), st.lists(change, min_size=1, max_size=4))
     def damage(content, changes):
         with tempfile.TemporaryDirectory() as tmp:
             for at, new in changes: content = content[:at] + new + content[at + 3:]
@@ -258,7 +295,9 @@ TAR = packed('tar', {'corpus/README': b'Hello', 'corpus/toy.csv': TEXT})
 def toy(urls, *own, content=TAR, **changes):
     "A source with an archive at `urls` and its only file at the addresses `own`"
     archive = File('downloads/toy.tar.gz', (sha(content),), len(content), urls)
-    return replace(Source('toy', 'a toy corpus', 'CC0', 'https://example.org', (replace(TOY, urls=own),), archive), **changes)
+    files = replace(TOY, urls=own),
+    source = Source('toy', 'a toy corpus', 'CC0', 'https://example.org', files, archive)
+    return replace(source, **changes)
 
 def archive_at(server, *hows): return server.at(*hows, name='toy.tar.gz')
 
@@ -273,32 +312,57 @@ def test_a_second_call_fetches_nothing_and_checks_again():
         assert len(server.seen) == len(asked) == 1 and tree(tmp) == {'toy/toy.csv': TEXT}
         assert all(w in asked[0] for w in ('CC0', 'kB', archive_at(server, 'plain')[0], tmp))
         first[0].write_bytes(damaged := TEXT[:-1] + b'?')
-        with pytest.raises(EcgenError, match='toy.csv is not the file that toy needs .another checksum.: move it away'): download(source, tmp)
+        why = 'toy.csv is not the file that toy needs .another checksum.: move it away'
+        with pytest.raises(EcgenError, match=why): download(source, tmp)
         assert tree(tmp) == {'toy/toy.csv': damaged} and len(server.seen) == 1
 
 
+import gzip
+
+def assertion(relation, a, b, weight):
+    "A line of ConceptNet"
+    name = f'/a/[/r/{relation}/,{a}/,{b}/]'
+    return f'{name}\t/r/{relation}\t{a}\t{b}\t{{"dataset": "/d/x", "weight": {weight}}}\n'
+
+ASSERTIONS = gzip.compress(''.join([
+    assertion('Causes', '/c/en/flood', '/c/en/fear', 2.),
+    assertion('Antonym', '/c/en/flood', '/c/en/drought', 2.),
+    assertion('RelatedTo', '/c/fr/crue', '/c/en/flood', 1.)]).encode())
+
+def toy_concepts(server, content):
+    "ConceptNet's entry with this archive"
+    archive = replace(CONCEPTNET.archive, hashes=(sha(content),), size=len(content),
+                      urls=archive_at(server, 'plain'))
+    return replace(CONCEPTNET, archive=archive)
+
+
 def test_conceptnet_is_sifted_on_its_way():
-    import gzip
-    RAW = [('Causes', '/c/en/flood', '/c/en/fear', 2.), ('Antonym', '/c/en/flood', '/c/en/drought', 2.), ('RelatedTo', '/c/fr/crue', '/c/en/flood', 1.)]
-    RAW = gzip.compress(''.join(f'/a/[/r/{r}/,{a}/,{b}/]\t/r/{r}\t{a}\t{b}\t{{"dataset": "/d/x", "weight": {w}}}\n' for r, a, b, w in RAW).encode())
-    for content, why in ((RAW, ''), (RAW[:-20], 'damaged'), (gzip.compress(b'<html>'), 'holds no assertions')):
+    with Server({'toy.tar.gz': ASSERTIONS}) as server, tempfile.TemporaryDirectory() as tmp:
+        source = toy_concepts(server, ASSERTIONS)
+        path, = download(source, tmp, quiet)
+        assert path.read_text() == 'flood\tCauses\tfear\t2.0\n'
+        assert download(source, tmp, pytest.fail) == [path]
+        assert set(tree(tmp)) == {'conceptnet/assertions-en.tsv', 'SHA256SUMS'}
+        path.write_text('flood\tCauses\tjoy\t2.0\n')
+        with pytest.raises(EcgenError, match='another checksum'): download(source, tmp, quiet)
+
+
+def test_a_damaged_conceptnet_leaves_nothing():
+    for content, why in ((ASSERTIONS[:-20], 'damaged'),
+                         (gzip.compress(b'<html>'), 'holds no assertions')):
         with Server({'toy.tar.gz': content}) as server, tempfile.TemporaryDirectory() as tmp:
-            source = replace(CONCEPTNET, archive=replace(CONCEPTNET.archive, hashes=(sha(content),), size=len(content), urls=archive_at(server, 'plain')))
-            if why:
-                with pytest.raises(EcgenError, match=why): download(source, tmp, quiet)
-                assert tree(tmp) == {}
-                continue
-            path, = download(source, tmp, quiet)
-            assert path.read_text() == 'flood\tCauses\tfear\t2.0\n' and download(source, tmp, pytest.fail) == [path]
-            assert set(tree(tmp)) == {'conceptnet/assertions-en.tsv', 'SHA256SUMS'}
-            path.write_text('flood\tCauses\tjoy\t2.0\n')
-            with pytest.raises(EcgenError, match='another checksum'): download(source, tmp, quiet)
+            source = toy_concepts(server, content)
+            with pytest.raises(EcgenError, match=why): download(source, tmp, quiet)
+            assert tree(tmp) == {}
 
 
 def test_nothing_is_fetched_without_consent_or_name():
+    def refuse(text): return False
     with Server({'toy.tar.gz': TAR}) as server, tempfile.TemporaryDirectory() as tmp:
-        assert download(toy(archive_at(server, 'plain')), tmp, ask=lambda text: False) == [] and tree(tmp) == {} and server.seen == []
-    with pytest.raises(EcgenError, match="no 'empathetic' to download; choose from: ed, recec"): download('empathetic')
+        assert download(toy(archive_at(server, 'plain')), tmp, ask=refuse) == []
+        assert tree(tmp) == {} and server.seen == []
+    why = "no 'empathetic' to download; choose from: ed, recec"
+    with pytest.raises(EcgenError, match=why): download('empathetic')
 
 
 def test_an_archive_that_is_gone_is_replaced_by_its_files():
@@ -306,64 +370,82 @@ def test_an_archive_that_is_gone_is_replaced_by_its_files():
         for archive in (['404'], ['wrong'], ['cut-norange', '500']):
             with tempfile.TemporaryDirectory() as tmp:
                 download(toy(archive_at(server, *archive), *server.at('404', 'cut')), tmp, quiet)
-                assert tree(tmp) == {'toy/toy.csv': TEXT} | {n: c for n, c in tree(tmp).items() if n.endswith('.part')}
-        with tempfile.TemporaryDirectory() as tmp, pytest.raises(EcgenError, match='toy.tar.gz could not'):
-            download(toy(archive_at(server, '404'), *server.at('404')), tmp, quiet)
+                found = {n: c for n, c in tree(tmp).items() if not n.endswith('.part')}
+                assert found == {'toy/toy.csv': TEXT}
+        with tempfile.TemporaryDirectory() as tmp:
+            with pytest.raises(EcgenError, match='toy.tar.gz could not'):
+                download(toy(archive_at(server, '404'), *server.at('404')), tmp, quiet)
 
 
 def test_an_archive_with_wrong_content_is_not_kept():
-    for content, why in ((packed('tar', {'toy.csv': b'x' * len(TEXT)}), 'another checksum'), (packed('tar', {'b': b''}), 'holds no'), (b'not packed', 'damaged')):
+    for content, why in ((packed('tar', {'toy.csv': b'x' * len(TEXT)}), 'another checksum'),
+                         (packed('tar', {'b': b''}), 'holds no'), (b'not packed', 'damaged')):
         with Server({'toy.tar.gz': content}) as server, tempfile.TemporaryDirectory() as tmp:
-            with pytest.raises(EcgenError, match=why): download(toy(archive_at(server, 'plain'), content=content), tmp, quiet)
+            source = toy(archive_at(server, 'plain'), content=content)
+            with pytest.raises(EcgenError, match=why): download(source, tmp, quiet)
             assert tree(tmp) == {}
 
 
 def test_every_source_says_what_to_do_without_network():
     from requests import exceptions
+    room = mock.patch('shutil.disk_usage', return_value=mock.Mock(free=1e12))
+    lost = mock.patch.object(HTTPDownloader, '__call__', side_effect=exceptions.ConnectionError)
     for source in SOURCES.values():
         first = source.archive or source.files[0]
-        with mock.patch.object(HTTPDownloader, '__call__', side_effect=exceptions.ConnectionError), tempfile.TemporaryDirectory() as tmp:
-            with mock.patch('shutil.disk_usage', return_value=mock.Mock(free=1e12)), pytest.raises(EcgenError) as e: download(source.name, tmp, quiet)
-        assert all(w in str(e.value) for w in (Path(first.path).name, first.urls[0], str((Path(tmp)/first.path).parent), 'no connection'))
+        with tempfile.TemporaryDirectory() as tmp, lost, room:
+            with pytest.raises(EcgenError) as e: download(source.name, tmp, quiet)
+        path = Path(tmp)/first.path
+        assert all(w in str(e.value) for w in (path.name, first.urls[0], str(path.parent)))
+        assert 'no connection' in str(e.value)
 
 
 def test_files_put_there_by_hand_are_checked():
-    by_hand = [('downloads/toy.tar.gz', TAR, ''), ('toy/toy.csv', TEXT, ''), ('downloads/toy.tar.gz', TAR[:-9], 'bytes instead of'),
-               ('downloads/toy.tar.gz', TAR[:-1] + b'?', 'another checksum'), ('downloads/toy.tar.gz', b'', 'an empty file'),
-               ('toy/toy.csv', TEXT[:99], '99 bytes instead'), ('toy/toy.csv', b'', 'an empty file'), ('toy/toy.csv', TEXT[:-1] + b'?', 'another checksum')]
+    archive, file = 'downloads/toy.tar.gz', 'toy/toy.csv'
+    by_hand = [(archive, TAR, ''), (archive, TAR[:-9], 'bytes instead of'),
+               (archive, TAR[:-1] + b'?', 'another checksum'), (archive, b'', 'an empty file'),
+               (file, TEXT, ''), (file, TEXT[:99], '99 bytes instead'),
+               (file, TEXT[:-1] + b'?', 'another checksum'), (file, b'', 'an empty file')]
     with Server({}) as server:
         for name, content, why in by_hand:
             with tempfile.TemporaryDirectory() as tmp:
-                for f, c in (before := {name: content, 'toy/mine.csv': b'mine'}).items():
+                before = {name: content, 'toy/mine.csv': b'mine'}
+                for f, c in before.items():
                     (Path(tmp)/f).parent.mkdir(exist_ok=True)
                     (Path(tmp)/f).write_bytes(c)
+                source, message = toy(archive_at(server, 'plain')), f'{Path(name).name} is not the file'
                 if why:
-                    with pytest.raises(EcgenError, match=f'{Path(name).name} is not the file .*{why}'):
-                        download(toy(archive_at(server, 'plain')), tmp, ask=pytest.fail)
-                else: download(toy(archive_at(server, 'plain')), tmp, ask=pytest.fail)
-                assert tree(tmp) == before | ({} if why else {'toy/toy.csv': TEXT}) and server.seen == []
+                    with pytest.raises(EcgenError, match=f'{message} .*{why}'):
+                        download(source, tmp, ask=pytest.fail)
+                else: download(source, tmp, ask=pytest.fail)
+                assert tree(tmp) == before | ({} if why else {file: TEXT}) and server.seen == []
 
 
 def test_folders_and_files_in_the_way_are_named():
+    in_the_way = {'toy/toy.csv': 'is not the file .*a folder',
+                  'downloads/toy.tar.gz': 'is not the file .*a folder',
+                  'toy/toy.csv.new': 'toy.csv.new cannot be',
+                  'downloads/toy.tar.gz.part': 'toy.tar.gz.part cannot be'}
     with Server({'toy.tar.gz': TAR}) as server:
-        for there, why in (('toy/toy.csv', 'is not the file .*a folder'), ('downloads/toy.tar.gz', 'is not the file .*a folder'), ('toy/toy.csv.new', 'toy.csv.new cannot be'),
-                           ('downloads/toy.tar.gz.part', 'toy.tar.gz.part cannot be')):
+        source = toy(archive_at(server, 'plain'))
+        for there, why in in_the_way.items():
             with tempfile.TemporaryDirectory() as tmp:
                 (Path(tmp)/there).mkdir(parents=True)
-                with pytest.raises(EcgenError, match=why): download(toy(archive_at(server, 'plain')), tmp, quiet)
+                with pytest.raises(EcgenError, match=why): download(source, tmp, quiet)
                 assert (Path(tmp)/there).is_dir()
         with tempfile.TemporaryDirectory() as tmp:
             (Path(tmp)/'file').write_bytes(b'mine')
             with pytest.raises(EcgenError, match='file.* cannot be read or written'):
-                download(toy(archive_at(server, 'plain')), Path(tmp)/'file/data', quiet)
+                download(source, Path(tmp)/'file/data', quiet)
             assert tree(tmp) == {'file': b'mine'}
 
 
 def test_a_folder_without_rights_is_named():
     with Server({'toy.tar.gz': TAR}) as server, tempfile.TemporaryDirectory() as tmp:
-        refused = PermissionError(13, 'Permission denied', f'{tmp}/downloads')    # tests may run as root, who may write everywhere
-        with mock.patch.object(Path, 'mkdir', side_effect=refused), pytest.raises(EcgenError, match='downloads cannot be .*Permission denied'):
-            download(toy(archive_at(server, 'plain')), tmp, quiet)
+        # tests may run as root, who may write everywhere
+        refused = PermissionError(13, 'Permission denied', f'{tmp}/downloads')
+        with mock.patch.object(Path, 'mkdir', side_effect=refused):
+            with pytest.raises(EcgenError, match='downloads cannot be .*Permission denied'):
+                download(toy(archive_at(server, 'plain')), tmp, quiet)
         assert tree(tmp) == {}
 
 
@@ -371,11 +453,14 @@ def test_a_full_disk_is_said_and_nothing_is_lost():
     full = OSError(28, 'No space left on device')
     with Server({'toy.tar.gz': TAR}) as server, tempfile.TemporaryDirectory() as tmp:
         source = toy(archive_at(server, 'cut'))
-        with mock.patch('shutil.disk_usage', return_value=mock.Mock(free=9)), pytest.raises(EcgenError, match='0.0 kB free and .* are needed'):
-            download(source, tmp, quiet)
+        with mock.patch('shutil.disk_usage', return_value=mock.Mock(free=9)):
+            with pytest.raises(EcgenError, match='0.0 kB free and .* are needed'):
+                download(source, tmp, quiet)
         assert tree(tmp) == {} and server.seen == []
-        with mock.patch.object(HTTPDownloader, '__call__', side_effect=full), pytest.raises(EcgenError, match='No space left'): download(source, tmp, quiet)
-        with mock.patch('shutil.copyfileobj', side_effect=full), pytest.raises(EcgenError, match='No space left'): download(source, tmp, quiet)
+        with mock.patch.object(HTTPDownloader, '__call__', side_effect=full):
+            with pytest.raises(EcgenError, match='No space left'): download(source, tmp, quiet)
+        with mock.patch('shutil.copyfileobj', side_effect=full):
+            with pytest.raises(EcgenError, match='No space left'): download(source, tmp, quiet)
         assert tree(tmp) == {'downloads/toy.tar.gz': TAR}
         download(source, tmp, quiet)
         assert tree(tmp)['toy/toy.csv'] == TEXT
@@ -399,5 +484,8 @@ def test_listing_tells_whole_from_partial():
     with tempfile.TemporaryDirectory() as tmp:
         def here(): return {row['name']: row['here'] for row in listing(tmp)}
         assert set(here().values()) == {'no'} and here().keys() == SOURCES.keys()
-        for f in (*EMOCAUSE.files, *RECEC.files): (Path(tmp)/f.path).parent.mkdir(exist_ok=True), (Path(tmp)/f.path).write_text('[')
-        assert here() == dict.fromkeys(SOURCES, 'no') | {'emocause': 'yes', 'recec': '1 of 3 files'}
+        for f in (*EMOCAUSE.files, *RECEC.files):
+            (Path(tmp)/f.path).parent.mkdir(exist_ok=True)
+            (Path(tmp)/f.path).write_text('[')
+        want = {'emocause': 'yes', 'recec': '1 of 3 files'}
+        assert here() == dict.fromkeys(SOURCES, 'no') | want

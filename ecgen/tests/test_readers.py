@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, Report, accept, assemble, attempt, begin, detokenize, load_split, numbered, read_dialogues, read_lines, role, shipped
+from ecgen.corpus import EMOTIONS, Dialogue, Report, assemble, data_dir, detokenize, keep_valid, new_report, numbered, parse_all, read_dialogues, read_lines, role
+from ecgen.files import EcgenError
 from ecgen.readers import *
 
 import os, tempfile, warnings
 import pytest
-from ecgen.corpus import EcgenWarning
+from ecgen.files import EcgenWarning, shipped
 
 warnings.filterwarnings('ignore', category=EcgenWarning)    # here they are expected
 
@@ -30,16 +31,18 @@ def test_fields_are_checked():
         with pytest.raises(ValueError, match=why): text_of(bad)
     for bad, why in (('', 'no emotion'), ('happyish', 'none of the 32'), (7, 'of type int')):
         with pytest.raises(ValueError, match=why): emotion_of(bad)
-    assert emotion_of(' Sad ') == 'sad' and causes_of([2, 0, 2, 9], 3, r := Report()) == (0, 2) and r.noted.total() == 1
+    assert emotion_of(' Sad ') == 'sad'
+    assert causes_of([2, 0, 2, 9], 3, r := Report()) == (0, 2) and r.noted.total() == 1
     for bad in ('0', [True], ['a'], {}):
         with pytest.raises(ValueError, match='causes'): causes_of(bad, 3, Report())
 
 
 def test_labelled_files_are_dialogues_with_causes():
+    def facts(found): return [(d.id, d.emotion, len(d.utterances)) for d in found]
     for split in ('train', 'valid'):
-        want, got = load_split(split, shipped('sample')), read_recec(shipped('sample')/f'recec/{split}_with_cause.json', r := Report())
-        assert [(d.id, d.emotion, len(d.utterances)) for d in got] == [(d.id, d.emotion, len(d.utterances)) for d in want]
-        assert all(d.causes for d in got) and not r.skipped
+        want = load_split(split, shipped('sample'))
+        got = read_recec(shipped('sample')/f'recec/{split}_with_cause.json', r := Report())
+        assert facts(got) == facts(want) and all(d.causes for d in got) and not r.skipped
 
 
 def test_released_labels_are_read_whole():
@@ -54,32 +57,44 @@ def test_released_labels_are_read_whole():
 
 def test_turns_alternate_whoever_speaks():
     assert alternate([]) == ([], []) and alternate([('listener', 'a')]) == ([], [None])
-    assert alternate([('speaker', 'a'), (None, 'x'), ('speaker', 'b'), ('listener', 'c'), ('listener', 'd')]) == (['a b', 'c d'], [0, None, 0, 1, 1])
+    messages = [('speaker', 'a'), (None, 'x'), ('speaker', 'b'), ('listener', 'c'), ('listener', 'd')]
+    assert alternate(messages) == (['a b', 'c d'], [0, None, 0, 1, 1])
 
 
-CHATS = '''{"emotion": "lonely", "turns": ["My sister moved to Canada.", "Oh, you must miss her."]}
-{"emotion": "proud", "turns": ["My cake won.", "Well done!", "I tried it five times."], "causes": [0, 7], "id": "cake"}
-{"emotion": "Joyful", "messages": [{"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Hi."},
-'''.replace('},\n', '}, ') + '''{"role": "user", "content": "We got a dog!"}, {"role": "assistant", "content": "Lovely."}], "causes": [2]}
-'''
+CHATS = (
+    '{"emotion": "lonely", "turns": ["My sister moved to Canada.", "Oh, you must miss her."]}\n'
+    '{"emotion": "proud", "turns": ["My cake won.", "Well done!", "I tried it five times."], '
+    '"causes": [0, 7], "id": "cake"}\n'
+    '{"emotion": "Joyful", "messages": [{"role": "assistant", "content": "Hello!"}, '
+    '{"role": "user", "content": "Hi."}, {"role": "user", "content": "We got a dog!"}, '
+    '{"role": "assistant", "content": "Lovely."}], "causes": [2]}\n')
 
 
 def test_common_exports_are_read_or_refused_with_advice():
-    line = '{"emotion": "sad", "id": null, "messages": [{"role": "system", "content": null}, {"role": "tool", "content": [1]}, {"role": "user", "content": "I lost."}, {"role": "bot", "content": "Oh."}]}'
+    def said(role, content): return dict(role=role, content=content)
+    messages = [said('system', None), said('tool', [1]), said('user', 'I lost.'), said('bot', 'Oh.')]
+    line = json.dumps(dict(emotion='sad', id=None, messages=messages))
     d, = saved(read_chat, line)
     assert d.id == 'demo:1' and d.utterances == ('I lost.', 'Oh.')
-    for text in ('[' + line + ']', '[\n' + line + '\n]\n'):
-        with pytest.raises(EcgenError, match='line 1 begins a JSON array; write one object'): saved(read_chat, text)
+    for text in (f'[{line}]', f'[\n{line}\n]\n'):
+        with pytest.raises(EcgenError, match='line 1 begins a JSON array; write one object'):
+            saved(read_chat, text)
     good = '{"emotion": "sad", "turns": ["I lost.", "Oh."]}'
-    with pytest.raises(EcgenError, match=r"line 1 names the emotion 'happy', which is none of the 32 \(`ecgen info --emotions` lists them\), and"): saved(read_chat, good.replace('sad', 'happy'))
-    with pytest.raises(EcgenError, match='the file ends in the middle of it'): saved(read_chat, good[:-9])
+    why = r"line 1 names the emotion 'happy', which is none of the 32 \(`ecgen info --emotions` lists"
+    with pytest.raises(EcgenError, match=why + r' them\), and'):
+        saved(read_chat, good.replace('sad', 'happy'))
+    with pytest.raises(EcgenError, match='the file ends in the middle of it'):
+        saved(read_chat, good[:-9])
 
 
 def test_chats_are_read():
     a, b, c = saved(read_chat, CHATS, r := Report())
-    assert (a.id, b.id, c.id) == ('demo:1', 'cake', 'demo:3') and a.causes is None and b.causes == (0,)
-    assert c.utterances == ('Hi. We got a dog!', 'Lovely.') and c.causes == (0,) and c.emotion == 'joyful'
-    assert r.noted == {'cause index beyond its dialogue': 1, 'message joined with the one before': 1, 'message of no turn': 1, 'dialogue that ends with the speaker': 1}
+    assert (a.id, b.id, c.id) == ('demo:1', 'cake', 'demo:3')
+    assert a.causes is None and b.causes == (0,)
+    assert c.utterances == ('Hi. We got a dog!', 'Lovely.')
+    assert c.causes == (0,) and c.emotion == 'joyful'
+    assert r.noted == {'cause index beyond its dialogue': 1, 'message joined with the one before': 1,
+                       'message of no turn': 1, 'dialogue that ends with the speaker': 1}
 
 
 def load_split_at(path, split): return load_split(split, path)
@@ -87,33 +102,42 @@ def load_split_at(path, split): return load_split(split, path)
 def turn(i, speaker, text, emotion='neutral', *evidence):
     "A turn as RECCON writes it"
     res = {'turn': i, 'speaker': speaker, 'utterance': text, 'emotion': emotion}
-    return res if emotion == 'neutral' else res | {'expanded emotion cause evidence': list(evidence)}
+    if emotion != 'neutral': res['expanded emotion cause evidence'] = list(evidence)
+    return res
 
-RECCON = json.dumps({'own_1': [[turn(1, 'A', 'The bus left without me .', 'angry', 1), turn(2, 'B', 'Did you run ?'),
-                                turn(3, 'A', 'I ran , and fell .', 'sadness', 1, 3, 'b')]],
-                     'own_2': [[turn(1, 'A', 'Tea ?'), turn(2, 'B', 'With pleasure .', 'happy', 1, 5)]]}, indent=1)
+own_1 = [turn(1, 'A', 'The bus left without me .', 'angry', 1), turn(2, 'B', 'Did you run ?'),
+         turn(3, 'A', 'I ran , and fell .', 'sadness', 1, 3, 'b')]
+own_2 = [turn(1, 'A', 'Tea ?'), turn(2, 'B', 'With pleasure .', 'happy', 1, 5)]
+RECCON = json.dumps({'own_1': [own_1], 'own_2': [own_2]}, indent=1)
 
 
 def test_reccon_is_read():
     a, b = saved(read_reccon, RECCON, r := Report())
-    assert a.targets == [0, 2] and a.emotions == ('anger', 'neutral', 'sadness') and a.evidence == ((0,), None, (0, 2))
-    assert b.evidence == (None, (0,)) and r.noted['unspoken cause "b"'] == r.noted['cause after its target'] == 1 and r.noted['emotion spelt otherwise'] == 2
+    assert a.targets == [0, 2] and a.emotions == ('anger', 'neutral', 'sadness')
+    assert a.evidence == ((0,), None, (0, 2)) and b.evidence == (None, (0,))
+    assert r.noted['unspoken cause "b"'] == r.noted['cause after its target'] == 1
+    assert r.noted['emotion spelt otherwise'] == 2
 
 
 def test_reccon_has_its_known_size():
     #| eval: false
     folder = Path(os.environ.get('ECGEN_DATA', 'nowhere'))/'reccon'
     if not folder.is_dir(): pytest.skip('ECGEN_DATA has no RECCON')
-    for split, want in dict(train=(834, 4_562, 7_027, 20_646), valid=(47, 200, 328, 838), test=(225, 1_099, 1_767, 5_330)).items():
+    sizes = dict(train=(834, 4_562, 7_027, 20_646), valid=(47, 200, 328, 838),
+                 test=(225, 1_099, 1_767, 5_330))   # dialogues, targets, causes, other pairs
+    for split, want in sizes.items():
         got = read_reccon(folder/f'dailydialog_{split}.json', r := Report())
-        pairs, causes = sum(i + 1 for a in got for i in a.targets), sum(len({*a.evidence[i]}) for a in got for i in a.targets)
-        assert (len(got), sum(len(a.targets) for a in got), causes, pairs - causes) == want and not r.skipped
+        targets = [(i, set(a.evidence[i])) for a in got for i in a.targets]
+        causes = sum(len(evidence) for _, evidence in targets)
+        pairs = sum(i + 1 for i, _ in targets)
+        assert (len(got), len(targets), causes, pairs - causes) == want and not r.skipped
     assert len(read_reccon(folder/'iemocap_test.json')) == 16
 
 
 def test_reccon_becomes_dialogues():
     (d,) = saved(read_reccon_dialogues, RECCON, r := Report())
-    assert (d.emotion, d.causes, len(d.utterances)) == ('sad', (0, 2), 3) and r.noted['dialogue whose opener shows no emotion, left out'] == 1
+    assert (d.emotion, d.causes, len(d.utterances)) == ('sad', (0, 2), 3)
+    assert r.noted['dialogue whose opener shows no emotion, left out'] == 1
 
 
 def test_parquet_tables_of_both_kinds_are_read():
@@ -121,11 +145,14 @@ def test_parquet_tables_of_both_kinds_are_read():
     pq, pa = pytest.importorskip('pyarrow.parquet'), pytest.importorskip('pyarrow')
     said = [{'role': 'user', 'content': 'We moved.'}, {'role': 'assistant', 'content': 'Where to?'}]
     whole = [dict(conv_id='a', situation='s', emotion='sad', conversations=said)]
-    single = [dict(conv_id='a', utterance_idx=i, context='sad', prompt='s', utterance=m['content']) for i, m in enumerate(said, 1)]
+    single = [dict(conv_id='a', utterance_idx=i, context='sad', prompt='s', utterance=m['content'])
+              for i, m in enumerate(said, 1)]
+    want = [Dialogue('a', 'sad', 's', ('We moved.', 'Where to?'))]
     with tempfile.TemporaryDirectory() as tmp:
+        path = Path(tmp)/'t.parquet'
         for rows in (whole, single):
-            pq.write_table(pa.Table.from_pylist(rows), path := Path(tmp)/'t.parquet')
-            assert read_parquet(path) == read_any(path) == [Dialogue('a', 'sad', 's', ('We moved.', 'Where to?'))]
+            pq.write_table(pa.Table.from_pylist(rows), path)
+            assert read_parquet(path) == read_any(path) == want
         for raw, why in ((path.read_bytes()[:-9], 'line 1'), (b'PAR1', 'line 1'), (b'', 'line 1')):
             path.write_bytes(raw)
             with pytest.raises(EcgenError, match=why): read_parquet(path)
@@ -135,23 +162,30 @@ def test_parquet_tables_of_both_kinds_are_read():
 
 def test_without_pyarrow_one_sentence_says_so():
     from unittest.mock import patch
-    with patch.dict('sys.modules', pyarrow=None), pytest.raises(EcgenError, match='pip install pyarrow'): saved(read_parquet, b'PAR1')
+    with patch.dict('sys.modules', pyarrow=None):
+        with pytest.raises(EcgenError, match='pip install pyarrow'): saved(read_parquet, b'PAR1')
 
 
 def test_every_layout_is_recognised():
     sample = shipped('sample')
-    assert read_any(sample, 'train') == load_split('train', sample) == read_any(sample/'empatheticdialogues/train.csv')
+    train = sample/'empatheticdialogues/train.csv'
+    assert read_any(sample, 'train') == load_split('train', sample) == read_any(train)
     assert read_any(sample/'recec', 'valid') == read_recec(sample/'recec/valid_with_cause.json')
-    assert saved(read_any, CHATS, name='mine.txt') == saved(read_chat, CHATS, name='mine.txt') and saved(read_any, RECCON) == saved(read_reccon_dialogues, RECCON)
-    assert saved(recognise, CHATS.replace('turns', 'tur\\"turns').replace('messages', 'x'), name='a.jsonl') == read_chat
+    assert saved(read_any, CHATS, name='mine.txt') == saved(read_chat, CHATS, name='mine.txt')
+    assert saved(read_any, RECCON) == saved(read_reccon_dialogues, RECCON)
+    no_field = CHATS.replace('turns', 'tur\\"turns').replace('messages', 'x')
+    assert saved(recognise, no_field, name='a.jsonl') == read_chat
 
 
 def test_a_single_file_is_divided():
-    many = ''.join(json.dumps(dict(emotion='sad', turns=[f'I lost {i}.', 'Oh.'])) + '\n' for i in range(25))
+    lines = [json.dumps(dict(emotion='sad', turns=[f'I lost {i}.', 'Oh.'])) for i in range(25)]
+    many = '\n'.join(lines) + '\n'
     train, valid = (saved(load_split_at, many, s) for s in ('train', 'valid'))
-    assert len(train) == 23 and [d.id for d in valid] == ['demo:10', 'demo:20'] and not {*train} & {*valid}
+    assert len(train) == 23 and [d.id for d in valid] == ['demo:10', 'demo:20']
+    assert not {*train} & {*valid}
     assert [len(saved(load_split_at, CHATS, s)) for s in ('train', 'valid')] == [2, 1]
-    for text, split, why in ((many, 'test', 'no test split'), (CHATS.split('\n')[0], 'train', 'only 1 dialogue')):
+    one = CHATS.split('\n')[0]
+    for text, split, why in ((many, 'test', 'no test split'), (one, 'train', 'only 1 dialogue')):
         with pytest.raises(EcgenError, match=why): saved(load_split_at, text, split)
 
 
@@ -159,58 +193,85 @@ def test_a_folder_has_a_file_for_each_split():
     with tempfile.TemporaryDirectory() as tmp:
         (Path(tmp)/'validation.jsonl').write_text(CHATS)
         assert len(load_split('valid', tmp)) == 3
-        for bad, why in ((lambda: load_split('train', tmp), 'No .*train.csv'), (lambda: read_any(tmp), 'is a folder'), (lambda: read_any(Path(tmp)/'x'), 'none of|cannot be read')):
-            with pytest.raises(EcgenError, match=why): bad()
+        with pytest.raises(EcgenError, match='No .*train.csv'): load_split('train', tmp)
+        with pytest.raises(EcgenError, match='is a folder'): read_any(tmp)
+        with pytest.raises(EcgenError, match='none of|cannot be read'): read_any(Path(tmp)/'x')
 
-
-import codecs, gzip, io, zipfile
 
 def sound(i):
     "Dialogue number `i`"
-    return Dialogue(f'd:{i}', EMOTIONS[i % 32], f'Situation {i}', (f'Number {i}, at the café.', f'And then, {i}?', f'It was {i} times.', 'Oh.'), (0, 2))
+    turns = f'Number {i}, at the café.', f'And then, {i}?', f'It was {i} times.', 'Oh.'
+    return Dialogue(f'd:{i}', EMOTIONS[i % 32], f'Situation {i}', turns, (0, 2))
 
-def as_official(d): return ''.join(f'{d.id},{i},{d.emotion},{d.situation},{i % 2},{u.replace(",", "_comma_")},,\n' for i, u in enumerate(d.utterances, 1))
-def as_csv(d): return ''.join(re.sub('[^,]*_comma_[^,]*', r'"\g<0>"', line) for line in as_official(d).splitlines(True)).replace('_comma_', ',')
-def as_recec(d): return json.dumps(dict(conv_id=d.id, utters=[u.split() for u in d.utterances], context=d.emotion, emotion_cause=[0, 2]), ensure_ascii=False) + '\n'
-def as_chat(d): return json.dumps(dict(id=d.id, turns=d.utterances, emotion=d.emotion, causes=[0, 2]), ensure_ascii=False) + '\n'
-def as_reccon(d): return [[turn(i, 'BA'[i % 2], u, *([] if i % 2 == 0 else ['happy', 1, i])) for i, u in enumerate(d.utterances, 1)]]
+def as_official(d):
+    texts = [u.replace(',', '_comma_') for u in d.utterances]
+    return ''.join(f'{d.id},{i},{d.emotion},{d.situation},{i % 2},{text},,\n'
+                   for i, text in enumerate(texts, 1))
 
+def as_csv(d):
+    quoted = re.sub('[^,\n]*_comma_[^,\n]*', r'"\g<0>"', as_official(d))
+    return quoted.replace('_comma_', ',')
+
+def as_recec(d):
+    row = dict(conv_id=d.id, utters=[u.split() for u in d.utterances], context=d.emotion,
+               emotion_cause=[0, 2])
+    return json.dumps(row, ensure_ascii=False) + '\n'
+
+def as_chat(d):
+    row = dict(id=d.id, turns=d.utterances, emotion=d.emotion, causes=[0, 2])
+    return json.dumps(row, ensure_ascii=False) + '\n'
+
+def as_reccon(d):
+    def marks(i): return ['happy', 1, i] if i % 2 else []
+    return [[turn(i, 'BA'[i % 2], u, *marks(i)) for i, u in enumerate(d.utterances, 1)]]
+
+
+HEAD = 'conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags\n'
 DIALOGUES = [sound(i) for i in range(120)]
-SOUND = {'official': (read_dialogues, 'conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags\n' + ''.join(map(as_official, DIALOGUES))),
-         'saved again': (read_dialogues, 'conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags\n' + ''.join(map(as_csv, DIALOGUES))),
-         'labelled': (read_recec, ''.join(map(as_recec, DIALOGUES))), 'chat': (read_chat, ''.join(map(as_chat, DIALOGUES))),
-         'reccon': (read_reccon, json.dumps({d.id: as_reccon(d) for d in DIALOGUES}, ensure_ascii=False, indent=0) + '\n')}
+RECCON_LIKE = json.dumps({d.id: as_reccon(d) for d in DIALOGUES}, ensure_ascii=False, indent=0)
+SOUND = {'official': (read_dialogues, HEAD + ''.join(map(as_official, DIALOGUES))),
+         'saved again': (read_dialogues, HEAD + ''.join(map(as_csv, DIALOGUES))),
+         'labelled': (read_recec, ''.join(map(as_recec, DIALOGUES))),
+         'chat': (read_chat, ''.join(map(as_chat, DIALOGUES))),
+         'reccon': (read_reccon, RECCON_LIKE + '\n')}
 
+
+import codecs, gzip, io, zipfile
 
 def packed(raw):
     with zipfile.ZipFile(f := io.BytesIO(), 'w') as z: z.writestr('a.csv', raw)
     return f.getvalue()
 
 def line_changed(raw, every, new=b'???', first=9):
-    "Each so-manieth line becomes another"
+    "Line number `first`, and every so-manieth from there, becomes another"
     lines = raw.split(b'\n')
-    return b'\n'.join(new if i % every == first and i < len(lines) - 2 else line for i, line in enumerate(lines))
+    for i in range(first, len(lines) - 2, every): lines[i] = new
+    return b'\n'.join(lines)
 
 HARMLESS = {
     'byte order mark': (lambda raw: codecs.BOM_UTF8 + raw, '1 x byte order mark'),
     'line ends of Windows': (lambda raw: raw.replace(b'\n', b'\r\n'), 'x line end of Windows'),
     'line ends doubled': (lambda raw: raw.replace(b'\n', b'\r\r\n'), 'x line end of Windows'),
-    'line ends of an old Mac': (lambda raw: raw.replace(b'\n', b'\r'), '1 x line ends of an old Mac'),
+    'line ends of an old Mac': (lambda raw: raw.replace(b'\n', b'\r'),
+                                '1 x line ends of an old Mac'),
     'blank lines': (lambda raw: raw.replace(b'\n', b'\n\n'), 'x blank line'),
     'lines of blanks': (lambda raw: raw.replace(b'\n', b'\n  \t\n'), 'x blank line'),
     'no last line end': (lambda raw: raw[:-1], '1 x missing line end'),
     'blanks at line ends': (lambda raw: raw.replace(b'\n', b' \n'), '120 dialogues')}
 
 
+CUT, NO_JSON = 'for the file ends in the middle of it', 'refused: is not JSON'
 HARMFUL = {   # what is done, what comes of it, what comes of it for RECCON if that differs
-    'cut in the last line': (lambda raw: raw[:-12], 'for the file ends in the middle of it', 'refused: is not JSON'),
-    'cut in half': (lambda raw: raw[:len(raw) // 2 + 7], 'for the file ends in the middle of it', 'refused: is not JSON'),
-    'one bad line': (lambda raw: line_changed(raw, 10**9), 'skipped', 'refused: is not JSON'),
-    'one line in Latin-1': (lambda raw: line_changed(raw, 10**9, b'caf\xe9'), 'line 10 is not UTF-8', 'refused: line 10 is not UTF-8'),
-    'many bad lines': (lambda raw: line_changed(raw, 20), 'refused: bad of', 'refused: is not JSON'),
+    'cut in the last line': (lambda raw: raw[:-12], CUT, NO_JSON),
+    'cut in half': (lambda raw: raw[:len(raw) // 2 + 7], CUT, NO_JSON),
+    'one bad line': (lambda raw: line_changed(raw, 10**9), 'skipped', NO_JSON),
+    'one line in Latin-1': (lambda raw: line_changed(raw, 10**9, b'caf\xe9'),
+                            'line 10 is not UTF-8', 'refused: line 10 is not UTF-8'),
+    'many bad lines': (lambda raw: line_changed(raw, 20), 'refused: bad of', NO_JSON),
     'all in Latin-1': (lambda raw: raw.decode().encode('latin-1'), 'refused: is not UTF-8'),
     'UTF-16': (lambda raw: raw.decode().encode('utf-16'), 'refused: line 1 begins like UTF-16'),
-    'UTF-16, no mark': (lambda raw: raw.decode().encode('utf-16-be'), 'refused: line 1 has a zero byte'),
+    'UTF-16, no mark': (lambda raw: raw.decode().encode('utf-16-be'),
+                        'refused: line 1 has a zero byte'),
     '0 bytes': (lambda raw: b'', 'refused: line 1 is missing'),
     'only a mark': (lambda raw: codecs.BOM_UTF8, 'refused: line 1'),
     'only blank lines': (lambda raw: b'\n\n \n', 'refused: line'),
@@ -218,60 +279,128 @@ HARMFUL = {   # what is done, what comes of it, what comes of it for RECCON if t
     'binary': (lambda raw: bytes(range(1, 256)) * 40, 'refused: line'),
     'gzip archive': (gzip.compress, 'refused: line 1 begins like a gzip archive'),
     'zip archive': (packed, 'refused: line 1 begins like a zip archive'),
-    'web page': (lambda raw: b'\n<!DOCTYPE html><title>404</title>', 'refused: line 1 begins like a web page'),
-    'LFS pointer': (lambda raw: b'version https://git-lfs.github.com/spec/v1\noid', 'refused: line 1 begins like a Git LFS pointer'),
+    'web page': (lambda raw: b'\n<!DOCTYPE html><title>404</title>',
+                 'refused: line 1 begins like a web page'),
+    'LFS pointer': (lambda raw: b'version https://git-lfs.github.com/spec/v1\noid',
+                    'refused: line 1 begins like a Git LFS pointer'),
     'a poem': (lambda raw: b'O wild west wind\nthou breath\n', 'refused: line 1'),
-    'twice in one file': (lambda raw: raw * 2, 'x repeated', 'refused: is not JSON')}
+    'twice in one file': (lambda raw: raw * 2, 'x repeated', NO_JSON)}
 
 
 def swap(old, new, n=1): return lambda raw: raw.replace(old.encode(), new.encode(), n)
 
+def add(line): return lambda raw: raw + line.encode() + b'\n'
+
 def shuffled(raw, step=7):
     head, *lines = raw.splitlines(keepends=True)
-    return head + b''.join(lines[k] for start in range(step) for k in range(start, len(lines), step))
+    return head + b''.join(b''.join(lines[start::step]) for start in range(step))
 
+def backwards(raw):
+    head, *lines = raw.splitlines(keepends=True)
+    return head + b''.join(lines[::-1])
+
+def from_zero(raw):
+    return re.sub(rb'(d:\d+),(\d)', lambda m: b'%s,%d' % (m[1], int(m[2]) - 1), raw)
+
+
+third = as_official(sound(3))
 OFFICIAL = {
-    'ninth field': (swap(',,\nd:', ',,,a|b\nd:', -1), '479 x ninth field'), 'seven fields': (swap('Oh.,,', 'Oh.,'), 'line 5 has 7 fields'),
-    'ten fields': (swap('Oh.,,', 'Oh.,,,,'), 'line 5 has 10 fields'), 'opening quote': (swap('Oh.', '"Oh.', -1), '480 utterances'),
-    'lines shuffled': (shuffled, 'x line apart from its conversation'), 'lines reversed': (lambda raw: b''.join([*raw.splitlines(True)[:1], *raw.splitlines(True)[:0:-1]]), 'x line out of order'),
-    'a line twice': (swap(as_official(sound(3)), as_official(sound(3)) * 2), '4 x repeated line'), 'second text': (swap('d:1,2', 'd:1,1'), 'a second time, with other words'),
-    'utterance missing': (swap('d:5,2', 'd:555,2'), 'is utterance 2 of'), 'index 0': (swap('d:4,1', 'd:4,0'), "index '0'"), 'index huge': (swap('d:4,1', 'd:4,' + '9' * 5000), 'utterance index'),
-    'all from 0': (lambda raw: re.sub(rb'(d:\d+),(\d)', lambda m: b'%s,%d' % (m[1], int(m[2]) - 1), raw), 'refused: utterance index'),
-    'every second line': (lambda raw: b''.join(raw.splitlines(True)[::2]), 'refused: is utterance 2'), 'no id': (swap('d:9,2', ',2'), 'has no conversation id'),
-    'unknown emotion': (swap(',afraid', ',scared'), "'scared'"), 'second emotion': (swap(',2,afraid', ',2,sad'), '1 x conversation with a second emotion'),
-    'empty utterance': (swap('And then_comma_ 3?', ''), '1 x empty utterance'), 'silent dialogue': (lambda raw: raw + b'e,1,sad,s,0,,,\n', "without a word"),
-    'copied dialogue': (lambda raw: raw + as_official(sound(3)).replace('d:3', 'e:3').encode(), '1 x repeated dialogue'),
-    'no header': (lambda raw: raw.partition(b'\n')[2], 'refused: line 1 is not the header'), 'other header': (swap('context', 'emotion'), 'refused: line 1 is not the header'),
-    'semicolons': (swap(',', ';', -1), '480 utterances'), 'tabs': (swap(',', '\t', -1), '480 utterances'),
-    'bars': (swap(',', '|', -1), 'refused: line 1'), 'header quoted': (swap('conv_id', '"conv_id"'), '480 utterances'),
+    'ninth field': (swap(',,\nd:', ',,,a|b\nd:', -1), '479 x ninth field'),
+    'seven fields': (swap('Oh.,,', 'Oh.,'), 'line 5 has 7 fields'),
+    'ten fields': (swap('Oh.,,', 'Oh.,,,,'), 'line 5 has 10 fields'),
+    'opening quote': (swap('Oh.', '"Oh.', -1), '480 utterances'),
+    'lines shuffled': (shuffled, 'x line apart from its conversation'),
+    'lines reversed': (backwards, 'x line out of order'),
+    'a line twice': (swap(third, third * 2), '4 x repeated line'),
+    'second text': (swap('d:1,2', 'd:1,1'), 'a second time, with other words'),
+    'utterance missing': (swap('d:5,2', 'd:555,2'), 'is utterance 2 of'),
+    'index 0': (swap('d:4,1', 'd:4,0'), "index '0'"),
+    'index huge': (swap('d:4,1', 'd:4,' + '9' * 5000), 'utterance index'),
+    'all from 0': (from_zero, 'refused: utterance index'),
+    'every second line': (lambda raw: b''.join(raw.splitlines(True)[::2]),
+                          'refused: is utterance 2')}
+
+
+OFFICIAL |= {
+    'no id': (swap('d:9,2', ',2'), 'has no conversation id'),
+    'unknown emotion': (swap(',afraid', ',scared'), "'scared'"),
+    'second emotion': (swap(',2,afraid', ',2,sad'), '1 x conversation with a second emotion'),
+    'empty utterance': (swap('And then_comma_ 3?', ''), '1 x empty utterance'),
+    'silent dialogue': (add('e,1,sad,s,0,,,'), 'without a word'),
+    'copied dialogue': (lambda raw: raw + third.replace('d:3', 'e:3').encode(),
+                        '1 x repeated dialogue'),
+    'no header': (lambda raw: raw.partition(b'\n')[2], 'refused: line 1 is not the header'),
+    'other header': (swap('context', 'emotion'), 'refused: line 1 is not the header'),
+    'semicolons': (swap(',', ';', -1), '480 utterances'),
+    'tabs': (swap(',', '\t', -1), '480 utterances'),
+    'bars': (swap(',', '|', -1), 'refused: line 1'),
+    'header quoted': (swap('conv_id', '"conv_id"'), '480 utterances'),
     'a comma put back': (swap('And then_comma_ 3?', 'And then, 3?'), 'has the self-evaluation'),
     'commas put back': (swap('_comma_', ',', -1), 'refused: has the self-evaluation'),
-    'header only': (lambda raw: raw.partition(b'\n')[0], 'refused: no dialogue'), 'index column': (lambda raw: b','+raw.replace(b'\n', b'\n0,'), '480 utterances')}
+    'header only': (lambda raw: raw.partition(b'\n')[0], 'refused: no dialogue'),
+    'index column': (lambda raw: b',' + raw.replace(b'\n', b'\n0,'), '480 utterances')}
 
 
 NESTED = '[' * 100_000
+
+def as_array(raw): return b'[' + raw.replace(b'\n', b',\n') + b'{}]'
+
+def copied(raw): return raw + raw[:raw.index(b'\n') + 1].replace(b'd:0', b'e')
+
 JSON_LINES = {
-    'array': (lambda raw: b'[' + raw.replace(b'\n', b',\n') + b'{}]', 'refused: line 1 begins a JSON array'), 'list on a line': (lambda raw: raw + b'[]\n', 'but not an object'),
-    'nested': (lambda raw: NESTED.encode() + b'\n' + raw, 'usable size or depth'), 'huge number': (lambda raw: b'9' * 5000 + b'\n' + raw, 'usable size or depth'),
-    'half an emoji': (swap('Oh.', '\\ud83d'), 'half a character'), 'id twice': (swap('"d:3"', '"d:4"'), "gives the id 'd:4'"),
-    'id a list': (swap('"d:3"', '["d:3"]'), 'of type list where a text belongs'), 'single quotes': (swap('"', "'", -1), 'refused: line 1 is not JSON'),
-    'unknown emotion': (swap('"afraid"', '"scared"'), "'scared'"), 'no emotion': (swap('"afraid"', 'null'), 'has no emotion'), 'emotion a number': (swap('"afraid"', '3'), 'of type int'),
-    'cause beyond': (swap('[0, 2]', '[0, 99]'), '1 x cause index beyond'), 'cause negative': (swap('[0, 2]', '[-1]'), '1 x cause index beyond'),
-    'cause a text': (swap('[0, 2]', '"0"'), 'has no "causes"'), 'cause true': (swap('[0, 2]', '[true]'), 'has no "causes"'),
-    'empty object': (lambda raw: raw + b'{}\n', 'skipped 1: line 121'), 'copied dialogue': (lambda raw: raw + raw[:raw.index(b'\n') + 1].replace(b'd:0', b'e'), '1 x repeated dialogue')}
-LABELLED = JSON_LINES | {'wrong field': (swap('"utters"', '"text"', -1), 'refused: line 1 has no "utters"'), 'no words': (swap('["Oh."]', '[]'), '1 x empty utterance'), 'a number for a word': (swap('"Oh."', '5'), 'of type int')}
-CHAT = JSON_LINES | {'wrong field': (swap('"turns"', '"text"', -1), 'refused: line 1 has no "turns"'), 'empty turn': (swap('"Oh."', '" "'), '1 x empty utterance'),
-    'no turns': (lambda raw: raw + b'{"emotion": "sad", "turns": []}\n', 'has no "turns"'), 'unknown role': (lambda raw: raw + b'{"emotion": "sad", "messages": [{"role": "cat", "content": "Purr."}]}\n', 'unknown role')}
+    'array': (as_array, 'refused: line 1 begins a JSON array'),
+    'list on a line': (add('[]'), 'but not an object'),
+    'nested': (lambda raw: NESTED.encode() + b'\n' + raw, 'usable size or depth'),
+    'huge number': (lambda raw: b'9' * 5000 + b'\n' + raw, 'usable size or depth'),
+    'half an emoji': (swap('Oh.', '\\ud83d'), 'half a character'),
+    'id twice': (swap('"d:3"', '"d:4"'), "gives the id 'd:4'"),
+    'id a list': (swap('"d:3"', '["d:3"]'), 'of type list where a text belongs'),
+    'single quotes': (swap('"', "'", -1), 'refused: line 1 is not JSON'),
+    'unknown emotion': (swap('"afraid"', '"scared"'), "'scared'"),
+    'no emotion': (swap('"afraid"', 'null'), 'has no emotion'),
+    'emotion a number': (swap('"afraid"', '3'), 'of type int'),
+    'cause beyond': (swap('[0, 2]', '[0, 99]'), '1 x cause index beyond'),
+    'cause negative': (swap('[0, 2]', '[-1]'), '1 x cause index beyond'),
+    'cause a text': (swap('[0, 2]', '"0"'), 'has no "causes"'),
+    'cause true': (swap('[0, 2]', '[true]'), 'has no "causes"'),
+    'empty object': (add('{}'), 'skipped 1: line 121'),
+    'copied dialogue': (copied, '1 x repeated dialogue')}
+
+
+LABELLED = JSON_LINES | {
+    'wrong field': (swap('"utters"', '"text"', -1), 'refused: line 1 has no "utters"'),
+    'no words': (swap('["Oh."]', '[]'), '1 x empty utterance'),
+    'a number for a word': (swap('"Oh."', '5'), 'of type int')}
+
+CHAT = JSON_LINES | {
+    'wrong field': (swap('"turns"', '"text"', -1), 'refused: line 1 has no "turns"'),
+    'empty turn': (swap('"Oh."', '" "'), '1 x empty utterance'),
+    'no turns': (add('{"emotion": "sad", "turns": []}'), 'has no "turns"'),
+    'unknown role': (add('{"emotion": "sad", "messages": [{"role": "cat", "content": "Purr."}]}'),
+                     'unknown role')}
+
+
+happy = '"happy",\n"expanded emotion cause evidence": [\n'
 REC = {
-    'list': (lambda raw: b'[]', 'refused: line 1 begins JSON, but not'), 'nested': (lambda raw: NESTED.encode(), 'refused: line 1'), 'empty object': (lambda raw: b'{}', 'refused: line 1'),
-    'turn number': (swap('"turn": 2', '"turn": 7'), 'turns are not numbered'), 'no turns': (lambda raw: b'{"a": [], ' + raw[1:], '120 dialogues'), 'turns a text': (lambda raw: b'{"a": ["x"], ' + raw[1:], 'skipped 1: line 1 has no "turns"'),
-    'evidence a text': (swap('"happy",\n"expanded emotion cause evidence": [\n1', '"happy",\n"expanded emotion cause evidence": [\n"c"'), 'skipped 1: line 2 has evidence'), 'evidence 0': (swap('evidence": [\n1', 'evidence": [\n0'), 'before the first'),
-    'evidence later': (swap('evidence": [\n1', 'evidence": [\n4'), '1 x cause after its target'), 'no emotion': (swap('"neutral"', 'null'), 'nothing where a text'), 'many': (swap('"turn": 2', '"turn": 7', 9), 'refused: 9 bad of 120')}
+    'list': (lambda raw: b'[]', 'refused: line 1 begins JSON, but not'),
+    'nested': (lambda raw: NESTED.encode(), 'refused: line 1'),
+    'empty object': (lambda raw: b'{}', 'refused: line 1'),
+    'turn number': (swap('"turn": 2', '"turn": 7'), 'turns are not numbered'),
+    'no turns': (lambda raw: b'{"a": [], ' + raw[1:], '120 dialogues'),
+    'turns a text': (lambda raw: b'{"a": ["x"], ' + raw[1:], 'skipped 1: line 1 has no "turns"'),
+    'evidence a text': (swap(happy + '1', happy + '"c"'), 'skipped 1: line 2 has evidence'),
+    'evidence 0': (swap('evidence": [\n1', 'evidence": [\n0'), 'before the first'),
+    'evidence later': (swap('evidence": [\n1', 'evidence": [\n4'), '1 x cause after its target'),
+    'no emotion': (swap('"neutral"', 'null'), 'nothing where a text'),
+    'many': (swap('"turn": 2', '"turn": 7', 9), 'refused: 9 bad of 120')}
 
 
 CASES = [(layout, name, *case[:2]) for layout in SOUND for name, case in HARMLESS.items()]
-CASES += [(layout, name, case[0], case[-1] if layout == 'reccon' else case[1]) for layout in SOUND for name, case in HARMFUL.items()]
-CASES += [(layout, name, *case) for layout, cases in dict(official=OFFICIAL, labelled=LABELLED, chat=CHAT, reccon=REC).items() for name, case in cases.items()]
+for layout in SOUND:
+    for name, case in HARMFUL.items():
+        CASES.append((layout, name, case[0], case[-1] if layout == 'reccon' else case[1]))
+for layout, cases in dict(official=OFFICIAL, labelled=LABELLED, chat=CHAT, reccon=REC).items():
+    CASES += [(layout, name, *case) for name, case in cases.items()]
 
 def outcome(read, raw):
     "How a reader takes a file; whatever it does, the folder is as it was before"
@@ -280,16 +409,22 @@ def outcome(read, raw):
         before = path.stat().st_mtime_ns
         try: res = read(path, r := Report()) and str(r)
         except EcgenError as e: res = f'refused: {e}'.replace(f'{tmp}/', '')
-        assert path.read_bytes() == raw and path.stat().st_mtime_ns == before and os.listdir(tmp) == ['demo']
+        assert path.read_bytes() == raw and path.stat().st_mtime_ns == before
+        assert os.listdir(tmp) == ['demo']
     return res
 
-@pytest.mark.parametrize('layout, name, damage, want', CASES, ids=lambda x: x if isinstance(x, str) and len(x) < 30 else '')
+
+def short_id(x): return x if isinstance(x, str) and len(x) < 30 else ''
+
+@pytest.mark.parametrize('layout, name, damage, want', CASES, ids=short_id)
 def test_damage_is_repaired_and_counted_or_refused_with_its_line(layout, name, damage, want):
     read, text = SOUND[layout]
-    changed = damage(text.encode())
-    assert changed != text.encode() and ': 120 dialogues' in outcome(read, text.encode())
+    sound_file = text.encode()
+    changed = damage(sound_file)
+    assert changed != sound_file and ': 120 dialogues' in outcome(read, sound_file)
     res = outcome(read, changed)
-    assert want.removeprefix('refused: ') in res and res.startswith('refused: ') == want.startswith('refused: '), res
+    assert want.removeprefix('refused: ') in res, res
+    assert res.startswith('refused: ') == want.startswith('refused: '), res
     if want.startswith('refused'): assert re.match(r'refused: demo: line \d+ ', res), res
 
 
@@ -308,7 +443,9 @@ def test_no_reader_swallows_a_gigabyte_of_zeros():
 from hypothesis import given, settings, strategies as st
 
 READERS = (read_dialogues, read_recec, read_chat, read_reccon, read_reccon_dialogues, read_any)
-PIECES = st.binary(max_size=6) | st.sampled_from([b'"', b',', b'\n', b'\r\n', b'{', b'}', b'[', b']', b'null', b'-1', b'1e999', b'NaN', b'"\\ud800"', b'_comma_', b'sad', b'true', b'99999'])
+PIECES = st.binary(max_size=6) | st.sampled_from(
+    [b'"', b',', b'\n', b'\r\n', b'{', b'}', b'[', b']', b'null', b'-1', b'1e999', b'NaN',
+     b'"\\ud800"', b'_comma_', b'sad', b'true', b'99999'])
 
 def only_ecgen_errors(raw):
     with tempfile.TemporaryDirectory() as tmp:
@@ -325,9 +462,10 @@ def test_arbitrary_bytes_raise_nothing_else():
 
 def test_changed_files_raise_nothing_else():
     small = [text.encode()[:2000] for _, text in SOUND.values()] + [RECCON.encode(), CHATS.encode()]
+    change = st.tuples(st.integers(0, 1999), st.integers(0, 9), PIECES)
 
     @settings(deadline=None, max_examples=100)
-    @given(st.sampled_from(small), st.lists(st.tuples(st.integers(0, 1999), st.integers(0, 9), PIECES), max_size=5))
+    @given(st.sampled_from(small), st.lists(change, max_size=5))
     def check(raw, changes):
         for at, gone, piece in changes: raw = raw[:at] + piece + raw[at + gone:]
         only_ecgen_errors(raw)

