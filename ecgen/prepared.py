@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words, read_vectors
 from .causes import for_choosing, read_lexicon, with_causes
-from .checkpoints import seal
+from .checkpoints import checksum as seal
 from .corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped, tokenize
 from .model import System, check_config, read_json, replace_file, system_of, write_json, write_tensors
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from ecgen.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words, read_vectors
 from ecgen.causes import for_choosing, read_lexicon, with_causes
-from ecgen.checkpoints import seal
+from ecgen.checkpoints import checksum as seal
 from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped, tokenize
 from ecgen.model import System, check_config, read_json, replace_file, system_of, write_json, write_tensors
 from ecgen.prepared import *
