@@ -14,7 +14,6 @@ import warnings
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from .corpus import EcgenError, EcgenWarning, refuse_special
 from .model import write_json, write_tensors
@@ -42,7 +41,7 @@ def paths_of(folder:Path, number:int) -> list[Path]:
 # %% ../nbs/09c_checkpoints.ipynb #876ed011
 def save_checkpoint(
     folder:str|Path,               # made if it does not exist
-    tensors:dict[str, Tensor],     # names -> values, of any type
+    tensors:dict[str, torch.Tensor],     # names -> values, of any type
     values:dict,                   # everything else, what JSON can hold
 ) -> Path:                         # the JSON file
     "Write a checkpoint, then forget all but the last two; a full disk is an `EcgenError`"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ADDED_LATER', 'ORIGINS', 'find_device', 'data_for', 'check_prepared', 'prepare_model', 'describe_run', 'check_run',
-           'lock_folder', 'describe_model', 'announce', 'begin_run', 'fit', 'same_kind_of_labels', 'split_changes',
+           'lock_folder', 'describe_model', 'announce', 'begin_run', 'fit', 'same_kind_of_labels', 'settings_of',
            'train', 'paper_settings']
 
 # %% ../nbs/10_runs.ipynb #10_runs-imports
@@ -211,11 +211,12 @@ def same_kind_of_labels(data:Prepared):
     unknown = [np.zeros(len(e.src), np.float32) for e in data.situations]
     data.situations = [replace(e, soft=x) for e, x in zip(data.situations, unknown)]
 
-def split_changes(changes:dict) -> tuple[dict, dict]:     # of the system, of training
-    "Which changed settings are of the system, which of training?"
+def settings_of(name:str, changes:dict) -> tuple[dict, TrainingConfig]:
+    "The changed settings of the system, and all settings of training"
     own = {f.name for f in fields(TrainingConfig)}
     shape = {k: v for k, v in changes.items() if k not in own}
-    return shape, {k: v for k, v in changes.items() if k in own}
+    training = {k: v for k, v in changes.items() if k in own}
+    return shape, replace(TrainingConfig(**preset(name)['training']), **training)
 
 # %% ../nbs/10_runs.ipynb #21fdac53
 def train(
@@ -231,8 +232,7 @@ def train(
     **changes,                    # of `TrainingConfig` or, as in {'reasoner.dim': 64}, of the model
 ) -> System:                      # of the preset's kind, trained
     "Train a preset on a corpus"
-    shape, changes = split_changes(changes)
-    cfg = replace(TrainingConfig(**preset(name)['training']), **changes)
+    shape, cfg = settings_of(name, changes)
     out, device = Path(out), find_device(device)
     config = system_of(name).Config.from_preset(name, **shape)
     prepared = data_for(data, vectors, causes, limit, judge, config, cfg.min_count, cfg.situations)

@@ -13,6 +13,7 @@ from .callbacks import load_state, save_state
 from .callbacks import position_baseline as place_prior
 from .callbacks import word_frequency_baseline as word_prior
 from .runs import ORIGINS, data_for, describe_run, find_device, paper_settings
+from .runs import fit as fit_in_folder
 from .runs import prepare_model, train
 from .trainer import Progress, Trainer, TrainingConfig, cause_scores, finish_epoch
 from .trainer import all_gather as gather
@@ -27,9 +28,9 @@ from .trainer import shard as part
 # %% ../nbs/10_training.ipynb #10_training-compat-code
 train_step = Trainer.train_step
 
-def Run(model, cfg, out, train, valid, judged, sampler, progress, adam) -> Trainer:
+def Run(model, cfg, out, examples, valid, judged, sampler, progress, adam) -> Trainer:
     "A trainer from its parts"
-    res = Trainer(model, cfg, out, train, valid, stage=progress.stage)
+    res = Trainer(model, cfg, out, examples, valid, stage=progress.stage)
     res.sampler, res.progress, res.optimizer = sampler, progress, adam
     return res
 
@@ -37,7 +38,6 @@ class Fit:
     "`ecgen.runs.fit`"
     __globals__ = vars(trainer_module)
     def __call__(self, *args, **kwargs):
-        from ecgen.runs import fit
-        return fit(*args, **kwargs)
+        return fit_in_folder(*args, **kwargs)
 
 fit = Fit()

@@ -67,7 +67,6 @@ def test_a_state_comes_back_whole():
 def test_a_single_batch_without_a_number_is_not_blamed_on_the_rate():
     import tempfile
     from types import SimpleNamespace
-    import pytest
     def message(recent, loss, norm=1.):
         "What `check_loss` says after these losses"
         with tempfile.TemporaryDirectory() as tmp:

@@ -8,10 +8,12 @@ import shutil
 import warnings
 from pathlib import Path
 import torch
-from torch import Tensor
 from ecgen.corpus import EcgenError, EcgenWarning, refuse_special
 from ecgen.model import write_json, write_tensors
 from ecgen.checkpoints import *
+
+import pytest
+
 
 def test_what_is_saved_is_loaded():
     import tempfile
@@ -29,7 +31,7 @@ def test_what_is_saved_is_loaded():
 
 
 def test_any_damage_leads_to_the_one_before():
-    import random, tempfile, pytest
+    import random, tempfile
     rng = random.Random(0)
 
     def hurt(path):
@@ -60,7 +62,7 @@ def test_any_damage_leads_to_the_one_before():
 
 
 def test_when_all_are_damaged_the_user_is_told():
-    import tempfile, pytest
+    import tempfile
     with tempfile.TemporaryDirectory() as tmp:
         for i in (1, 2): save_checkpoint(tmp, dict(w=torch.arange(5.)), dict(i=i))
         for p in Path(tmp).glob('*.safetensors'): p.write_bytes(p.read_bytes()[:-1])
@@ -69,7 +71,7 @@ def test_when_all_are_damaged_the_user_is_told():
 
 
 def test_a_full_disk_leaves_the_checkpoint_before():
-    import errno, os, tempfile, pytest
+    import errno, os, tempfile
     from unittest.mock import patch
     def full(fd): raise OSError(errno.ENOSPC, 'No space left on device')
     message = 'No space left on device.*MB are free.*intact'

@@ -38,13 +38,11 @@ def test_rate_rises_then_falls():
     assert lr_factor(70, 100, TrainingConfig()) == 1
 
 
-import pytest
-from ecgen.corpus import shipped
-from ecgen.model import EmpatheticModel
-from ecgen.prepared import prepare
-
 def little():
     "A tiny model and the examples of the sample"
+    from ecgen.corpus import shipped
+    from ecgen.model import EmpatheticModel
+    from ecgen.prepared import prepare
     p = prepare(shipped('sample'), min_count=1)
     torch.manual_seed(0)
     return EmpatheticModel(EmpatheticModel.Config.from_preset('tiny'), p.vocab), p.train
@@ -80,28 +78,6 @@ def test_one_batch_can_be_learnt_by_heart():
     assert loss['words'] < .5 and loss['emotion'] < .1
 
 
-def test_gradients_of_parts_add_up():
-    model, ex = little()
-    model.eval()                                                             # no dropout
-    batch, cfg = collate(ex[:7]), TrainingConfig(smoothing=.1)
-    def gradients(n):
-        model.zero_grad()
-        for i in range(n):
-            p = shard(batch, i, n)
-            if not len(p.src): continue
-            multitask_loss(model, p, 'joint', cfg, model.items(batch, 'joint'))['loss'].backward()
-        return [p.grad.clone() for p in model.parameters()]
-    for n in (2, 3, 9):                              # with nine, two parts are empty
-        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients(1), gradients(n)))
-
-
-def test_validation_is_independent_of_batches():
-    model, ex = little()
-    a, b = validate(model, ex, budget=100), validate(model, ex, budget=5000)
-    assert all(abs(a[k] - b[k]) <= 1e-4 * abs(a[k]) for k in a)
-    assert math.isclose(a['loss'], a['emotion'] + a['cause'] + a['words'])
-
-
 def test_every_parameter_is_trained_jointly():
     model, _ = little()
     def held(**changes):
@@ -125,6 +101,28 @@ def test_the_mean_of_weights_moves_towards_them():
         kept = min(.9, (1 + n) / (10 + n))
         assert torch.allclose(mean.module.weight, kept * before + 1 - kept)
     assert mean.module.weight.min() > .999
+
+
+def test_gradients_of_parts_add_up():
+    model, ex = little()
+    model.eval()                                                             # no dropout
+    batch, cfg = collate(ex[:7]), TrainingConfig(smoothing=.1)
+    def gradients(n):
+        model.zero_grad()
+        for i in range(n):
+            p = shard(batch, i, n)
+            if not len(p.src): continue
+            multitask_loss(model, p, 'joint', cfg, model.items(batch, 'joint'))['loss'].backward()
+        return [p.grad.clone() for p in model.parameters()]
+    for n in (2, 3, 9):                              # with nine, two parts are empty
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients(1), gradients(n)))
+
+
+def test_validation_is_independent_of_batches():
+    model, ex = little()
+    a, b = validate(model, ex, budget=100), validate(model, ex, budget=5000)
+    assert all(abs(a[k] - b[k]) <= 1e-4 * abs(a[k]) for k in a)
+    assert math.isclose(a['loss'], a['emotion'] + a['cause'] + a['words'])
 
 
 def test_a_trainer_needs_no_callbacks():
