@@ -67,7 +67,7 @@ def test_hard_gates_teach_the_reasoner_too():
     assert all(g.isfinite().all() for g in grads)
 
 
-def test_one_batch_can_be_learnt_by_heart():
+def test_one_batch_can_be_overfitted():
     model, ex = little()
     batch, adam = collate(ex[:4]), torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(70):
