@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['terms', 'fake_batch', 'count_flops', 'bench_run', 'enough', 'naive_batches', 'dense_loss', 'naive_step',
            'write_words', 'ctx_memory', 'recompute', 'in_turns', 'matrix_job', 'peak_memory', 'batches_of',
-           'naive_sizes', 'respond_jobs', 'train_jobs', 'latency', 'bench_model', 'summary', 'memory_now',
-           'bench_memory']
+           'naive_sizes', 'pick_dialogues', 'respond_job', 'respond_jobs', 'step_job', 'train_jobs', 'texts_of',
+           'latency', 'bench_data', 'all_jobs', 'machine_facts', 'bench_model', 'count_operations', 'responses_per_s',
+           'summary', 'memory_now', 'bench_memory']
 
 # %% ../nbs/10a_bench.ipynb #68238e11
 import math
@@ -21,27 +22,29 @@ from time import perf_counter
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .batches import BOS, PAD, Batch, BatchSampler, Example, Vocab, collate, real_token_share
+from .batches import BOS, PAD, Batch, Example, Vocab, collate, real_token_share
 from .corpus import EcgenError, shipped
 from .decoding import Decoder, choose
 from .generator import Context
 from .model import EmpatheticModel, System, preset, system_of
 from .prepared import Prepared, is_prepared, load_prepared, prepare
 from .reasoner import reasoner_loss
-from .training import Progress, Run, TrainingConfig, find_device, in_precision, optimiser, prepare_model, train_step
+from .runs import find_device, prepare_model
+from .trainer import Trainer, TrainingConfig, in_precision
 
 # %% ../nbs/10a_bench.ipynb #21eca3e5
-def terms(n, m) -> np.ndarray: return np.array([1., n, m, n * n, m * m, n * m])     # of the polynomial
+def terms(n, m) -> np.ndarray:      # of the polynomial
+    return np.array([1., n, m, n * n, m * m, n * m])
 
 def fake_batch(
     n:int,         # tokens in the context
     m:int,         # words in the response, its end included
 ) -> Batch:        # one example
     "An example of given lengths, of no meaning"
-    return collate([Example('x', 1, 0, [4] + [7] * (n - 2) + [5], [1] + [0] * (n - 1), [7] * (m - 1))])
+    src, cause = [4] + [7] * (n - 2) + [5], [1] + [0] * (n - 1)
+    return collate([Example('x', 1, 0, src, cause, [7] * (m - 1))])
 
 # %% ../nbs/10a_bench.ipynb #eba373cf
 def count_flops(
@@ -54,9 +57,11 @@ def count_flops(
     counts = []
     for n, m in shapes:
         counter = FlopCounterMode(display=False)
-        with sdpa_kernel(SDPBackend.MATH), counter: step(fake_batch(n, m))      # fused attention does the same work, but uncounted
+        # fused attention does the same work, but uncounted
+        with sdpa_kernel(SDPBackend.MATH), counter: step(fake_batch(n, m))
         counts.append(counter.get_total_flops())
-    return np.linalg.lstsq(np.array([terms(*s) for s in shapes]), np.array(counts, dtype=float), rcond=None)[0]
+    rows = np.array([terms(*s) for s in shapes])
+    return np.linalg.lstsq(rows, np.array(counts, dtype=float), rcond=None)[0]
 
 # %% ../nbs/10a_bench.ipynb #440777cd
 def bench_run(
@@ -66,14 +71,15 @@ def bench_run(
     device:str='cpu',
     stage:str='',           # of training; '' = the last one
     **changes,              # of `TrainingConfig`
-) -> Run:                   # whose `train_step` can be timed
+) -> Trainer:               # whose `train_step` can be timed
     "A model with fresh weights, ready for training"
     cfg = TrainingConfig(**preset(name)['training'] | changes)
     fill = max((vocab or 0) - len(data.vocab), 0)
     words = Vocab(data.vocab.words[6:] + [f'(word {i})' for i in range(fill)])
-    model = prepare_model(replace(data, vocab=words, vectors=None, tables=data.tables and data.tables.longer(fill)), name, cfg).to(find_device(device)).train()
-    stage = stage or model.stages[-1]
-    return Run(model, cfg, Path(), data.train, data.valid, [], BatchSampler(data.train, cfg.budget, cfg.seed), Progress(stage), optimiser(model, cfg, stage))
+    tables = data.tables and data.tables.longer(fill)
+    data = replace(data, vocab=words, vectors=None, tables=tables)
+    model = prepare_model(data, name, cfg).to(find_device(device)).train()
+    return Trainer(model, cfg, Path(), data.train, data.valid, stage=stage or model.stages[-1])
 
 def enough(
     examples:list[Example],
@@ -85,15 +91,19 @@ def enough(
 # %% ../nbs/10a_bench.ipynb #42eb9296
 def naive_batches(
     examples:list[Example],
-    budget:int,             # most positions: rows times the longer of the longest context and the longest response
+    budget:int,             # most positions: rows times the longest context or response
     seed:int,
 ) -> list[list[int]]:
     "Random order, no bucketing (as in the released code)"
-    order, batches, rows, longest = random.Random(seed).sample(range(len(examples)), len(examples)), [], [], 0
+    order = random.Random(seed).sample(range(len(examples)), len(examples))
+    batches, rows, longest = [], [], 0
     for i in order:
         n = max(len(examples[i].src), len(examples[i].tgt) + 1)
-        if rows and (len(rows) + 1) * max(longest, n) > budget: batches, rows, longest = [*batches, rows], [], 0
-        rows, longest = [*rows, i], max(longest, n)
+        if rows and (len(rows) + 1) * max(longest, n) > budget:
+            batches.append(rows)
+            rows, longest = [], 0
+        rows.append(i)
+        longest = max(longest, n)
     return [*batches, rows]
 
 # %% ../nbs/10a_bench.ipynb #e1b62562
@@ -103,23 +113,26 @@ def dense_loss(
     smoothing:float,
 ) -> Tensor:           # scalar, nats per word
     "Cross entropy against smoothed targets that are written out"
-    v = logits.shape[-1]
-    dense = torch.full_like(logits, smoothing / v).scatter_(-1, target[..., None], 1 - smoothing + smoothing / v)
-    real = (target != PAD).float()
-    return (-(dense * logits.log_softmax(-1)).sum(-1) * real).sum() / real.sum()
+    share = smoothing / logits.shape[-1]
+    dense = torch.full_like(logits, share)
+    dense.scatter_(-1, target[..., None], 1 - smoothing + share)
+    mask = (target != PAD).float()
+    return (-(dense * logits.log_softmax(-1)).sum(-1) * mask).sum() / mask.sum()
 
-def naive_step(run:Run, rows:list[int]):
+def naive_step(trainer:Trainer, rows:list[int]):
     "One update in the naive form"
-    batch, model, cfg = collate([run.train[i] for i in rows]).to(run.model.device), run.model, run.cfg
-    batch = model.learn_from(batch, run.stage, cfg)
-    run.adam.zero_grad()
+    model, cfg = trainer.model, trainer.cfg
+    batch = collate([trainer.train_examples[i] for i in rows]).to(model.device)
+    batch = model.learn_from(batch, trainer.stage, cfg)
+    trainer.optimizer.zero_grad()
     with in_precision(cfg, model.device):
         out = model(batch)
         r = reasoner_loss(out.prediction, batch, cfg.smoothing, cfg.cause_loss)
-        loss = r.emotion + r.cause + dense_loss(model.generator.logits(out.states), batch.tgt_out, cfg.word_smoothing)
+        logits = model.generator.logits(out.states)
+        loss = r.emotion + r.cause + dense_loss(logits, batch.tgt_out, cfg.word_smoothing)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_([p for g in run.adam.param_groups for p in g['params']], cfg.clip)
-    run.adam.step()
+    torch.nn.utils.clip_grad_norm_(trainer.params, cfg.clip)
+    trainer.optimizer.step()
 
 # %% ../nbs/10a_bench.ipynb #80c47190
 @torch.inference_mode()
@@ -133,11 +146,13 @@ def write_words(
     rng = torch.Generator().manual_seed(0)
     src = collate(examples).src.to(model.device)
     reasoning, gates, ctx = model.read(src)
-    ids, past, out = torch.full((len(examples), 1), BOS, device=src.device), None, []
+    ids = torch.full((len(examples), 1), BOS, device=src.device)
+    past, out = None, []
     for _ in range(words):
         if naive: ctx = recompute(model, ctx, ctx_memory(model, src, reasoning))
         states, past = model.decode(ids, ctx, past)
-        ids = choose(model.logits(states[:, -1]), Decoder(), True, rng)[:, None]     # "first word": the end is not allowed
+        logits = model.logits(states[:, -1])
+        ids = choose(logits, Decoder(), True, rng)[:, None]   # "first word": the end is not allowed
         out.append(ids)
     return torch.cat(out, 1).tolist()
 
@@ -147,7 +162,8 @@ def ctx_memory(model:EmpatheticModel, src:Tensor, reasoning) -> Tensor:
     if getattr(reasoning, 'memory', None) is None:
         gen = model.generator
         h = gen.embed(src, reasoning.emotion.argmax(-1))
-        for block in gen.encoder: h = block(h, (src != PAD)[:, None, None, :])
+        mask = (src != PAD)[:, None, None, :]
+        for block in gen.encoder: h = block(h, mask)
         reasoning.memory = gen.norm_h(h)
     return reasoning.memory
 
@@ -174,11 +190,12 @@ def in_turns(
             times[name].append(perf_counter() - begin)
     return {name: t[1:] for name, t in times.items()}
 
-def matrix_job(size:int, run:Run) -> Callable:
-    "One product of two square matrices, in the precision of the run"
-    a, b = (torch.randn(size, size, device=run.model.device) for _ in range(2))
+def matrix_job(size:int, trainer:Trainer) -> Callable:
+    "One product of two square matrices, in the precision of the training"
+    device = trainer.model.device
+    a, b = (torch.randn(size, size, device=device) for _ in range(2))
     def job():
-        with in_precision(run.cfg, run.model.device): a @ b
+        with in_precision(trainer.cfg, device): a @ b
     return job
 
 # %% ../nbs/10a_bench.ipynb #b234ac59
@@ -187,44 +204,119 @@ def peak_memory(device:torch.device) -> float:
     if device.type == 'cuda': return torch.cuda.max_memory_allocated(device) / 1e6
     try: import resource
     except ImportError: return math.nan      # Windows
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == 'darwin' else 1e3)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1e6 if sys.platform == 'darwin' else 1e3)
 
 # %% ../nbs/10a_bench.ipynb #29e60f4f
-def batches_of(n:int) -> int: return 8 if n > 100 else 4 if n > 1 else 12      # so many batches of n responses are timed
+def batches_of(n:int) -> int:
+    "So many batches of n responses are timed"
+    if n > 100: return 8
+    return 4 if n > 1 else 12
 
-def naive_sizes(sizes:tuple[int, ...]) -> list[int]: return [n for n in sizes if n <= 100]      # a naive batch of 256 takes a minute
+def naive_sizes(sizes:tuple[int, ...]) -> list[int]:
+    "A naive batch of 256 would take a minute"
+    return [n for n in sizes if n <= 100]
 
-def respond_jobs(model:EmpatheticModel, data:Prepared, naive:bool, sizes:tuple[int, ...]) -> dict[str, Callable]:
-    "Responses in batches of some sizes: neighbours in length, as `respond_all` makes them, or as it comes"
-    pool, picks = sorted(random.Random(0).sample(enough(data.valid, 2048), 2048), key=lambda e: len(e.src)), {}
+def pick_dialogues(pool:list[Example], n:int, naive:bool) -> list[list[Example]]:
+    "Some batches of n dialogues, from the shortest to the longest, or the same ones as they come"
+    groups, some = [pool[i:i + n] for i in range(0, len(pool), n)], batches_of(n)
+    places = [(2 * i + 1) * len(groups) // (2 * some) for i in range(some)]
+    few = sum((groups[i] for i in places), [])
+    if naive: random.Random(0).shuffle(few)                            # the same in both forms
+    return [few[i:i + n] for i in range(0, len(few), n)]
+
+# %% ../nbs/10a_bench.ipynb #29e60f4f-jobs
+def respond_job(model:System, batches:list, naive:bool) -> Callable:
+    "Write responses for some batches"
+    def job():
+        for examples in batches: write_words(model.eval(), examples, naive=naive)
+    return job
+
+def respond_jobs(
+    model:System,
+    data:Prepared,
+    naive:bool,
+    sizes:tuple[int, ...],       # of a batch
+) -> dict[str, Callable]:
+    "Responses in batches of some sizes"
+    examples = random.Random(0).sample(enough(data.valid, 2048), 2048)
+    pool, prefix = sorted(examples, key=lambda e: len(e.src)), 'naive ' if naive else ''
+    jobs = {}
     for n in sizes:
-        groups, some = [pool[i:i + n] for i in range(0, len(pool), n)], batches_of(n)
-        few = [e for i in range(some) for e in groups[(2 * i + 1) * len(groups) // (2 * some)]]      # from the shortest to the longest
-        if naive: random.Random(0).shuffle(few)                            # the same dialogues in both forms
-        picks[n] = [few[i:i + n] for i in range(0, len(few), n)]
-    return {f'{"naive " if naive else ""}respond {n}': (lambda batches=batches: [write_words(model.eval(), b, naive=naive) for b in batches]) for n, batches in picks.items()}
+        jobs[f'{prefix}respond {n}'] = respond_job(model, pick_dialogues(pool, n, naive), naive)
+    return jobs
 
 # %% ../nbs/10a_bench.ipynb #9dc24bad
-def train_jobs(run:Run, before:dict[str, Run], steps:int, naive:bool) -> tuple[dict[str, Callable], dict[str, list]]:
-    "Training steps of the last stage and of those before it, and on which rows"
-    rng, jobs = random.Random(0), {}
-    rows = {k: rng.sample(r.sampler.batches(), min(steps, len(r.sampler.batches()))) for k, r in dict(train=run, **before).items()}
-    if naive: rows['naive train'] = rng.sample(b := naive_batches(run.train, run.cfg.budget, 0), min(steps, len(b)))
-    def job(r, step, batches): return lambda: (r.model.train(), [step(r, b) for b in batches])
-    for name, batches in rows.items(): jobs[name] = job(before.get(name, run), naive_step if name.startswith('naive') else train_step, batches)
+def step_job(trainer:Trainer, step:Callable, batches:list) -> Callable:
+    "Train on some batches"
+    def job():
+        trainer.model.train()
+        for rows in batches: step(trainer, rows)
+    return job
+
+def train_jobs(
+    trainer:Trainer,                # of the last stage
+    before:dict[str, Trainer],      # of the stages before it
+    steps:int,
+    naive:bool,
+) -> tuple[dict[str, Callable], dict[str, list]]:     # jobs, and on which rows
+    "Training steps of all stages"
+    rng, jobs, rows = random.Random(0), {}, {}
+    def some(batches): return rng.sample(batches, min(steps, len(batches)))
+    for name, t in dict(train=trainer, **before).items():
+        rows[name] = some(t.sampler.batches())
+        jobs[name] = step_job(t, Trainer.train_step, rows[name])
+    if naive:
+        rows['naive train'] = some(naive_batches(trainer.train_examples, trainer.cfg.budget, 0))
+        jobs['naive train'] = step_job(trainer, naive_step, rows['naive train'])
     return jobs, rows
 
 # %% ../nbs/10a_bench.ipynb #84e3c851
+def texts_of(data:Prepared, times:int) -> list[str]:
+    "Dialogues of different lengths, as one turn each"
+    examples = sorted(data.valid, key=lambda e: len(e.src))[::7]
+    turns = [data.vocab.decode(list(e.src[1:-1])) for e in islice(cycle(examples), times)]
+    return [' '.join(w for w in words if w != '[SEP]') for words in turns]
+
 def latency(model:System, data:Prepared, times:int) -> dict:
     "Milliseconds from a dialogue to its response"
     trained, took, words = bool(model.card.get('validation')), [], []
-    turns = [data.vocab.decode(list(e.src[1:-1])) for e in islice(cycle(sorted(data.valid, key=lambda e: len(e.src))[::7]), times + 1)]
-    for e, t in zip(islice(cycle(data.valid), times + 1), turns):
+    examples = islice(cycle(data.valid), times + 1)
+    for e, text in zip(examples, texts_of(data, times + 1)):
         begin = perf_counter()
-        if trained: words.append(len(model.respond([' '.join(w for w in t if w != '[SEP]')], decoder=Decoder(), seed=0).response.split()))
+        if trained:
+            said = model.respond([text], decoder=Decoder(), seed=0).response
+            words.append(len(said.split()))
         else: words.append(len(write_words(model.eval(), [e])[0]))
         took.append(1000 * (perf_counter() - begin))
-    return dict(median=median(took[1:]), p95=quantiles(took[1:], n=20)[-1], words=sum(words) / len(words), weights='shipped' if trained else 'fresh')
+    took = took[1:]
+    return dict(median=median(took), p95=quantiles(took, n=20)[-1], words=sum(words) / len(words),
+                weights='shipped' if trained else 'fresh')
+
+# %% ../nbs/10a_bench.ipynb #fd915dcd-data
+def bench_data(data:str|Path|None, name:str, against:str) -> Prepared:
+    "Prepared data, or the corpus as the preset wants it"
+    if against == 'naive' and not issubclass(system_of(name), EmpatheticModel):
+        raise EcgenError("The naive form is one of the paper's model: leave --against out.")
+    if is_prepared(data): p = load_prepared(data)
+    else:
+        longest = system_of(name).Config.from_preset(name).longest
+        min_count = preset(name)['training'].get('min_count', 2)
+        p = prepare(data or shipped('sample'), min_count=min_count, longest=longest)
+    p.train = enough(p.train, 4000)
+    return p
+
+def all_jobs(run:Trainer, before:dict[str, Trainer], data:Prepared, steps:int, naive:bool, sizes):
+    "Training steps and responses, in the usual and perhaps in the naive form"
+    jobs, rows = train_jobs(run, before, steps, naive)
+    jobs |= respond_jobs(run.model, data, False, sizes)
+    if naive: jobs |= respond_jobs(run.model, data, True, naive_sizes(sizes))
+    return jobs, rows
+
+def machine_facts(model:System) -> dict:
+    "What a measurement was made with"
+    return dict(vocab=len(model.vocab), device=str(model.device),
+                threads=torch.get_num_threads(), torch=torch.__version__)
 
 # %% ../nbs/10a_bench.ipynb #fd915dcd
 def bench_model(
@@ -239,42 +331,67 @@ def bench_model(
     progress:bool=False,
 ) -> dict:                         # see `ecgen bench --help`
     "Measure training and generation"
-    config, naive = system_of(name).Config.from_preset(name), against == 'naive'
-    if naive and not issubclass(system_of(name), EmpatheticModel): raise EcgenError("The naive form is one of the paper's model: leave --against out.")
-    p = load_prepared(data) if is_prepared(data) else prepare(data or shipped('sample'), min_count=preset(name)['training'].get('min_count', 2), longest=config.longest)
-    p.train = enough(p.train, 4000)
+    naive, size, p = against == 'naive', 2048, bench_data(data, name, against)
     run = bench_run(p, name, vocab, device)
-    where, before = run.model.device, {s: bench_run(p, name, vocab, device, s) for s in run.model.stages[:-1]}
-    jobs, rows = train_jobs(run, before, steps, naive)
-    jobs |= respond_jobs(run.model, p, False, sizes) | (respond_jobs(run.model, p, True, naive_sizes(sizes)) if naive else {})
-    size = 2048
-    times = {k: median(t) for k, t in in_turns(jobs | {'matrix': matrix_job(size, run)}, rounds, progress).items()}
-    return summary(run, times, rows, sizes, naive, size) | dict(latency_ms=latency(EmpatheticModel.from_pretrained() if name == 'default' and not vocab else run.model, p, 20),
-        peak_memory_mb=peak_memory(where), preset=name, vocab=len(run.model.vocab), device=str(where), threads=torch.get_num_threads(), torch=torch.__version__, rounds=rounds, steps=steps)
+    before = {s: bench_run(p, name, vocab, device, s) for s in run.model.stages[:-1]}
+    jobs, rows = all_jobs(run, before, p, steps, naive, sizes)
+    jobs['matrix'] = matrix_job(size, run)
+    times = {k: median(t) for k, t in in_turns(jobs, rounds, progress).items()}
+    res = summary(run, times, rows, sizes, naive, size)
+    ours = name == 'default' and not vocab
+    talker = EmpatheticModel.from_pretrained() if ours else run.model
+    res |= dict(latency_ms=latency(talker, p, 20), peak_memory_mb=peak_memory(run.model.device))
+    return res | dict(preset=name) | machine_facts(run.model) | dict(rounds=rounds, steps=steps)
 
 # %% ../nbs/10a_bench.ipynb #b3d2cd68
-def summary(run:Run, times:dict[str, float], rows:dict[str, list], sizes:tuple[int, ...], naive:bool, size:int) -> dict:
-    "Rates, from the seconds of a round"
+def count_operations(trainer:Trainer, rows:dict[str, list]) -> dict[str, float]:
+    "Operations of a training step on each list of batches, padding left out"
+    model, examples = trainer.model, trainer.train_examples
     def one(batch):
-        run.model.train().zero_grad()
-        sum(v for v, _ in run.model.losses(batch.to(run.model.device), run.stage, run.cfg)[1].values()).backward()
-    examples, coefficients = (lambda k: sum(map(len, rows[k]))), count_flops(one)
-    operations = lambda k: sum(terms(len(run.train[i].src), len(run.train[i].tgt) + 1) @ coefficients for b in rows[k] for i in b)
-    respond = lambda k, sizes: {str(n): n * batches_of(n) / times[f'{k}respond {n}'] for n in sizes}
-    res = {f'{k}_examples_per_s': examples(k) / times[k] for k in ('train', *run.model.stages[:-1])} | dict(
-               real_token_share=real_token_share(run.train, rows['train']), responses_per_s=respond('', sizes),
-               train_flops_per_s=operations('train') / times['train'], matmul_flops_per_s=2 * size ** 3 / times['matrix'])
+        model.train().zero_grad()
+        losses = model.losses(batch.to(model.device), trainer.stage, trainer.cfg)[1]
+        sum(v for v, _ in losses.values()).backward()
+    coefficients = count_flops(one)
+    def operations(i): return terms(len(examples[i].src), len(examples[i].tgt) + 1) @ coefficients
+    return {k: sum(operations(i) for i in sum(batches, [])) for k, batches in rows.items()}
+
+def responses_per_s(times:dict[str, float], prefix:str, sizes) -> dict[str, float]:
+    "Responses a second, for each size of a batch"
+    return {str(n): n * batches_of(n) / times[f'{prefix}respond {n}'] for n in sizes}
+
+# %% ../nbs/10a_bench.ipynb #b3d2cd68-sum
+def summary(
+    trainer:Trainer,
+    times:dict[str, float],       # job -> seconds of a round
+    rows:dict[str, list],         # job -> batches
+    sizes:tuple[int, ...],        # of batches of responses
+    naive:bool,
+    size:int,                     # of the matrices
+) -> dict:
+    "Rates, from the seconds of a round"
+    flops, examples = count_operations(trainer, rows), trainer.train_examples
+    speed = {k: sum(map(len, batches)) / times[k] for k, batches in rows.items()}
+    res = {f'{k}_examples_per_s': speed[k] for k in ('train', *trainer.model.stages[:-1])}
+    res |= dict(real_token_share=real_token_share(examples, rows['train']),
+                responses_per_s=responses_per_s(times, '', sizes),
+                train_flops_per_s=flops['train'] / times['train'],
+                matmul_flops_per_s=2 * size ** 3 / times['matrix'])
     res['share_of_matmul'] = res['train_flops_per_s'] / res['matmul_flops_per_s']
     if not naive: return res
-    slow = dict(train_examples_per_s=examples('naive train') / times['naive train'], real_token_share=real_token_share(run.train, rows['naive train']), responses_per_s=respond('naive ', naive_sizes(sizes)))
-    rate = lambda k: operations(k) / times[k]            # batches differ in length, so operations are compared
-    return res | dict(naive=slow, times_faster=dict(training=rate('train') / rate('naive train'), responses={n: res['responses_per_s'][n] / r for n, r in slow['responses_per_s'].items()}))
+    slow = dict(train_examples_per_s=speed['naive train'],
+                real_token_share=real_token_share(examples, rows['naive train']),
+                responses_per_s=responses_per_s(times, 'naive ', naive_sizes(sizes)))
+    slow_flops = flops['naive train'] / times['naive train']
+    faster = {n: res['responses_per_s'][n] / r for n, r in slow['responses_per_s'].items()}
+    faster = dict(training=res['train_flops_per_s'] / slow_flops, responses=faster)
+    return res | dict(naive=slow, times_faster=faster)
 
 # %% ../nbs/10a_bench.ipynb #8eff6962
 def memory_now() -> float:
     "MB of this process (the most it ever had, where the system does not say)"
-    try: return int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 1e6
+    try: pages = int(Path('/proc/self/statm').read_text().split()[1])
     except OSError: return peak_memory(torch.device('cpu'))
+    return pages * 4096 / 1e6
 
 # %% ../nbs/10a_bench.ipynb #ce1efcaf
 def bench_memory(
@@ -286,15 +403,17 @@ def bench_memory(
     say:Callable=print,
 ) -> dict:                       # MB and seconds
     "Train for some steps and watch the memory"
-    begin, start = perf_counter(), memory_now()
-    p = load_prepared(data) if is_prepared(data) else prepare(data or shipped('sample'), min_count=1)
+    begin, start, found = perf_counter(), memory_now(), []
+    if is_prepared(data): p = load_prepared(data)
+    else: p = prepare(data or shipped('sample'), min_count=1)
     p.train = p.train * repeat
     run = bench_run(p, name, device=device)
-    batches, took, seen = run.sampler.batches(), perf_counter() - begin, []
-    loaded = memory_now()
+    batches = run.sampler.batches()
+    took, loaded = perf_counter() - begin, memory_now()
     for i in range(steps):
-        train_step(run, batches[i % len(batches)])
+        run.train_step(batches[i % len(batches)])
         if (i + 1) % 100 == 0 or i + 1 == steps:
-            seen.append(round(memory_now(), 1))
-            say(f'{i + 1:>5} steps: {seen[-1]:,.0f} MB')
-    return dict(examples=len(p.train), start_s=took, before_mb=start, loaded_mb=loaded, after_mb=seen, steps=steps, preset=name)
+            found.append(round(memory_now(), 1))
+            say(f'{i + 1:>5} steps: {found[-1]:,.0f} MB')
+    return dict(examples=len(p.train), start_s=took, before_mb=start, loaded_mb=loaded,
+                after_mb=found, steps=steps, preset=name)

@@ -13,65 +13,74 @@ from statistics import median, quantiles
 from time import perf_counter
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from ecgen.batches import BOS, PAD, Batch, BatchSampler, Example, Vocab, collate, real_token_share
+from ecgen.batches import BOS, PAD, Batch, Example, Vocab, collate, real_token_share
 from ecgen.corpus import EcgenError, shipped
 from ecgen.decoding import Decoder, choose
 from ecgen.generator import Context
 from ecgen.model import EmpatheticModel, System, preset, system_of
 from ecgen.prepared import Prepared, is_prepared, load_prepared, prepare
 from ecgen.reasoner import reasoner_loss
-from ecgen.training import Progress, Run, TrainingConfig, find_device, in_precision, optimiser, prepare_model, train_step
+from ecgen.runs import find_device, prepare_model
+from ecgen.trainer import Trainer, TrainingConfig, in_precision
 from ecgen.bench import *
 
 def test_operations_are_counted_as_by_hand():
     import torch.nn as nn
     layer, other = nn.Linear(20, 30, bias=False), nn.Linear(20, 50, bias=False)
     def step(batch):
-        x, y = torch.ones(batch.src.shape[1], 20, requires_grad=True), torch.ones(batch.tgt_in.shape[1], 20, requires_grad=True)
+        x = torch.ones(batch.src.shape[1], 20, requires_grad=True)
+        y = torch.ones(batch.tgt_in.shape[1], 20, requires_grad=True)
         (layer(x).sum() + other(y).sum() + (x @ y.T).sum()).backward()
-    a = count_flops(step)
-    assert np.allclose(a, [0, 3 * 2 * 20 * 30, 3 * 2 * 20 * 50, 0, 0, 3 * 2 * 20], atol=1e-2)      # forward, and two products backward
+    a = count_flops(step)                           # forward, and two products backward
+    assert np.allclose(a, [0, 3 * 2 * 20 * 30, 3 * 2 * 20 * 50, 0, 0, 3 * 2 * 20], atol=1e-2)
 
 
 def test_systems_that_look_words_up_can_be_timed():
     import tempfile
     from ecgen.prepared import fresh_system, look_up, save_prepared
     p = prepare(shipped('sample'), min_count=1)
-    p.tables = look_up(fresh_system('mkedg', p.vocab), p.folder)
+    p.tables, n = look_up(fresh_system('mkedg', p.vocab), p.folder), len(p.vocab)
     with tempfile.TemporaryDirectory() as tmp:
         save_prepared(p, tmp)
         for data in (p, load_prepared(tmp)):
             model = bench_run(data, 'mkedg', 5000).model
-            assert len(model.vocab) == len(model.strength) == 5000 and torch.equal(model.strength[:len(p.vocab)], p.tables.rows['strength']) and not model.strength[len(p.vocab):].any()
+            assert len(model.vocab) == len(model.strength) == 5000
+            assert torch.equal(model.strength[:n], p.tables.rows['strength'])
+            assert not model.strength[n:].any()
 
 
 def test_the_naive_form_is_the_same_model():
     run = bench_run(prepare(shipped('sample'), min_count=1), 'tiny')
-    run.model.eval()
-    batch = collate(run.train[:9])
+    model, examples = run.model.eval(), run.train_examples
+    batch = collate(examples[:9])
     with torch.no_grad():
-        words = run.model.losses(batch, 'joint', run.cfg)[1]['words'][0]
-        assert torch.allclose(words, dense_loss(run.model.generator.logits(run.model(batch).states), batch.tgt_out, .1), atol=1e-5)
-    assert sorted(i for b in naive_batches(run.train, 900, 0) for i in b) == list(range(len(run.train)))
-    before = [p.clone() for p in run.model.parameters()]
+        words = model.losses(batch, 'joint', run.cfg)[1]['words'][0]
+        logits = model.generator.logits(model(batch).states)
+        assert torch.allclose(words, dense_loss(logits, batch.tgt_out, .1), atol=1e-5)
+    rows = sum(naive_batches(examples, 900, 0), [])
+    assert sorted(rows) == list(range(len(examples)))
+    before = [p.clone() for p in model.parameters()]
     naive_step(run, [0, 1, 2])
-    assert any((a != b).any() for a, b in zip(before, run.model.parameters()))
+    assert any((a != b).any() for a, b in zip(before, model.parameters()))
 
 
 def test_naive_generation_gives_the_same_words():
     run = bench_run(prepare(shipped('sample'), min_count=1), 'tiny')
-    ex = sorted(run.train, key=lambda e: len(e.src))[:12]
+    ex = sorted(run.train_examples, key=lambda e: len(e.src))[:12]
     a, b = write_words(run.model.eval(), ex, 7), write_words(run.model, ex, 7, naive=True)
     assert a == b and all(len(r) == 7 for r in a)
 
 
 def test_figures_of_the_model():
-    r = bench_model('tiny', against='naive', rounds=2, steps=2, sizes=(1, 32), device='cpu')
-    assert set(r['responses_per_s']) == {'1', '32'} and r['times_faster']['training'] > 0 and r['vocab'] > 100 and r['preset'] == 'tiny'
-    assert all(r[k] > 0 for k in ('train_examples_per_s', 'reasoner_examples_per_s', 'train_flops_per_s', 'matmul_flops_per_s', 'peak_memory_mb')) and .8 < r['real_token_share'] <= 1
-    assert 0 < r['latency_ms']['median'] <= r['latency_ms']['p95'] and r['latency_ms']['words'] == 20
+    settings = dict(against='naive', rounds=2, steps=2, sizes=(1, 32), device='cpu')
+    r = bench_model('tiny', **settings)
+    assert set(r['responses_per_s']) == {'1', '32'} and r['times_faster']['training'] > 0
+    assert r['vocab'] > 100 and r['preset'] == 'tiny' and .8 < r['real_token_share'] <= 1
+    for k in ('train_examples_per_s', 'reasoner_examples_per_s', 'train_flops_per_s',
+              'matmul_flops_per_s', 'peak_memory_mb'): assert r[k] > 0
+    took = r['latency_ms']
+    assert 0 < took['median'] <= took['p95'] and took['words'] == 20
     big = bench_run(prepare(shipped('sample'), min_count=1), 'tiny', 5000)
     assert len(big.model.vocab) == 5000
 

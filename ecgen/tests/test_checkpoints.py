@@ -8,59 +8,76 @@ import shutil
 import warnings
 from pathlib import Path
 import torch
-from torch import Tensor
 from ecgen.corpus import EcgenError, EcgenWarning, refuse_special
 from ecgen.model import write_json, write_tensors
 from ecgen.checkpoints import *
 
+import pytest
+
+
 def test_what_is_saved_is_loaded():
     import tempfile
-    tensors = dict(a=torch.randn(3, 2), b=torch.tensor(7), c=torch.zeros(4, dtype=torch.uint8), d=torch.randn(4, 3).T)
+    tensors = dict(a=torch.randn(3, 2), b=torch.tensor(7), c=torch.zeros(4, dtype=torch.uint8),
+                   d=torch.randn(4, 3).T)
+    values = dict(x=.1 + .2, big=2**63, text='é')
     with tempfile.TemporaryDirectory() as tmp:
         assert load_checkpoint(tmp) is None and load_checkpoint(tmp + '/none') is None
-        for i in range(4): save_checkpoint(tmp, tensors, dict(i=i, x=.1 + .2, big=2**63, text='é'))
-        got, values = load_checkpoint(tmp)
-        assert values == dict(i=3, x=.1 + .2, big=2**63, text='é') and all(torch.equal(got[k], t) for k, t in tensors.items())
-        assert sorted(p.name for p in Path(tmp).iterdir()) == [f'00000{n}.{s}' for n in (3, 4) for s in ('json', 'safetensors')]
+        for i in range(4): save_checkpoint(tmp, tensors, values | dict(i=i))
+        got, found = load_checkpoint(tmp)
+        assert found == values | dict(i=3)
+        assert all(torch.equal(got[k], t) for k, t in tensors.items())
+        names = sorted(p.name for p in Path(tmp).iterdir())
+        assert names == [f'00000{n}.{s}' for n in (3, 4) for s in ('json', 'safetensors')]
 
 
 def test_any_damage_leads_to_the_one_before():
-    import random, tempfile, pytest
+    import random, tempfile
     rng = random.Random(0)
+
     def hurt(path):
-        data = bytearray(path.read_bytes())
-        kind = rng.randrange(4)
+        "Damage a file in one of four ways"
+        data, kind = bytearray(path.read_bytes()), rng.randrange(4)
         if kind == 0: data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         if kind == 1: del data[rng.randrange(len(data)):]
         if kind == 2: data = bytearray()
-        path.unlink() if kind == 3 and path.suffix != '.json' else path.write_bytes(data if kind != 3 else b'{}')
+        if kind == 3 and path.suffix != '.json': return path.unlink()
+        path.write_bytes(b'{}' if kind == 3 else data)
+
+    def check(tmp):
+        for i in (1, 2): save_checkpoint(tmp, dict(w=torch.arange(5.) + i), dict(i=i, name='run'))
+        hurt(Path(tmp)/f'000002.{rng.choice(["json", "safetensors"])}')
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            tensors, values = load_checkpoint(tmp)
+        assert torch.equal(tensors['w'], torch.arange(5.) + values['i'])
+        if values['i'] == 2: assert not said             # harmless, such as a blank that became a tab
+        else: assert values['i'] == 1 and '000002.json is damaged' in str(said[0].message)
+        for i in (3, 4): save_checkpoint(tmp, dict(w=torch.zeros(1)), dict(i=i))
+        last = checkpoint_ids(Path(tmp))[-1]
+        (Path(tmp)/f'{last:06d}.safetensors').write_bytes(b'')     # damaged again: there are still two
+        with pytest.warns(EcgenWarning): assert load_checkpoint(tmp)[1]['i'] == 3
+
     for trial in range(60):
-        with tempfile.TemporaryDirectory() as tmp:
-            for i in (1, 2): save_checkpoint(tmp, dict(w=torch.arange(5.) + i), dict(i=i, name='run'))
-            hurt(Path(tmp)/f'000002.{rng.choice(["json", "safetensors"])}')
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter('always')
-                tensors, values = load_checkpoint(tmp)
-            if values['i'] == 2: assert not said and torch.equal(tensors['w'], torch.arange(5.) + 2)       # harmless, such as a blank that became a tab
-            else: assert '000002.json is damaged' in str(said[0].message) and torch.equal(tensors['w'], torch.arange(5.) + 1)
-            for i in (3, 4): save_checkpoint(tmp, dict(w=torch.zeros(1)), dict(i=i))
-            (Path(tmp)/f'{numbers(Path(tmp))[-1]:06d}.safetensors').write_bytes(b'')      # damaged again: there are still two
-            with pytest.warns(EcgenWarning): assert load_checkpoint(tmp)[1]['i'] == 3
+        with tempfile.TemporaryDirectory() as tmp: check(tmp)
 
 
 def test_when_all_are_damaged_the_user_is_told():
-    import tempfile, pytest
+    import tempfile
     with tempfile.TemporaryDirectory() as tmp:
         for i in (1, 2): save_checkpoint(tmp, dict(w=torch.arange(5.)), dict(i=i))
         for p in Path(tmp).glob('*.safetensors'): p.write_bytes(p.read_bytes()[:-1])
-        with pytest.warns(EcgenWarning), pytest.raises(EcgenError, match='is damaged: delete that folder'): load_checkpoint(tmp)
+        message = 'is damaged: delete that folder'
+        with pytest.warns(EcgenWarning), pytest.raises(EcgenError, match=message): load_checkpoint(tmp)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before():
-    import errno, os, tempfile, pytest
+    import errno, os, tempfile
     from unittest.mock import patch
     def full(fd): raise OSError(errno.ENOSPC, 'No space left on device')
+    message = 'No space left on device.*MB are free.*intact'
     with tempfile.TemporaryDirectory() as tmp:
         save_checkpoint(tmp, dict(w=torch.arange(5.)), dict(i=1))
-        with patch('os.fsync', full), pytest.raises(EcgenError, match='No space left on device.*MB are free.*intact'): save_checkpoint(tmp, dict(w=torch.zeros(9)), dict(i=2))
-        assert sorted(os.listdir(tmp)) == ['000001.json', '000001.safetensors'] and load_checkpoint(tmp)[1] == dict(i=1)
+        with patch('os.fsync', full), pytest.raises(EcgenError, match=message):
+            save_checkpoint(tmp, dict(w=torch.zeros(9)), dict(i=2))
+        assert sorted(os.listdir(tmp)) == ['000001.json', '000001.safetensors']
+        assert load_checkpoint(tmp)[1] == dict(i=1)

@@ -11,42 +11,50 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words, read_vectors
+from ecgen.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context
+from ecgen.batches import make_examples, rare_words, read_vectors
 from ecgen.causes import for_choosing, read_lexicon, with_causes
-from ecgen.checkpoints import seal
-from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split, refuse_special, shipped, tokenize
-from ecgen.model import System, check_config, read_json, replace_file, system_of, write_json, write_tensors
+from ecgen.checkpoints import checksum
+from ecgen.corpus import EMOTIONS, EcgenError, EcgenWarning, data_dir, keep_words, load_split
+from ecgen.corpus import refuse_special, shipped, tokenize
+from ecgen.model import System, check_config, read_json, replace_file, system_of, write_json
+from ecgen.model import write_tensors
 from ecgen.prepared import *
 
+import gzip, shutil, tempfile
+from unittest.mock import patch
+import pytest
+from ecgen.causes import label_lines
+
+def take(path, lines, fields, some):
+    "Write labels without some fields in the first lines"
+    kept = []
+    for i, r in enumerate(lines):
+        kept.append({k: v for k, v in r.items() if i >= some or k not in fields})
+    path.write_bytes(gzip.compress('\n'.join(map(json.dumps, kept)).encode()))
+
+def read(causes): return labelled_splits(shipped('sample'), causes, None)
+def refused(causes, message):
+    with pytest.raises(EcgenError, match=message): read(causes)
+
+
 def test_sources_must_hold_what_their_names_promise():
-    import gzip, shutil, tempfile
-    from unittest.mock import patch
-    import pytest
-    from ecgen.causes import label_lines
     with tempfile.TemporaryDirectory() as tmp:
         shutil.copytree(shipped('labels')/'spans', Path(tmp)/'spans')
         place = Path(tmp)/'spans'/'sample_train.jsonl.gz'
-        mine = lambda name: Path(tmp) if name == 'labels' else shipped(name)
+        def mine(name): return Path(tmp) if name == 'labels' else shipped(name)
         lines = [json.loads(l) for l in label_lines(place) if l]
-        def take(fields, some=len(lines)):
-            kept = [{k: v for k, v in r.items() if i >= some or k not in fields}
-                    for i, r in enumerate(lines)]
-            place.write_bytes(gzip.compress('\n'.join(map(json.dumps, kept)).encode()))
-        each = {'prefix_words', 'prefix_cause', 'prefix_probabilities'}
         with patch(f'{label_source.__module__}.shipped', mine):
-            read = lambda causes: labelled_splits(shipped('sample'), causes, None)
-            take({'prefix_words'})
+            take(place, lines, {'prefix_words'}, len(lines))
             assert read('adapted-prefix')[0][0].prefix_causes
-            with pytest.raises(EcgenError, match='sample_train.* holds no labels of words'):
-                read('spans')
-            take({'prefix_words'}, 1)
-            with pytest.raises(EcgenError, match='line 1 holds no labels of words'): read('spans')
-            take(each)
-            for causes, what in (('spans', 'words'), ('adapted-prefix', 'prefixes')):
-                with pytest.raises(EcgenError, match=f'holds no labels of {what}'): read(causes)
+            refused('spans', 'sample_train.* holds no labels of words')
+            take(place, lines, {'prefix_words'}, 1)
+            refused('spans', 'line 1 holds no labels of words')
+            take(place, lines, {'prefix_words', 'prefix_cause', 'prefix_probabilities'}, len(lines))
+            refused('spans', 'holds no labels of words')
+            refused('adapted-prefix', 'holds no labels of prefixes')
             place.unlink()
-            with pytest.raises(EcgenError, match='sample_train.jsonl.gz is missing.* install'):
-                read('spans')
+            refused('spans', 'sample_train.jsonl.gz is missing.* install')
 
 
 def test_situations_teach_emotions_only():
@@ -60,98 +68,134 @@ def test_situations_teach_emotions_only():
 
 def test_arrays_keep_examples():
     p = prepare(shipped('sample'), min_count=1)
+    def facts(e): return e.id, e.turn, e.emotion, list(e.src), list(e.cause), list(e.tgt)
     for words in (len(p.vocab), 2**16):
         back = from_arrays(to_arrays(p.train, words), [e.id for e in p.train], words)
-        assert [(e.id, e.turn, e.emotion, e.src.tolist(), e.cause.tolist(), e.tgt.tolist()) for e in back] == [(e.id, e.turn, e.emotion, e.src, e.cause, e.tgt) for e in p.train]
+        assert [facts(e) for e in back] == [facts(e) for e in p.train]
     assert from_arrays(to_arrays([], 9), [], 9) == []
-    sure = [Example('x', 1, 0, [4, 7, 5], [1, 0, 0], [7], np.array([.1, .2, .3], dtype=np.float32))] * 2
-    assert np.allclose(from_arrays(to_arrays(sure, 9), ['x', 'x'], 9)[1].soft, [.1, .2, .3], atol=1e-3) and 'soft' not in to_arrays([*sure, p.train[0]], len(p.vocab))
+    sure = np.array([.1, .2, .3], dtype=np.float32)
+    sure = [Example('x', 1, 0, [4, 7, 5], [1, 0, 0], [7], sure)] * 2
+    back = from_arrays(to_arrays(sure, 9), ['x', 'x'], 9)
+    assert np.allclose(back[1].soft, [.1, .2, .3], atol=1e-3)
+    assert 'soft' not in to_arrays([*sure, p.train[0]], len(p.vocab))
 
 
 def test_prepared_folders_keep_everything():
     import tempfile
+    gold = shipped('sample')/'recec/valid_with_cause.json'
+    def facts(e): return e.id, list(e.src), list(e.tgt), list(e.after), e.rare
     with tempfile.TemporaryDirectory() as tmp:
-        vectors = Path(tmp)/'v.txt'
+        vectors, folder = Path(tmp)/'v.txt', tmp + '/p'
         vectors.write_text('the 1 2 3 4\nsad .1 .2 .3 .4\n')
-        p = prepare(shipped('sample'), 'rule', vectors, judge=shipped('sample')/'recec/valid_with_cause.json', dim=4)
-        assert save_prepared(p, tmp + '/p') < 1e6 and is_prepared(tmp + '/p') and not is_prepared(tmp) and not is_prepared(None)
-        q = load_prepared(tmp + '/p')
-        assert q.vocab.words == p.vocab.words and q.facts == p.facts and torch.equal(q.vectors, p.vectors) and q.vectors.dtype == torch.float16
-        for a, b in zip((*p.train, *p.valid, *p.judged), (*q.train, *q.valid, *q.judged)):
-            assert a.id == b.id and list(a.src) == b.src.tolist() and list(a.tgt) == b.tgt.tolist() and list(a.after) == b.after.tolist() and a.rare == b.rare
+        p = prepare(shipped('sample'), 'rule', vectors, judge=gold, dim=4)
+        assert save_prepared(p, folder) < 1e6
+        assert is_prepared(folder) and not is_prepared(tmp) and not is_prepared(None)
+        q = load_prepared(folder)
+        assert q.vocab.words == p.vocab.words and q.facts == p.facts
+        assert torch.equal(q.vectors, p.vectors) and q.vectors.dtype == torch.float16
+        for s in ('train', 'valid', 'judged'):
+            assert [facts(e) for e in getattr(p, s)] == [facts(e) for e in getattr(q, s)]
         assert any(e.rare for e in q.valid) and any(len(e.after) for e in q.valid)
         assert len(q.judged) == len(p.judged) > 0
 
 
-def test_tables_travel_with_the_folder():
+def test_situations_are_kept_in_a_folder():
     import tempfile
-    from unittest.mock import patch
-    import pytest
-    with tempfile.TemporaryDirectory() as tmp, patch.dict('os.environ', ECGEN_DATA=tmp):      # where there is nothing to look up
-        p = prepare(shipped('sample'), min_count=1)
-        for name, changes in (('mkedg', {}), ('empdg', {}), ('mkedg-no-conceptnet', {}), ('mkedg', dict(per_word=2))):
-            first = fresh_system(name, p.vocab, **changes)
-            p.tables = look_up(first, p.folder)
-            save_prepared(p, f'{tmp}/p')
-            q, second = load_prepared(f'{tmp}/p'), fresh_system(name, p.vocab, **changes)
-            fill_words(second, q, name)
-            assert all(torch.equal(first.get_buffer(k), second.get_buffer(k)) for k in first.tables) and any(t.any() for t in q.tables.rows.values())
-            assert vars(second.cfg) == vars(first.cfg) and second.card['tables'] == p.tables.facts == q.tables.facts
-        for name, changes, what in (('empdg', {}, 'without what empdg looks up.*ecgen prepare --preset empdg'), ('mkedg-no-conceptnet', {}, 'concepts 10, and 0 is wanted.*mkedg-no-conceptnet'), ('mkedg', dict(per_word=1), 'per_word 2, and 1 is wanted')):
-            with pytest.raises(EcgenError, match=what): fill_words(fresh_system(name, q.vocab, **changes), q, name)
-        fill_words(plain := fresh_system('tiny', q.vocab), q, 'tiny')                             # has no use for tables
-        assert 'tables' not in plain.card and look_up(plain, Path(tmp)) is None
-        with pytest.raises(EcgenError, match='ratings of words|ConceptNet'): look_up(fresh_system('mkedg', p.vocab), Path(tmp))
+    with tempfile.TemporaryDirectory() as tmp:
+        p = prepare(shipped('sample'), min_count=1, situations=True)
+        save_prepared(p, tmp)
+        q = load_prepared(tmp)
+    assert [(e.id, list(e.src)) for e in p.situations] == [(e.id, list(e.src)) for e in q.situations]
+
+
+def travel(p, name, changes, folder):
+    "Look up, save, load: the tables of a second system are those of the first"
+    first = fresh_system(name, p.vocab, **changes)
+    p.tables = look_up(first, p.folder)
+    save_prepared(p, folder)
+    q, second = load_prepared(folder), fresh_system(name, p.vocab, **changes)
+    fill_words(second, q, name)
+    assert all(torch.equal(first.get_buffer(k), second.get_buffer(k)) for k in first.tables)
+    assert any(t.any() for t in q.tables.rows.values()) and vars(second.cfg) == vars(first.cfg)
+    assert second.card['tables'] == p.tables.facts == q.tables.facts
+    return q
+
+
+def test_tables_travel_with_the_folder():
+    with tempfile.TemporaryDirectory() as tmp:
+        with patch.dict('os.environ', ECGEN_DATA=tmp):          # where there is nothing to look up
+            p, folder = prepare(shipped('sample'), min_count=1), f'{tmp}/p'
+            for name in ('mkedg', 'empdg', 'mkedg-no-conceptnet'): travel(p, name, {}, folder)
+            q = travel(p, 'mkedg', dict(per_word=2), folder)
+            def refused(name, message, **changes):
+                system = fresh_system(name, q.vocab, **changes)
+                with pytest.raises(EcgenError, match=message): fill_words(system, q, name)
+            refused('empdg', 'without what empdg looks up.*ecgen prepare --preset empdg')
+            refused('mkedg-no-conceptnet', 'concepts 10, and 0 is wanted.*mkedg-no-conceptnet')
+            refused('mkedg', 'per_word 2, and 1 is wanted', per_word=1)
+            plain = fresh_system('tiny', q.vocab)
+            fill_words(plain, q, 'tiny')                        # has no use for tables
+            assert 'tables' not in plain.card and look_up(plain, Path(tmp)) is None
+            with pytest.raises(EcgenError, match='ratings of words|ConceptNet'):
+                look_up(fresh_system('mkedg', p.vocab), Path(tmp))
 
 
 def test_folders_without_tables_are_refused_by_those_who_need_them():
     import os, tempfile
     from unittest.mock import patch
-    import pytest
     with tempfile.TemporaryDirectory() as tmp, patch.dict(os.environ):
-        os.environ.pop('ECGEN_DATA', None)                                                        # where the sample would be found
+        os.environ.pop('ECGEN_DATA', None)                       # where the sample would be found
         save_prepared(prepare(shipped('sample'), min_count=1), f'{tmp}/p')
-        assert 'tables' not in (about := read_json(Path(tmp)/'p/prepared.json')) and about['seal'] == seal(dict(facts=about['facts'], files=about['files']))      # as before there were tables
+        about = read_json(Path(tmp)/'p/prepared.json')
+        assert 'tables' not in about                             # as before there were tables
+        assert about['seal'] == checksum(dict(facts=about['facts'], files=about['files']))
         q = load_prepared(f'{tmp}/p')
         for name in ('mkedg', 'empdg'):
-            with pytest.raises(EcgenError, match=f'ecgen prepare --preset {name}'): fill_words(fresh_system(name, q.vocab), q, name)
+            with pytest.raises(EcgenError, match=f'ecgen prepare --preset {name}'):
+                fill_words(fresh_system(name, q.vocab), q, name)
         fill_words(fresh_system('tiny', q.vocab), q, 'tiny')
 
 
 def test_who_looks_something_up_names_its_tables():
-    import pytest
     class Curious(System):
         def know(self, data): return {}
-    for call in (lambda c: look_up(c, Path()), lambda c: fill_words(c, Prepared(None, [], []), 'mine')):
-        with pytest.raises(EcgenError, match='Curious .*`tables`'): call(Curious.__new__(Curious))
+    curious = Curious.__new__(Curious)
+    with pytest.raises(EcgenError, match='Curious .*`tables`'): look_up(curious, Path())
+    with pytest.raises(EcgenError, match='Curious .*`tables`'):
+        fill_words(curious, Prepared(None, [], []), 'mine')
 
 
 def test_damaged_folders_are_refused():
-    import shutil, tempfile, pytest
+    import shutil, tempfile
     p = prepare(shipped('sample'), min_count=1)
+    def refused(folder, message):
+        with pytest.raises(EcgenError, match=message): load_prepared(folder)
     with tempfile.TemporaryDirectory() as tmp:
-        save_prepared(p, tmp + '/p')
+        good, bad = Path(tmp)/'p', Path(tmp)/'q'
+        save_prepared(p, good)
         for name in ('train.safetensors', 'words.json', 'valid.safetensors'):
-            shutil.copytree(tmp + '/p', tmp + '/q', dirs_exist_ok=True)
-            data = bytearray((Path(tmp)/'q'/name).read_bytes())
+            shutil.copytree(good, bad, dirs_exist_ok=True)
+            data = bytearray((bad/name).read_bytes())
             data[len(data) // 2] ^= 4
-            (Path(tmp)/'q'/name).write_bytes(data)
-            with pytest.raises(EcgenError, match=f'damaged .{name} is not what it was'): load_prepared(tmp + '/q')
-            (Path(tmp)/'q'/name).unlink()
-            with pytest.raises(EcgenError, match='damaged'): load_prepared(tmp + '/q')
-        about = json.loads((Path(tmp)/'p/prepared.json').read_text())
-        for facts in ('none', {k: v for k, v in about['facts'].items() if k != 'longest'}, about['facts'] | dict(causes='others')):
-            (Path(tmp)/'q/prepared.json').write_text(json.dumps(about | dict(facts=facts)))
-            with pytest.raises(EcgenError, match='prepared.json is not what it was'): load_prepared(tmp + '/q')
-        (Path(tmp)/'q/prepared.json').write_text('{"format": "ecgen-prepared-0"}')
-        with pytest.raises(EcgenError, match='another version'): load_prepared(tmp + '/q')
+            (bad/name).write_bytes(data)
+            refused(bad, f'damaged .{name} is not what it was')
+            (bad/name).unlink()
+            refused(bad, 'damaged')
+        about = json.loads((good/'prepared.json').read_text())
+        shorter = {k: v for k, v in about['facts'].items() if k != 'longest'}
+        for facts in ('none', shorter, about['facts'] | dict(causes='others')):
+            (bad/'prepared.json').write_text(json.dumps(about | dict(facts=facts)))
+            refused(bad, 'prepared.json is not what it was')
+        (bad/'prepared.json').write_text('{"format": "ecgen-prepared-0"}')
+        refused(bad, 'another version')
 
 
 def test_the_whole_corpus_fits_into_30_megabytes():
     #| eval: false
-    import os, pytest, tempfile
+    import os, tempfile
     data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
-    if not (data/'empatheticdialogues/train.csv').is_file(): pytest.skip('ECGEN_DATA does not name the real corpus')
+    if not (data/'empatheticdialogues/train.csv').is_file():
+        pytest.skip('ECGEN_DATA does not name the real corpus')
     vectors = data/'vectors/minilm.300d.txt.gz'
     with tempfile.TemporaryDirectory() as tmp:
         p = prepare(data, 'adapted', vectors if vectors.exists() else None)
