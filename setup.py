@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
-SHIPPED = ('demo/**/*', 'sample/**/*', 'model/**/*', 'labels/**/*', 'results/**/*.json*')  # the parts of data/ that belong in the wheel
+SHIPPED = ('demo/**/*', 'sample/**/*', 'model/**/*', 'labels/**/*', 'results/**/*.json*', 'paper/*.json')  # the parts of data/ that belong in the wheel
 
 ini = ConfigParser(delimiters=['='])
 ini.read(HERE/'settings.ini', encoding='utf-8')

@@ -1,7 +1,7 @@
 """Write the tables of data/results/README.md from the files beside it; `--check` only says whether they agree.
 
 Tables of experiments, of reference points and of the shipped model come from JSON files that commands of `ecgen` wrote; no figure
-is typed by hand. `--check` also looks whether the outputs that 13_experiments and 05_comparison were saved with are those of today's files,
+is typed by hand. `--check` also looks whether the outputs that 13_experiments, 13c_tables and 05_comparison were saved with are those of today's files,
 and whether the card of the shipped model is.
 """
 import argparse, json, sys
@@ -10,7 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-PAGE, NOTEBOOKS = ROOT/'data/results/README.md', {'index': 'ecgen.experiments', '13_experiments': 'ecgen.experiments', '16_baselines/05_comparison': 'ecgen.baselines.comparison'}     # and the module whose functions write their tables
+PAGE = ROOT/'data/results/README.md'
+NOTEBOOKS = {'index': 'ecgen.tables', '13_experiments': 'ecgen.tables', '13c_tables': 'ecgen.tables',     # and the module whose functions write their tables
+             '16_baselines/05_comparison': 'ecgen.baselines.comparison'}
 
 
 def shipped_table():

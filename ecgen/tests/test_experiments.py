@@ -10,20 +10,21 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from statistics import NormalDist
+from time import perf_counter
 import numpy as np
 import torch
-from ecgen.batches import UNK, build_vocab, make_examples
+from ecgen.batches import build_vocab, make_examples
 from ecgen.causes import for_choosing, read_lexicon, with_causes
-from ecgen.corpus import EcgenError, data_dir, how_to_add, keep_words, shipped
+from ecgen.corpus import EcgenError, data_dir, shipped
 from ecgen.decoding import DECODERS
-from ecgen.evaluation import bleu_from, bleu_parts, bleu_sums, confusion, emotion_figures, hardware, judge_causes, overlap, pair_files, bertscore, per_example, reference_tokens, respond_all, turns_of, versions, weights_hash
+from ecgen.evaluation import automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions, weights_hash, write_json_lines
 from ecgen.model import PRESETS, System, model_folder, preset, read_json, system_of, write_json
-from ecgen.prepared import Prepared, content_hash, fingerprint, label_source, labelled_splits, read_table
+from ecgen.prepared import Prepared, content_hash, fingerprint, labelled_splits, read_table
 from ecgen.training import TrainingConfig, find_device, fit, prepare_model
 from ecgen.experiments import *
 
@@ -32,370 +33,267 @@ from unittest.mock import patch
 import pytest
 
 
-def test_rows_differ_only_in_what_they_say():
-    own = {f.name for f in fields(TrainingConfig)}
-    for r in ROWS.values(): system_of(r.get('preset', 'default')).Config.from_preset(r.get('preset', 'default'), **{k: v for k, v in r['changes'].items() if k not in own})
-    assert set(sum(GRIDS.values(), ())) == set(ROWS) and len(GRIDS['table4']) == 9
-    assert seeds_needed(.10, .10) == 16 and seeds_needed(.2, .1) == 4
+def test_no_gate_knows_the_future():
     for grid in (ROWS, NIGHT):
         oracles = [r for r in grid.values() if r['changes'].get('gate') == 'oracle']
-        assert oracles and {r['causes'] for r in oracles} == {'adapted-prefix'}      # no gate knows the future
-        assert {grid[f'soft-{k}-labels']['causes'] for k in ('prefix', 'spans')} == {'adapted-prefix', 'spans'}
-    assert ROWS['soft']['changes'] == {} and ROWS['soft-no-multitask']['changes'] == dict(freeze_reasoner=True)
-    assert subset(list(range(50)), 10) == subset(list(range(50)), 10) == sorted(subset(list(range(50)), 10)) and subset([1, 2], None) == [1, 2]
+        assert oracles and {r['causes'] for r in oracles} == {'adapted-prefix'}
+        labels = {grid[f'soft-{k}-labels']['causes'] for k in ('prefix', 'spans')}
+        assert labels == {'adapted-prefix', 'spans'}
+
+
+def test_all_rows_learn_from_the_same_examples():
+    some = subset(list(range(50)), 10)
+    assert some == subset(list(range(50)), 10) == sorted(some) and len(some) == 10
+    assert subset([1, 2], None) == [1, 2]
+
+
+def test_rows_differ_only_in_what_they_say():
+    for r in ROWS.values():
+        name, (_, changes) = r.get('preset', 'default'), split_changes(r)
+        system_of(name).Config.from_preset(name, **changes)
+    assert set(sum(GRIDS.values(), ())) == set(ROWS) and len(GRIDS['table4']) == 9
+    assert ROWS['soft']['changes'] == {}
+    assert ROWS['soft-no-multitask']['changes'] == dict(freeze_reasoner=True)
 
 
 def test_plans_are_all_combinations_by_name():
     runs = plan_runs(['main', 'soft'], [None, Path('x/md.300d.txt.gz')], [1, 2])
-    assert [r.name for r in runs[:4]] == ['soft-none-seed1', 'hard-none-seed1', 'without-cause-none-seed1', 'soft-md.300d-seed1'] and len(runs) == 12
+    first = ['soft-none-seed1', 'hard-none-seed1', 'without-cause-none-seed1', 'soft-md.300d-seed1']
+    assert [r.name for r in runs[:4]] == first and len(runs) == 12
     with pytest.raises(EcgenError, match='no row or grid'): plan_runs(['sofd'], [None])
     with pytest.raises(EcgenError, match='no budget'): plan_runs([], [None], budget='huge')
     with pytest.raises(EcgenError, match='no word vectors'): find_vectors('glove', Path('nowhere'))
-    assert Run('hard', None, 7).plan()['model'] == dict(gate='hard') and Run('hard-no-multitask', None, 7).plan()['training']['freeze_reasoner']
+
+
+def test_a_plan_says_what_differs():
+    assert Run('hard', None, 7).plan()['model'] == dict(gate='hard')
+    assert Run('hard-no-multitask', None, 7).plan()['training']['freeze_reasoner']
     assert Run('soft', None, 7, examples=50).plan()['examples'] == 50
     assert Run('hard', None, 1, 'full').plan()['model'] == {'reasoner.positions': 1., 'gate': 'hard'}
     assert Run('MoEL', None, 1, 'full').plan()['model'] == {}
 
 
+def test_greedy_bleu_falls_with_short_responses():
+    gold = [f'i am sorry to hear that number {i} is well'.split() for i in range(20)]
+    same, half = (greedy_figures(bleu_parts([r[:k] for r in gold], gold)) for k in (10, 5))
+    assert same == dict(greedy_bleu4=100., greedy_length_ratio=1., greedy_brevity=1.)
+    assert half['greedy_length_ratio'] == .5
+    assert math.isclose(half['greedy_brevity'], math.exp(-1))
+    assert math.isclose(half['greedy_bleu4'], 100 * math.exp(-1))
+    assert greedy_figures(bleu_parts([[]], [['a']]))['greedy_brevity'] == 0
+
+
 def test_settings_that_come_later_do_not_make_another_run():
     plan = Run('soft', None, 1, 'smoke').plan()
-    older = plan | dict(training={k: v for k, v in plan['training'].items() if k != 'clip'})
-    assert same_plan(older, plan) and not same_plan(plan | dict(seed=2), plan) and not same_plan(plan | dict(training=plan['training'] | dict(clip=2.)), plan) and not same_plan({}, plan)
-    assert not same_plan(plan | dict(training=plan['training'] | dict(gone=1)), plan)
+    training = plan['training']
+    older = plan | dict(training={k: v for k, v in training.items() if k != 'clip'})
+    assert same_plan(older, plan)
+    assert not same_plan(plan | dict(seed=2), plan) and not same_plan({}, plan)
+    assert not same_plan(plan | dict(training=training | dict(clip=2.)), plan)
+    assert not same_plan(plan | dict(training=training | dict(gone=1)), plan)
 
 
 def test_runs_with_other_vectors_are_other_runs():
     with tempfile.TemporaryDirectory() as tmp:
+        runs = []
         for name in ('a/one.txt', 'b/one.txt', 'a/two.txt'):
-            (Path(tmp)/name).parent.mkdir(exist_ok=True)
-            (Path(tmp)/name).write_text(f'{name} 1 2')
-        first, other, third = (Run('soft', Path(tmp)/name, 1, 'smoke') for name in ('a/one.txt', 'b/one.txt', 'a/two.txt'))
+            path = Path(tmp)/name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f'{name} 1 2')
+            runs.append(Run('soft', path, 1, 'smoke'))
+        first, other, third = runs
         assert first.name == other.name != third.name
-        write_result(Path(tmp)/f'{first.name}.json', dict(plan=first.plan(), vectors_sha=content_hash(first.vectors)))
+        about = dict(plan=first.plan(), vectors_sha=content_hash(first.vectors))
+        write_result(Path(tmp)/f'{first.name}.json', about)
         assert finished(first, Path(tmp)) and finished(third, Path(tmp)) is None
-        with pytest.raises(EcgenError, match='other word vectors of the same name'): finished(other, Path(tmp))
+        with pytest.raises(EcgenError, match='other word vectors of the same name'):
+            finished(other, Path(tmp))
 
 
 def smoke(row='soft', seed=1, **more): return Run(row, None, seed, 'smoke', **more)
 
+def try_run(run, folder, **more):
+    "Do a run on the sample"
+    return do_run(run, shipped('sample'), f'{folder}/runs', f'{folder}/results', **more)
 
-def test_a_run_writes_one_file_and_is_not_repeated():
+
+def test_a_run_writes_one_file():
     with tempfile.TemporaryDirectory() as tmp:
-        tmp, calls = Path(tmp), []
-        res = do_run(smoke(), shipped('sample'), tmp/'runs', tmp/'results')
-        path = tmp/'results'/'soft-none-seed1.json'
-        assert json.loads(path.read_text()) == json.loads(json.dumps(res), parse_constant=lambda _: None) and not list(tmp.glob('runs/*/state'))
-        n = res['valid_examples']
-        assert [(l['stage'], l['epoch']) for l in res['log']] == [('reasoner', 1), ('reasoner', 2), ('joint', 1), ('joint', 2)] and all(0 <= l['emotion_accuracy'] <= 1 for l in res['log'])
-        assert all(len(v) == n for v in res['per_example'].values()) and sum(res['dialogues']) == n and res['smoke'] and sum(map(sum, res['confusion'])) == n
-        assert math.isclose(bleu_from(bleu_sums(np.array(res['per_example']['bleu'])).sum(0)), res['metrics']['bleu4'], abs_tol=1e-9)
-        with patch.dict(do_run.__globals__, train_run=lambda *a: calls.append(a)): assert do_run(smoke(), shipped('sample'), tmp/'runs', tmp/'results')['plan'] == res['plan']
+        res = try_run(smoke(), tmp)
+        path = Path(tmp)/'results'/'soft-none-seed1.json'
+        clean = json.loads(json.dumps(res), parse_constant=lambda _: None)
+        assert json.loads(path.read_text()) == clean and not list(Path(tmp).glob('runs/*/state'))
+    n, each = res['valid_examples'], res['per_example']
+    epochs = [('reasoner', 1), ('reasoner', 2), ('joint', 1), ('joint', 2)]
+    assert [(l['stage'], l['epoch']) for l in res['log']] == epochs
+    assert all(0 <= l['emotion_accuracy'] <= 1 for l in res['log'])
+    assert all(len(v) == n for v in each.values()) and res['smoke']
+    assert sum(res['dialogues']) == n and sum(map(sum, res['confusion'])) == n
+    bleu = bleu_from(bleu_sums(np.array(each['bleu'])).sum(0))
+    assert math.isclose(bleu, res['metrics']['bleu4'], abs_tol=1e-9)
+
+
+def test_a_run_is_not_repeated():
+    with tempfile.TemporaryDirectory() as tmp:
+        res, calls = try_run(smoke(), tmp), []
+        with patch.dict(do_run.__globals__, train_run=lambda *a: calls.append(a)):
+            assert try_run(smoke(), tmp)['plan'] == res['plan']
         assert not calls
-        measured = do_run(smoke(), shipped('sample'), tmp/'runs', tmp/'results', again=True)
+        measured = try_run(smoke(), tmp, again=True)
         assert measured['metrics'] == res['metrics'] and measured['weights'] == res['weights']
-        with pytest.raises(EcgenError, match='another budget'): do_run(smoke(examples=40), shipped('sample'), tmp/'runs', tmp/'results')
+        with pytest.raises(EcgenError, match='another budget'): try_run(smoke(examples=40), tmp)
 
 
 def test_a_run_without_its_last_stage_keeps_its_model():
+    run = smoke('empdg-no-adversary', examples=20)
     with tempfile.TemporaryDirectory() as tmp:
-        res = do_run(smoke('empdg-no-adversary', examples=20), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
-        assert {l['stage'] for l in res['log']} == {'joint'} and do_run(smoke('empdg-no-adversary', examples=20), shipped('sample'), f'{tmp}/runs', f'{tmp}/results', again=True)['weights'] == res['weights']
+        res = try_run(run, tmp)
+        assert {l['stage'] for l in res['log']} == {'joint'}
+        assert try_run(run, tmp, again=True)['weights'] == res['weights']
 
 
 def test_a_result_holds_no_text():
+    def values(x):
+        "All that a piece of JSON holds"
+        if not isinstance(x, (dict, list)): return [x]
+        inside = x.values() if isinstance(x, dict) else x
+        return [y for v in inside for y in values(v)]
+
     with tempfile.TemporaryDirectory() as tmp:
-        do_run(smoke('without-cause'), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
+        try_run(smoke('without-cause'), tmp)
         text = Path(f'{tmp}/results/without-cause-none-seed1.json').read_text()
-        said = [json.loads(l) for l in Path(f'{tmp}/runs/without-cause-none-seed1/responses.jsonl').read_text().splitlines()]
-    values = lambda x: [y for v in (x.values() if isinstance(x, dict) else x) for y in values(v)] if isinstance(x, (dict, list)) else [x]
-    assert said and not any(' '.join(r[:3]) in text for r in said if len(r) > 2) and max(len(v) for v in values(json.loads(text)) if isinstance(v, str)) < 80
+        kept = Path(f'{tmp}/runs/without-cause-none-seed1/responses.jsonl').read_text()
+    said = [json.loads(l) for l in kept.splitlines()]
+    assert said and not any(' '.join(r[:3]) in text for r in said if len(r) > 2)
+    assert max(len(v) for v in values(json.loads(text)) if isinstance(v, str)) < 80
 
 
 def test_a_result_says_what_was_looked_up():
     with tempfile.TemporaryDirectory() as tmp:
-        res = do_run(smoke('mkedg-no-conceptnet'), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
-        assert res['tables']['ratings'] == 'vad.tsv' and res['tables']['rated_words'] > 20 and 'tables' in json.loads(next(Path(tmp).glob('results/*.json')).read_text())
+        res = try_run(smoke('mkedg-no-conceptnet'), tmp)
+        kept = json.loads(next(Path(tmp).glob('results/*.json')).read_text())
+    assert res['tables']['ratings'] == 'vad.tsv' and res['tables']['rated_words'] > 20
+    assert 'tables' in kept
 
 
 def test_a_broken_run_goes_on():
     from ecgen import training
     class Break(Exception): pass
     with tempfile.TemporaryDirectory() as tmp:
-        whole = do_run(smoke(seed=2), shipped('sample'), f'{tmp}/a', f'{tmp}/ra')
+        whole = try_run(smoke(seed=2), f'{tmp}/a')
         finish, left = training.finish_epoch, [3]
         def stop(*args, **kwargs):
             left[0] -= 1
             if not left[0]: raise Break
             return finish(*args, **kwargs)
-        with patch.dict(fit.__globals__, finish_epoch=stop):
-            with pytest.raises(Break): do_run(smoke(seed=2), shipped('sample'), f'{tmp}/b', f'{tmp}/rb')
-        assert Path(f'{tmp}/b/soft-none-seed2/state').is_dir() and not Path(f'{tmp}/rb').exists()
-        with pytest.raises(EcgenError, match='other settings or data'): do_run(smoke(seed=2, examples=50), shipped('sample'), f'{tmp}/b', f'{tmp}/rb')
-        rest = do_run(smoke(seed=2), shipped('sample'), f'{tmp}/b', f'{tmp}/rb')
+        with patch.dict(fit.__globals__, finish_epoch=stop), pytest.raises(Break):
+            try_run(smoke(seed=2), f'{tmp}/b')
+        assert Path(f'{tmp}/b/runs/soft-none-seed2/state').is_dir()
+        assert not Path(f'{tmp}/b/results').exists()
+        with pytest.raises(EcgenError, match='other settings or data'):
+            try_run(smoke(seed=2, examples=50), f'{tmp}/b')
+        rest = try_run(smoke(seed=2), f'{tmp}/b')
     assert rest['weights'] == whole['weights'] and rest['metrics'] == whole['metrics']
 
 
 def test_without_cause_means_without():
-    data = shipped('sample')
-    model = prepare_model(Prepared(build_vocab(row_splits('none', data)[0], 1), [], []), 'tiny', TrainingConfig(min_count=1), **ROWS['without-cause']['changes'])
-    ex = row_examples(row_splits('none', data)[0], model.vocab, 'none', data)
-    assert {c for e in ex for c in e.cause} == {-1} and not any('gated' in k for k in model.state_dict())
-    assert {c for e in row_examples(row_splits('rule', data)[0], model.vocab, 'rule', data) for c in e.cause} == {0, 1}
     from ecgen.batches import collate
     from ecgen.training import multitask_loss
+    data, changes = shipped('sample'), ROWS['without-cause']['changes']
+    train, ruled = row_splits('none', data)[0], row_splits('rule', data)[0]
+    prepared = Prepared(build_vocab(train, 1), [], [])
+    model = prepare_model(prepared, 'tiny', TrainingConfig(min_count=1), **changes)
+    ex = row_examples(train, model.vocab, 'none', data)
+    assert {c for e in ex for c in e.cause} == {-1}
+    assert not any('gated' in k for k in model.state_dict())
+    labelled = row_examples(ruled, model.vocab, 'rule', data)
+    assert {c for e in labelled for c in e.cause} == {0, 1}
     parts = multitask_loss(model, collate(ex[:8]))
     parts['loss'].backward()
-    assert parts['cause'] == 0 and not model.reasoner.cause.weight.grad.any() and model.reasoner.emotion.weight.grad.any()
+    assert parts['cause'] == 0 and not model.reasoner.cause.weight.grad.any()
+    assert model.reasoner.emotion.weight.grad.any()
+
+
+def quick(r):
+    "A row with at most one epoch of everything"
+    changes = {k: min(v, 1) if k in ('pretrain_epochs', 'epochs') else v
+               for k, v in r['changes'].items()}
+    return r | dict(changes=changes)
+
+TRY = dict(preset='tiny', examples=40, watch=None, training=dict(pretrain_epochs=0, epochs=1),
+           rows={k: quick(r) for k, r in NIGHT.items()})
+STARTS = 'reasoner-plain', 'reasoner-cause', 'start-open', 'start-ungated'
 
 
 def test_an_arm_begins_with_parts_of_finished_runs():
-    budget = dict(preset='tiny', examples=40, watch=None, training=dict(pretrain_epochs=0, epochs=1), rows=NIGHT)
-    quick = {k: r | dict(changes=r['changes'] | {e: min(r['changes'][e], 1) for e in ('pretrain_epochs', 'epochs') if e in r['changes']}) for k, r in NIGHT.items()}
-    runs = [Run(r, None, 1, 'try') for r in ('reasoner-plain', 'reasoner-cause', 'start-open', 'start-ungated', 'soft', 'soft-instead')]
-    with tempfile.TemporaryDirectory() as tmp, patch.dict(BUDGETS, {'try': budget | dict(rows=quick)}):
-        go = lambda r: do_run(r, shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
-        with pytest.raises(EcgenError, match='run the row reasoner-cause first'): go(runs[4])
-        done = [go(r) for r in runs]
-        assert [r['log'][0]['stage'] for r in done] == ['reasoner'] * 2 + ['joint'] * 4 and all(r['epochs'] == 1 for r in done)
-        assert go(runs[4]) == done[4] and done[4]['plan']['start'] == dict(reasoner='reasoner-cause', generator='start-open')
-        assert done[3]['numbers'] == done[5]['numbers'] < done[2]['numbers'] == done[4]['numbers']
-        model, first = (prepare_model(Prepared(System.from_pretrained(f'{tmp}/runs/start-ungated-none-seed1').vocab, [], []), 'tiny', TrainingConfig(), **r.plan()['model']) for r in (runs[5], runs[5]))
-        take_parts(model, runs[5], Path(f'{tmp}/runs'))
-        start = System.from_pretrained(f'{tmp}/runs/start-ungated-none-seed1').generator.state_dict()
-        assert all(torch.equal(v, start[k]) for k, v in model.generator.state_dict().items())
+    runs = [Run(r, None, 1, 'try') for r in (*STARTS, 'soft', 'soft-instead')]
+    soft, instead = runs[4:]
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(BUDGETS, {'try': TRY}):
+        with pytest.raises(EcgenError, match='run the row reasoner-cause first'): try_run(soft, tmp)
+        done = [try_run(r, tmp) for r in runs]
+        assert try_run(soft, tmp) == done[4]
+        first = System.from_pretrained(f'{tmp}/runs/start-ungated-none-seed1')
+        prepared = Prepared(first.vocab, [], [])
+        model = prepare_model(prepared, 'tiny', TrainingConfig(), **instead.plan()['model'])
+        take_parts(model, instead, Path(f'{tmp}/runs'))
+    assert [r['log'][0]['stage'] for r in done] == ['reasoner'] * 2 + ['joint'] * 4
+    assert all(r['epochs'] == 1 for r in done)
+    assert done[4]['plan']['start'] == dict(reasoner='reasoner-cause', generator='start-open')
+    assert done[3]['numbers'] == done[5]['numbers'] < done[2]['numbers'] == done[4]['numbers']
+    start = first.generator.state_dict()
+    assert all(torch.equal(v, start[k]) for k, v in model.generator.state_dict().items())
 
 
 def test_the_night_is_what_was_declared():
     names = [r.row for r in plan_runs([], [None], [1], 'night')]
-    assert names == list(NIGHT) and all(names.index(s) < names.index(n) for n in names for s in NIGHT[n].get('start', {}).values())
-    assert all(r in NIGHT for a, b, *_ in CONTRASTS['night'] for r in (a, b)) and all(m in BOUND for c in CONTRASTS.values() for *_, m, _ in c)
-    for r in NIGHT: Run(r, None, 1, 'night').plan()
-    assert 'start' not in Run('soft', None, 1).plan() and Run('soft', None, 1, 'reasoner').plan()['training']['epochs'] == 0
+    assert names == list(NIGHT)
+    for name, r in NIGHT.items():
+        assert all(names.index(s) < names.index(name) for s in r.get('start', {}).values())
+        Run(name, None, 1, 'night').plan()
+    assert all(r in NIGHT for a, b, *_ in CONTRASTS['night'] for r in (a, b))
+    assert all(c[2] in BOUND for declared in CONTRASTS.values() for c in declared)
+    assert 'start' not in Run('soft', None, 1).plan()
+    assert Run('soft', None, 1, 'reasoner').plan()['training']['epochs'] == 0
     with pytest.raises(EcgenError, match='no row or grid'): plan_runs(['start-open'], [None])
 
 
 def test_bertscore_is_added_once():
     from ecgen.evaluation import BertScores
+
+    def fake_scores(responses, references, *args, **kwargs):
+        return BertScores(np.full((len(responses), 3), .25), 'some hash')
+
     with tempfile.TemporaryDirectory() as tmp:
         where = shipped('sample'), f'{tmp}/runs', f'{tmp}/results'
         before = do_run(smoke(), *where)
-        with patch.dict(add_bertscore.__globals__, bertscore=lambda r, ref, *a, **k: BertScores(np.full((len(r), 3), .25), 'some hash')):
-            assert add_bertscore(smoke(), *where, 'little') and not add_bertscore(smoke(), *where, 'little')
+        with patch.dict(add_bertscore.__globals__, bertscore=fake_scores):
+            assert add_bertscore(smoke(), *where, 'little')
+            assert not add_bertscore(smoke(), *where, 'little')
             after = finished(smoke(), Path(where[2]))
-            assert after['metrics'] == before['metrics'] | dict(local_p=.25, local_r=.25, local_f=.25) and after['bertscore'] == dict(local=dict(encoder='little', hash='some hash'))
-            assert 'bert_f' not in after['metrics'] and after['per_example']['local_f'] == [.25] * after['valid_examples']
             Path(f'{tmp}/runs/soft-none-seed1/responses.jsonl').unlink()
-            with pytest.raises(EcgenError, match='needs the responses'): add_bertscore(smoke(), *where, 'another')
+            with pytest.raises(EcgenError, match='needs the responses'):
+                add_bertscore(smoke(), *where, 'another')
+    assert after['metrics'] == before['metrics'] | dict(local_p=.25, local_r=.25, local_f=.25)
+    assert after['bertscore'] == dict(local=dict(encoder='little', hash='some hash'))
+    assert 'bert_f' not in after['metrics']
+    assert after['per_example']['local_f'] == [.25] * after['valid_examples']
 
 
 def test_one_failure_does_not_stop_the_others():
-    with tempfile.TemporaryDirectory() as tmp:
-        lines, runs = [], [smoke('soft'), smoke('hard')]
-        def fake(run, data, out, results, device, again):
-            if run.row == 'soft': raise EcgenError('no luck')
-            write_result(results/f'{run.name}.json', dict(plan=run.plan(), metrics=dict(emotion_accuracy=.5, perplexity=9., bleu4=1.)))
-        with patch.dict(do_runs.__globals__, do_run=fake):
-            assert do_runs(runs, None, tmp, Path(tmp), say=lines.append) == ['soft-none-seed1']
+    def fake(run, data, out, results, device, again):
+        if run.row == 'soft': raise EcgenError('no luck')
+        metrics = dict(emotion_accuracy=.5, perplexity=9., bleu4=1.)
+        write_result(results/f'{run.name}.json', dict(plan=run.plan(), metrics=metrics))
+
+    lines, runs = [], [smoke('soft'), smoke('hard')]
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(do_runs.__globals__, do_run=fake):
+        assert do_runs(runs, None, tmp, Path(tmp), say=lines.append) == ['soft-none-seed1']
         assert 'no luck' in lines[1] and '[2/2] hard-none-seed1: accuracy 0.500' in lines[2]
         assert status(runs, tmp, tmp) == {'soft-none-seed1': 'not run', 'hard-none-seed1': 'done'}
-        assert command(runs[0], 'D', 'O', 'R', 'cpu', True)[-3:] == ['--again', '--data', 'D'] and command(runs[0], 'D', 'O', 'R', 'cpu')[1:6] == ['-m', 'ecgen.cli', 'experiment', 'run', 'soft']
 
 
-def pairs(rng, groups=150, gain=0., seeds=1):
-    "Two simulated systems: hits and turns for each dialogue, which is easy or hard for both"
-    ease = rng.beta(2, 2, groups)
-    draw = lambda p: np.stack([np.stack([rng.binomial(2, p), np.full(groups, 2)], -1) for _ in range(seeds)]).astype(float)
-    return draw(np.clip(ease + gain, 0, 1)), draw(ease)
-
-def share(s): return s[..., 0] / s[..., 1]
-
-
-def test_tests_have_the_error_rate_that_they_promise():
-    rng, ps, inside, found = np.random.default_rng(0), [], 0, 0
-    for i in range(400):
-        a, b = pairs(rng)
-        ps.append(permutation_test(a, b, share, 200, i))
-        _, low, high = paired_bootstrap(a, b, share, 200, i)
-        inside += low <= 0 <= high
-    for i in range(40): found += permutation_test(*pairs(rng, gain=.15), share, 200, i) < .05
-    assert .025 < np.mean(np.array(ps) <= .05) < .08 and .4 < np.mean(ps) < .6       # two standard errors are .022
-    assert .91 < inside / 400 < .98 and found > 30
-    assert np.mean([seed_test(rng.normal(size=3), rng.normal(size=3))['p'] < .05 for _ in range(400)]) < .08
-
-
-def test_a_difference_is_that_of_the_figures():
-    rng = np.random.default_rng(1)
-    a, b = pairs(rng, seeds=2, gain=.1)
-    diff, low, high = paired_bootstrap(a, b, share)
-    assert math.isclose(diff, np.mean([share(x.sum(0)) for x in a]) - np.mean([share(x.sum(0)) for x in b])) and low < diff < high
-    tiny = a + np.array([1e-15, 0]) * rng.integers(0, 2, (2, 150, 1))              # differs by rounding only
-    assert permutation_test(tiny, a, share) == permutation_test(a[:, ::-1], a, share) == 1
-    assert math.isnan(seed_test([.3, .3], [.1 + .2, .3])['p'])
-    assert permutation_test(a, a, share) == 1 and math.isnan(seed_test([1.], [2., 3.])['p'])
-    from scipy.stats import ttest_ind
-    assert math.isclose(seed_test([1., 2., 4.], [3., 5., 9.])['p'], ttest_ind([1, 2, 4], [3, 5, 9], equal_var=False).pvalue)
-
-
-def test_two_files_are_compared_whatever_their_order():
-    import tempfile
-    with tempfile.TemporaryDirectory() as tmp:
-        def file(name, texts, order=1, ids=True):
-            rows = [dict(id=f'c{i // 2}', turn=2 * (i % 2) + 1, response=t) for i, t in enumerate(texts)]
-            lines = [json.dumps(r) if ids else r['response'] for r in rows][::order]
-            (Path(tmp)/name).write_text('\n'.join(lines) + '\n')
-            return Path(tmp)/name
-        gold = [f'I am so sorry to hear that number {i} is not well .' for i in range(40)]
-        ref, good = file('ref', gold), file('good', [t.replace('so', 'very') if i % 5 else t for i, t in enumerate(gold)], -1)
-        bad = file('bad', ['I do not know what to say to you .'] * 40, -1)
-        c = compare_files(good, bad, ref)
-        assert c['groups'] == 20 and c['grouped_by'] == 'id' and c['bleu4']['low'] > 0 and c['bleu4']['p'] < .001
-        same = compare_files(good, file('again', [t.replace('so', 'very') if i % 5 else t for i, t in enumerate(gold)]), ref)
-        assert all(same[f'bleu{n}'] == dict(difference=0, low=0, high=0, p=1) for n in (1, 2, 3, 4))
-        texts = [file(n, t, ids=False) for n, t in (('a', gold), ('b', gold[::-1]), ('r', gold))]
-        assert compare_files(*texts)['grouped_by'] == 'line' and compare_files(*texts)['bleu4']['difference'] > 0
-
-
-def test_footnotes_name_what_table_7_contradicts():
-    unit = dict(bleu4=.001, emotion_accuracy=.1)          # last printed digit; else .001
-    def off(name, metric, i):
-        runs = [r[metric] for r in TABLE7[name]]
-        return abs((np.mean(runs), np.std(runs, ddof=1))[i] - PRINTED.get((name, metric), PAPER[name][metric])[i]) / unit.get(metric, .001)
-    assert {(n, m) for n in TABLE7 for m in PAPER_COLUMNS if off(n, m, 0) > .61 or off(n, m, 1) > 1.1} == {('MIME', 'emotion_accuracy')}      # the runs are rounded, too
-    assert {k for k, text in FOOTNOTES.items() if 'Table 7' in text} == {('MIME', 'emotion_accuracy')}
-    f = {n: PAPER[n]['bert_f'][0] for n in TABLE2}
-    assert f['hard'] == f['MoEL'] == .134 < f['MIME'] == .135 and all(PAPER[k]['dist1'][1] > PAPER[k]['dist1'][0] for k in PAPER if (k, 'dist1') in FOOTNOTES)
-    assert round(PAPER['hard']['bleu4'][0] - PAPER['without-cause']['bleu4'][0], 2) == .06
-    mime = [r['emotion_accuracy'] for r in TABLE7['MIME']]
-    assert PAPER['MIME']['emotion_accuracy'] == (round(np.mean(mime), 1), round(np.std(mime, ddof=1), 1)) == (32.4, 1.6) and PRINTED['MIME', 'emotion_accuracy'] == (38.3, 1.6)
-    assert set(PAPER) - set(ROWS) == {n for n, p in SYSTEMS.items() if p not in PRESETS} and set(SYSTEMS) < set(PAPER) and all(len(v) == 7 for v in PAPER.values())
-
-
-def fake(row, seed, hits, nll):
-    n = len(hits)
-    return dict(format='ecgen-run-1', plan=Run(row, None, seed, 'smoke').plan(), data='d', train_examples=100, valid_examples=n, smoke=True, hardware='a machine', decoder=dict(k=3, temperature=1., seed=0),
-                dialogues=[2] * (n // 2), metrics=dict(emotion_accuracy=float(np.mean(hits)), perplexity=math.exp(sum(nll) / (5 * n)), bleu4=2., dist1=.01, dist2=.1),
-                per_example=dict(rank=[1 - h for h in hits], nll=list(nll), words=[5] * n, bleu=[[5, 4, 3, 2, 6, 7]] * n))
-
-
-def test_tables_show_what_files_hold_and_nothing_for_what_was_not_run():
-    import re
-    with tempfile.TemporaryDirectory() as tmp:
-        assert tables(tmp) == 'No experiment has been run yet.\n'
-        rng = np.random.default_rng(0)
-        for seed in (1024, 2048, 3170):
-            for r, p in (('soft', .7), ('without-cause', .4)):
-                write_result(Path(tmp)/f'{r}-{seed}.json', fake(r, seed, (rng.random(200) < p).astype(int).tolist(), rng.uniform(10, 20, 200).tolist()))
-        (rows,) = load_results(tmp).values()
-        cells = {c[0]: c for c in table_rows(rows, 'emotion_accuracy')}
-        values = [100 * r['metrics']['emotion_accuracy'] for r in rows['soft']]
-        assert cells['soft'][1:4] == ['3', f'{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}', '42.4 ± 0.3'] and cells['hard'][1:3] == ['not run', ''] and cells['soft'][5] == '< .001'
-        c = compare(rows['soft'], rows['without-cause'], 'emotion_accuracy')
-        assert c['low'] < c['difference'] < c['high'] and c['p_seeds'] < .05 and 20 < c['difference'] < 40
-        assert compare(rows['soft'], rows['without-cause'], 'perplexity')['p_examples'] > .01
-        seven = every_run(rows)
-        assert seven.count('\n') == 2 + 30 - 1 and '| soft   | 2048' in seven and f'{values[1]:.1f}' in seven and '42.7' in seven and ' 0.013 ' in seven and '0.0130' not in seven and every_run(rows, ('without-cause',)).count('\n') == 4
-        text = tables(tmp)
-        assert re.findall('<sup>(.)</sup>', text) == ['1', '2', '2', '1', '2']         # numbered as they come; what is said twice has one number
-        assert 'smoke run' in text and 'ours, validation' in text and 'paper, test' in text and text.count('not run') == 7 * 5 and 'Welch' in text
-        assert len(all_runs(tmp).split('\n\n')) == 2 and all_runs(tmp).startswith('**A smoke run')
-        more = fake('soft', 4096, [1] * 200, [10] * 200)
-        write_result(Path(tmp)/'more.json', more | dict(plan=more['plan'] | dict(training=more['plan']['training'] | dict(epochs=9))))       # another budget in all but its name
-        assert [len(x['soft']) for x in load_results(tmp).values()] == [3, 1]
-        Path(f'{tmp}/other.json').write_text('{}')
-        with pytest.raises(EcgenError, match='not a result'): tables(tmp)
-
-
-def test_greedy_bleu_stands_beside_its_length():
-    gold = [f'i am sorry to hear that number {i} is well'.split() for i in range(20)]
-    same, half = (greedy_figures(bleu_parts([r[:k] for r in gold], gold)) for k in (10, 5))
-    assert same == dict(greedy_bleu4=100., greedy_length_ratio=1., greedy_brevity=1.)
-    assert half['greedy_length_ratio'] == .5 and math.isclose(half['greedy_brevity'], math.exp(-1)) and math.isclose(half['greedy_bleu4'], 100 * math.exp(-1))
-    assert greedy_figures(bleu_parts([[]], [['a']]))['greedy_brevity'] == 0
-    with tempfile.TemporaryDirectory() as tmp:
-        for r, parts in (('soft', [9, 8, 7, 6, 10, 10]), ('without-cause', [5, 4, 3, 2, 5, 10])):
-            x = fake(r, 1, [1] * 20, [9.] * 20)
-            x['metrics'] |= greedy_figures(np.array([parts] * 20))
-            x['per_example']['greedy'] = [parts] * 20
-            write_result(Path(tmp)/f'{r}.json', x)
-        text = tables(tmp, ('soft', 'without-cause', 'hard'), ('bleu4', 'greedy_bleu4'))
-    lines = [[c.strip() for c in l.split('|')[1:-1]] for l in text[text.index('BLEU-4, greedy') - 2:].splitlines()[:5]]
-    assert lines[0][:6] == ['BLEU-4, greedy', 'seeds', 'ours, validation', 'length ratio', 'brevity penalty', 'paper, test']
-    assert lines[2][3:5] == ['1.00', '1.00'] and lines[3][3:5] == ['0.50', '0.37'] and lines[4][2:5] == [''] * 3
-    assert 'length ratio' not in text[:text.index('BLEU-4, greedy')]
-
-
-def test_only_like_is_compared_with_like():
-    a, b = [fake('soft', s, [1, 0], [9., 9.]) for s in (3, 2, 1)], [fake('hard', s, [0, 0], [9., 9.]) for s in (2, 3)]
-    assert compare(a, b, 'emotion_accuracy', 9)['seeds'] == 2 and compare(a[2:], b, 'emotion_accuracy') == {}
-    for r, f in zip([*a, *b], (.1, .2, .3, .2, .1)):       # seeds are paired, in whatever order they come
-        r['metrics']['local_f'], r['per_example']['local_f'], r['bertscore'] = f, [f, f], dict(local=dict(hash='one'))
-    assert compare(a, b, 'local_f', 9)['p_examples'] == 1
-    b[0]['bertscore']['local']['hash'] = 'another'
-    with pytest.raises(EcgenError, match='several encoders'): compare(a, b, 'local_f')
-    assert compare(a, b, 'perplexity', 9)['seeds'] == 2
-    b[0]['metrics']['unk_share'] = .5                      # perplexities of other vocabularies
-    assert compare(a, b, 'perplexity') == {}
-    b[0]['dialogues'] = [1, 1]
-    with pytest.raises(EcgenError, match='different validation examples'): compare(a, b, 'emotion_accuracy')
-
-
-def test_contrasts_are_paired_corrected_and_empty_where_nothing_was_run():
-    assert [round(x, 3) for x in holm([.01, .04, .03])] == [.03, .06, .06] and math.isnan(holm([math.nan, .2])[0]) and holm([math.nan, .2])[1] == .2
-    with tempfile.TemporaryDirectory() as tmp:
-        assert contrasts('reasoner', tmp).count('not run') == 1 and contrasts('night', tmp).count('not run') == 6
-        rng = np.random.default_rng(0)
-        for seed in (1, 2, 3):
-            for r, p in (('soft', .6), ('same-size', .4)):
-                x = fake(r, seed, (rng.random(400) < p).astype(int).tolist(), [10.] * 400)
-                x['plan'] = Run(r, None, seed, 'reasoner').plan()
-                write_result(Path(tmp)/f'{r}-{seed}.json', x)
-        rows = next(iter(load_results(tmp).values()))
-        c, text = contrast(rows['soft'], rows['same-size'], 'emotion_accuracy'), contrasts('reasoner', tmp)
-        gaps = [100 * (a['metrics']['emotion_accuracy'] - b['metrics']['emotion_accuracy']) for a, b in zip(rows['soft'], rows['same-size'])]
-        assert abs(c['difference'] - np.mean(gaps)) < 1e-9 and c['seeds'] == 3 and f'{np.mean(gaps):+.1f}' in text and 'no (±1)' in text
-        assert c['low'] < c['difference'] < c['high'] and c['seeds_low'] < c['low90'] < c['difference'] < c['high90'] < c['seeds_high']
-        one = contrast(rows['soft'][:1], rows['same-size'], 'nll')
-        assert one['seeds'] == 1 and math.isnan(one['p_seeds']) and not one['equivalent'] and one['difference'] == 0
-        assert contrast(rows['soft'][:1], rows['same-size'][1:], 'nll') == {}
-        with pytest.raises(EcgenError, match='several results of soft with one seed'): contrast(rows['soft'] * 2, rows['same-size'], 'nll')
-
-
-def test_contrasts_of_other_vectors_stand_apart():
-    with tempfile.TemporaryDirectory() as tmp:
-        for name, gap in (('one', .5), ('two', .25)):
-            for seed in (1, 2):
-                for r, hits in (('soft', int(200 * gap)), ('same-size', 0)):
-                    x = fake(r, seed, [1] * hits + [0] * (200 - hits), [9.] * 200)
-                    x['plan'] = Run(r, Path(f'{name}.txt'), seed, 'reasoner').plan()
-                    write_result(Path(tmp)/f'{r}-{name}-{seed}.json', x | dict(vectors_sha=name * 2))
-        text = contrasts('reasoner', tmp)
-        assert len(list(Path(tmp).glob('*.json'))) == 8 and list(comparable('reasoner', tmp)) and comparable('night', tmp) == {}
-    first, second = text.split('Word vectors `two` (twotwo):')
-    assert first.startswith('Word vectors `one` (oneone):') and '+50.0' in first and '+25.0' in second
-    assert all(part.count('| 2 ') == 1 for part in (first, second))
-
-
-def test_the_answer_says_what_is_sure_and_what_was_not_run():
-    sure = dict(difference=2., low=1., high=3., p_seeds=.01, seeds_low=.5, seeds_high=3.5, seeds=3)
-    assert in_words(sure, METRICS['bleu4']).endswith('over 3 seeds: better') and in_words(sure, METRICS['perplexity']).endswith('worse') and in_words(None, METRICS['bleu4']) == 'not run'
-    assert in_words(sure | dict(seeds_low=-.5), METRICS['bleu4']).endswith('no difference that is sure') and in_words(sure | dict(low=-1.), METRICS['bleu4']).endswith('sure')
-    assert 'one seed' in in_words(sure | dict(p_seeds=math.nan, seeds=1), METRICS['bleu4']) and 'all seeds alike' in in_words(sure | dict(p_seeds=math.nan), METRICS['bleu4']) and in_words({}, METRICS['bleu4']) == 'nothing to compare with yet'
-    with tempfile.TemporaryDirectory() as tmp:
-        assert answer(tmp) == 'No experiment has been run yet.'
-        do_run(smoke(), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
-        assert answer(f'{tmp}/results').count('not run') == 3 * 5 and answer(f'{tmp}/results').count('nothing to compare with yet') == 3
-        do_run(smoke('without-cause'), shipped('sample'), f'{tmp}/runs', f'{tmp}/results')
-        text, (rows,) = answer(f'{tmp}/results'), load_results(f'{tmp}/results').values()
-        assert 'smoke run' in text and 'one seed' in text and text.count('not run') == 3 * 5 and plot_effects({}) is None
-        import matplotlib.pyplot as plt
-        figure = plot_effects(rows)
-        assert len(figure.axes) == 3 and figure.get_suptitle() == 'preset tiny, word vectors none: a smoke run, no result'
-        plt.close(figure)          # else a notebook shows it, and a smoke run is no result
-
-
-def test_tables_in_the_docs_are_those_of_the_files():
-    #| eval: false
-    tool = Path(shipped('results')).parent.parent/'tools'/'tables.py'
-    if not tool.is_file(): pytest.skip('the tables are checked in a checkout of the repository')
-    got = subprocess.run([sys.executable, tool, '--check'], capture_output=True, text=True)
-    assert got.returncode == 0, got.stderr
+def test_a_run_is_a_command_of_its_own():
+    run = smoke('soft')
+    assert command(run, 'D', 'O', 'R', 'cpu', True)[-3:] == ['--again', '--data', 'D']
+    start = ['-m', 'ecgen.cli', 'experiment', 'run', 'soft']
+    assert command(run, 'D', 'O', 'R', 'cpu')[1:6] == start
