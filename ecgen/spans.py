@@ -32,8 +32,8 @@ from .causes import auc, for_choosing, read_lexicon, with_causes
 from .checkpoints import load_checkpoint, save_checkpoint
 from .corpus import Dialogue, EcgenError, data_dir, load_split, regular, split_words, tokenize, typed_places
 from .detector import (
-    AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batched,
-    bootstrap, check_folder, collate, dialogue_target, facts, fit_facts, judge_detector, load_detector,
+    AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batches_by_length,
+    bootstrap, check_detector_folder, collate_readings, dialogue_target, facts, fit_facts, judge_detector, load_detector,
     need_extra, new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten)
 from .encoders import load_encoder
 
@@ -136,12 +136,12 @@ class WordNetwork(JointNetwork):
         extra = torch.stack([place, size.log() / 4, (back == 1).to(h.dtype)], -1)
         return self.words(torch.cat([h, mean, h * mean, extra], -1)).squeeze(-1)
 
-    def forward(self, ids, mask, back, facts, real, labels=None, word_labels=None):
-        h, logits = self.states(ids, mask, back, facts, real)
+    def forward(self, ids, mask, back, facts, candidate_mask, labels=None, word_labels=None):
+        h, logits = self.states(ids, mask, back, facts, candidate_mask)
         words = self.word_logits(h, back)
         res = dict(logits=logits, word_logits=words)
         if labels is None: return res
-        known = real & (labels >= 0)
+        known = candidate_mask & (labels >= 0)
         told = torch.zeros_like(back, dtype=torch.bool) if word_labels is None else word_labels >= 0
         zero = logits.sum() * 0
         entropy = F.binary_cross_entropy_with_logits
@@ -160,7 +160,7 @@ def collate_words(
 ) -> dict[str, Tensor]:        # arguments of `WordNetwork`
     "Pad readings to one batch; -1 where a label is unknown"
     filled = [replace(r, marks=r.marks or [-1] * len(r.facts)) for r in readings]
-    res = collate(filled, tokenizer, masked)
+    res = collate_readings(filled, tokenizer, masked)
     rows = [torch.tensor(r.word_labels or [-1] * len(r.ids)) for r in readings]
     return res | dict(word_labels=nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1))
 
@@ -174,7 +174,7 @@ class Steps:
 
     def __post_init__(self):
         epochs = range(math.ceil(self.config.epochs))
-        every = [b for k in epochs for b in batched(self.readings, self.config.batch, self.seed * 1000 + k)]
+        every = [b for k in epochs for b in batches_by_length(self.readings, self.config.batch, self.seed * 1000 + k)]
         share = self.config.epochs / max(len(epochs), 1)
         self.rows = every[:max(round(len(every) * share), 1)]
 
@@ -300,8 +300,8 @@ def read_all(
     plain = [replace(t, spans=None, causes=None) for t in targets]
     rows = [read_words(t, detector.tokenizer, detector.config)[0] for t in plain]
     causes, words = [None] * len(rows), [None] * len(rows)
-    for some in tqdm(batched(rows, batch), desc='reading', unit=' batches', disable=not progress):
-        batch_of = collate([rows[j] for j in some], detector.tokenizer)
+    for some in tqdm(batches_by_length(rows, batch), desc='reading', unit=' batches', disable=not progress):
+        batch_of = collate_readings([rows[j] for j in some], detector.tokenizer)
         inputs = {k: v.to(detector.device) for k, v in batch_of.items()}
         out = [net(**inputs) for net in detector.networks]
         votes = [o['logits'] for o in out]
@@ -530,7 +530,7 @@ def train_words(
     digest = sha1(json.dumps([asdict(t) for t in [*targets, *labelled]]).encode()).hexdigest()
     card = dict(config=asdict(config), targets=len(targets), labelled=len(labelled), data=digest)
     card |= dict(start=first and first.card['data'])
-    done = check_folder(out, card)
+    done = check_detector_folder(out, card)
     if first: tokenizer, model = first.tokenizer, first.networks[0].encoder
     else: tokenizer, model = (encoder := load_encoder(config.encoder)).tokenizer, encoder.model
     (out/'encoder').mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from ecgen.annotation import agreement_report, mark, prefix_targets, replace_fil
 from ecgen.causes import auc, for_choosing, read_lexicon, with_causes
 from ecgen.checkpoints import load_checkpoint, save_checkpoint
 from ecgen.corpus import Dialogue, EcgenError, data_dir, load_split, regular, split_words, tokenize, typed_places
-from ecgen.detector import AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batched, bootstrap, check_folder, collate, dialogue_target, facts, fit_facts, judge_detector, load_detector, need_extra, new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten
+from ecgen.detector import AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batches_by_length, bootstrap, check_detector_folder, collate_readings, dialogue_target, facts, fit_facts, judge_detector, load_detector, need_extra, new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten
 from ecgen.encoders import load_encoder
 from ecgen.model import read_json
 from ecgen.spans import *
