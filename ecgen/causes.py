@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from .corpus import (Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines,
-                          refuse_special, role, shipped, tokenize)
+                          refuse_special, tokenize)
 
 # %% ../nbs/01_causes.ipynb #01_causes-05
 def rule_causes(

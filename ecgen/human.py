@@ -29,7 +29,7 @@ import numpy as np
 
 from .causes import agreement, for_choosing
 from .corpus import (EcgenError, data_dir, detokenize, how_to_add, load_split,
-                          refuse_special, role, shipped, tokenize)
+                          refuse_special, role, tokenize)
 from .model import read_json, write_json
 from .prepared import with_source
 from .show import clean

@@ -9,10 +9,11 @@ import zlib
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
-from ecgen.corpus import Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines, refuse_special, role, shipped, tokenize
+from ecgen.corpus import Dialogue, EcgenError, EcgenWarning, load_split, numbered, read_lines, refuse_special, tokenize
 from ecgen.causes import *
 
 import pytest
+from ecgen.corpus import load_split, shipped
 
 
 def test_rule_marks_the_last_two_speaker_turns():

@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 import numpy as np
 from ecgen.causes import agreement, for_choosing
-from ecgen.corpus import EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
+from ecgen.corpus import EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, tokenize
 from ecgen.model import read_json, write_json
 from ecgen.prepared import with_source
 from ecgen.show import clean
@@ -22,6 +22,7 @@ from ecgen.human import *
 
 import tempfile, pytest
 from unittest.mock import patch
+from ecgen.corpus import shipped
 
 
 def test_no_cell_is_a_formula_and_blanks_do_not_change_a_checksum():
