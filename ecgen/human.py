@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['SCALE', 'ASPECTS', 'KINDS', 'TELL', 'UNLEARNT', 'PAPER_RATINGS', 'PAPER_AB', 'IN_A_ROW', 'INVENTED', 'harmless',
-           'seal', 'write_sheet', 'read_sheet', 'one_line', 'readable', 'file_responses', 'model_responses',
-           'system_responses', 'system_names', 'draw_turns', 'context', 'rating_rows', 'ab_rows', 'label_rows',
-           'write_sheets', 'labels_to_verify', 'new_study', 'answers', 'collect', 'kappa', 'majority', 'interval',
-           'rating_scores', 'ab_scores', 'label_scores', 'sound_key', 'sound_row', 'study_key', 'score_study',
-           'study_tables', 'fill_invented', 'cell_markup', 'RatingForm', 'rating_widget']
+           'row_checksum', 'write_sheet', 'sheet_text', 'read_sheet', 'one_line', 'readable', 'file_responses',
+           'model_responses', 'system_responses', 'default_name', 'system_names', 'draw_turns', 'context',
+           'rating_rows', 'pair_cells', 'ab_rows', 'label_rows', 'write_sheets', 'labels_to_verify', 'study_rows',
+           'instructions', 'write_study', 'new_study', 'row_answers', 'answers', 'collect', 'kappa', 'majority',
+           'interval', 'mean_interval', 'rating_scores', 'points', 'shares', 'ab_scores', 'rule_labels', 'label_scores',
+           'sound_row', 'sound_kind', 'sound_key', 'study_key', 'score_study', 'kappa_text', 'rating_text', 'pair_row',
+           'ab_text', 'label_text', 'study_tables', 'rated_sheets', 'fill_invented', 'cell_markup', 'column_markup',
+           'answer_buttons', 'FormWidgets', 'RatingForm']
 
 # %% ../nbs/14_human.ipynb #23270e8e
 import csv
@@ -19,44 +22,57 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from .causes import for_choosing
-from .corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
+from .causes import agreement, for_choosing
+from .corpus import (EcgenError, data_dir, detokenize, how_to_add, load_split,
+                          refuse_special, role, tokenize)
 from .model import read_json, write_json
 from .prepared import with_source
 from .show import clean
 
 # %% ../nbs/14_human.ipynb #305825e5
 SCALE = {1: 'unacceptable', 2: '', 3: 'moderate', 4: '', 5: 'excellent'}     # section 5.3
-ASPECTS = dict(fluency='Is the response easy to read, as a person would write it?', relevance='Does it fit what was said before?',
-               empathy='Does it show that the listener understands how the speaker feels, and why?')
-KINDS = dict(     # kind of sheet -> fixed columns, columns to be filled, answers that are allowed, the paper's number of raters
-    ratings=dict(fixed=('row', 'context', 'response'), asked=tuple(ASPECTS), allowed=('1', '2', '3', '4', '5'), raters=5),
-    ab=dict(fixed=('row', 'context', 'response 1', 'response 2'), asked=('better',), allowed=('1', '2', 'tie'), raters=3),
-    labels=dict(fixed=('row', 'emotion', 'context', 'utterance'), asked=('cause',), allowed=('0', '1'), raters=3))
-TELL = dict(
-    ratings='Give each response a mark from 1 to 5 for each aspect: 1 = unacceptable, 3 = moderate, 5 = excellent.\n' + '\n'.join(f'  {k}: {v}' for k, v in ASPECTS.items()),
-    ab='Which response is the better one to say next? Write 1, 2, or tie if both are good or both are bad.',
-    labels='The speaker feels the emotion that is named. Write 1 if the utterance contains a cause of it, that is, something that happened or is the case and makes the speaker feel so; else 0.')
+ASPECTS = dict(
+    fluency='Is the response easy to read, as a person would write it?',
+    relevance='Does it fit what was said before?',
+    empathy='Does it show that the listener understands how the speaker feels, and why?')
+
+# %% ../nbs/14_human.ipynb #kinds-of-sheets
+KINDS = dict(
+    ratings=dict(fixed=('row', 'context', 'response'), asked=tuple(ASPECTS),
+                 allowed=('1', '2', '3', '4', '5'), raters=5),
+    ab=dict(fixed=('row', 'context', 'response 1', 'response 2'), asked=('better',),
+            allowed=('1', '2', 'tie'), raters=3),
+    labels=dict(fixed=('row', 'emotion', 'context', 'utterance'), asked=('cause',),
+                allowed=('0', '1'), raters=3))
+TELL = dict(     # instructions
+    ratings='Give each response a mark from 1 to 5 for each aspect: '
+            '1 = unacceptable, 3 = moderate, 5 = excellent.',
+    ab='Which response is the better one to say next? '
+       'Write 1, 2, or tie if both are good or both are bad.',
+    labels='The speaker feels the emotion that is named. '
+           'Write 1 if the utterance contains a cause of it, that is, something that happened '
+           'or is the case and makes the speaker feel so; else 0.')
+TELL['ratings'] += ''.join(f'\n  {aspect}: {question}' for aspect, question in ASPECTS.items())
 
 # %% ../nbs/14_human.ipynb #c4100c84
 def harmless(
     text:str,     # of anybody
 ) -> str:         # that no spreadsheet takes for a formula
     "A text for a cell of a sheet"
-    return "'" + text if text.lstrip()[:1] in ('=', '+', '-', '@') or text[:1] in ('\t', '\r') else text
+    formula = text.lstrip()[:1] in ('=', '+', '-', '@')
+    return "'" + text if formula or text[:1] in ('\t', '\r') else text
 
-def seal(
+def row_checksum(
     cells:list[str],     # the fixed cells of a row
 ) -> str:                # 16 hexadecimal digits
     "A hash of what raters may not change, whatever a spreadsheet does to blanks and line ends"
-    return hashlib.sha256(json.dumps([' '.join(c.removeprefix("'").split()) for c in cells]).encode()).hexdigest()[:16]
+    plain = [' '.join(c.removeprefix("'").split()) for c in cells]
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
 # %% ../nbs/14_human.ipynb #c237ba5b
 def write_sheet(
@@ -68,25 +84,38 @@ def write_sheet(
     text = io.StringIO()
     out = csv.DictWriter(text, columns, lineterminator='\r\n')
     out.writeheader()
-    out.writerows({c: harmless(str(r.get(c, ''))) for c in columns} for r in rows)
+    for r in rows: out.writerow({c: harmless(str(r.get(c, ''))) for c in columns})
     tmp = path.with_name(path.name + '.tmp')
     tmp.write_text('\ufeff' + text.getvalue(), encoding='utf-8', newline='')
     os.replace(tmp, path)
 
 # %% ../nbs/14_human.ipynb #6c6f5fab
+def sheet_text(
+    path:Path,
+) -> str:
+    "The text of a sheet; `EcgenError` if it cannot be read"
+    refuse_special(path)
+    try: raw = path.read_bytes()
+    except OSError as e:
+        raise EcgenError(f'{path} cannot be read ({e.strerror}): check the path.') from None
+    try: return raw.decode('utf-8-sig')
+    except UnicodeDecodeError:
+        raise EcgenError(f'{path} is not UTF-8 text: save the sheet as "CSV UTF-8".') from None
+
+# %% ../nbs/14_human.ipynb #read-sheet
 def read_sheet(
     path:Path,
 ) -> list[dict]:      # column -> cell
     "A sheet as it came back; `EcgenError` if it is none"
-    refuse_special(path)
-    try: raw = path.read_bytes()
-    except OSError as e: raise EcgenError(f'{path} cannot be read ({e.strerror}): check the path.') from None
-    try: text = raw.decode('utf-8-sig')
-    except UnicodeDecodeError: raise EcgenError(f'{path} is not UTF-8 text: save the sheet as "CSV UTF-8".') from None
-    head = text.partition('\n')[0]
-    try: rows = list(csv.DictReader(io.StringIO(text, newline=''), delimiter=max(',;\t', key=head.count)))
-    except csv.Error as e: raise EcgenError(f'{path} is no table ({e}): save the sheet as "CSV UTF-8" once more.') from None
-    if not rows or 'row' not in rows[0]: raise EcgenError(f'{path} is not a sheet of a study: its first line must name the columns, with "row" among them.')
+    text = sheet_text(path)
+    separator = max(',;\t', key=text.partition('\n')[0].count)
+    try: rows = list(csv.DictReader(io.StringIO(text, newline=''), delimiter=separator))
+    except csv.Error as e:
+        raise EcgenError(f'{path} is no table ({e}): save the sheet as "CSV UTF-8" '
+                         'once more.') from None
+    if not rows or 'row' not in rows[0]:
+        raise EcgenError(f'{path} is not a sheet of a study: its first line must name '
+                         'the columns, with "row" among them.')
     rows = [{k: v or '' for k, v in r.items() if isinstance(k, str)} for r in rows]
     return [r for r in rows if any(v.strip() for v in r.values())]
 
@@ -114,13 +143,19 @@ def file_responses(
 ) -> list[str]:
     "What a file of responses says to each turn; `EcgenError` if it does not answer all of them"
     found = {}
-    for n, line in enumerate(path.read_text(encoding='utf-8', errors='replace').rstrip('\n').split('\n'), 1):
+    lines = path.read_text(encoding='utf-8', errors='replace').rstrip('\n').split('\n')
+    for n, line in enumerate(lines, 1):
         try:
             r = json.loads(line)
             found[r['id'], r['turn']] = readable(r)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError): raise EcgenError(f'{path}: line {n} is no response (a JSON object with "id", "turn" and "tokens" or "response").') from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise EcgenError(f'{path}: line {n} is no response (a JSON object with "id", "turn" '
+                             'and "tokens" or "response").') from None
     missing = [t for t in turns if t not in found]
-    if missing: raise EcgenError(f'{path} has no response to {len(missing)} of {len(turns)} turns, among them turn {missing[0][1]} of {missing[0][0]}: write the whole split.')
+    if missing:
+        i, turn = missing[0]
+        raise EcgenError(f'{path} has no response to {len(missing)} of {len(turns)} turns, '
+                         f'among them turn {turn} of {i}: write the whole split.')
     return [found[t] for t in turns]
 
 # %% ../nbs/14_human.ipynb #f59659c3
@@ -135,8 +170,11 @@ def model_responses(
     from ecgen.evaluation import respond_all
     from ecgen.model import System
     model = System.from_pretrained(folder)
-    examples = {(e.id, e.turn): e for d in {t[0] for t in turns} for e in make_examples([dialogues[d]], model.vocab, model.cfg.longest)}
-    return [detokenize(r) for r in respond_all(model, [examples[t] for t in turns], seed=seed)]
+    asked = [dialogues[i] for i in {i for i, _ in turns}]
+    examples = make_examples(asked, model.vocab, model.cfg.longest)
+    by_turn = {(e.id, e.turn): e for e in examples}
+    responses = respond_all(model, [by_turn[t] for t in turns], seed=seed)
+    return [detokenize(r) for r in responses]
 
 # %% ../nbs/14_human.ipynb #e478f8f0
 def system_responses(
@@ -148,17 +186,27 @@ def system_responses(
     path = Path(source)
     if path.is_dir(): return model_responses(path, dialogues, turns, seed)
     if path.is_file(): return file_responses(path, turns)
-    raise EcgenError(f'There is no system {source!r}: name a model folder, a file of responses, or human.')
+    raise EcgenError(f'There is no system {source!r}: name a model folder, '
+                     'a file of responses, or human.')
 
+def default_name(
+    path:str,      # of a system
+) -> str:
+    "What a system is called if nothing else is said"
+    if path == 'human': return path
+    return Path(path).stem if Path(path).is_file() else Path(path).name
+
+# %% ../nbs/14_human.ipynb #system-names
 def system_names(
     systems:list[str],     # paths, or NAME=PATH
 ) -> dict[str, str]:       # name -> path
-    "Systems by name; a folder's or file's own name if none is given"
+    "Systems by name"
     res = {}
     for s in systems:
         name, equals, path = s.partition('=')
-        if not equals: name, path = (s if s == 'human' else Path(s).stem if Path(s).is_file() else Path(s).name), s
-        if not name or not path: raise EcgenError(f'{s!r} has no name or no path: write NAME=PATH.')
+        if not equals: name, path = default_name(s), s
+        if not name or not path:
+            raise EcgenError(f'{s!r} has no name or no path: write NAME=PATH.')
         if name in res: raise EcgenError(f'Two systems are called {name!r}: write NAME=PATH.')
         res[name] = path
     return res
@@ -171,40 +219,88 @@ def draw_turns(
 ) -> list[tuple[str, int]]:      # (conversation id, listener turn)
     "One listener turn of each of `n` dialogues"
     able = [d for d in dialogues if any(tokenize(u) for u in d.utterances[1::2])]
-    if len(able) < n: raise EcgenError(f'This study needs {n} dialogues and the split has {len(able)} with a listener turn: choose a smaller --n, or fewer systems.')
-    return [(d.id, rng.choice([i for i in range(1, len(d.utterances), 2) if tokenize(d.utterances[i])])) for d in rng.sample(able, n)]
+    if len(able) < n:
+        raise EcgenError(f'This study needs {n} dialogues and the split has {len(able)} '
+                         'with a listener turn: choose a smaller --n, or fewer systems.')
+    res = []
+    for d in rng.sample(able, n):
+        turns = [i for i in range(1, len(d.utterances), 2) if tokenize(d.utterances[i])]
+        res.append((d.id, rng.choice(turns)))
+    return res
 
-def context(d, turn:int) -> str:     # of a dialogue, up to a turn
+def context(
+    d,             # dialogue
+    turn:int,      # the first utterance that is not shown
+) -> str:
     "What was said, as it was typed, a line for each turn"
-    return '\n'.join(f'{role(i).capitalize()}: {one_line(u)}' for i, u in enumerate(d.utterances[:turn]))
+    lines = [f'{role(i).capitalize()}: {one_line(u)}' for i, u in enumerate(d.utterances)]
+    return '\n'.join(lines[:turn])
 
-def rating_rows(systems:dict, dialogues:dict, turns:list, rng, seed:int) -> tuple[list, dict]:
+# %% ../nbs/14_human.ipynb #rating-rows
+def rating_rows(
+    systems:dict,      # name -> path
+    dialogues:dict,    # id -> dialogue
+    turns:list,        # from `draw_turns`
+    rng:random.Random,
+    seed:int,          # of the models' sampling
+) -> tuple[list, dict]:
     "Rows of the rating sheets, and the key: row -> system and dialogue"
-    said = {name: system_responses(path, dialogues, turns, seed) for name, path in systems.items()}
-    rows = [(name, i, t, said[name][k]) for k, (i, t) in enumerate(turns) for name in systems]
-    rng.shuffle(rows)
-    return ([dict(row=f'R{n:04}', context=context(dialogues[i], t), response=r) for n, (_, i, t, r) in enumerate(rows, 1)],
-            {f'R{n:04}': dict(system=name, dialogue=i, turn=t) for n, (name, i, t, _) in enumerate(rows, 1)})
+    cells = []
+    for name, path in systems.items():
+        said = system_responses(path, dialogues, turns, seed)
+        cells += [(k, name, response) for k, response in enumerate(said)]
+    cells.sort(key=lambda cell: cell[0])      # turn by turn
+    rng.shuffle(cells)
+    rows, key = [], {}
+    for n, (k, name, response) in enumerate(cells, 1):
+        row, (i, turn) = f'R{n:04}', turns[k]
+        rows.append(dict(row=row, context=context(dialogues[i], turn), response=response))
+        key[row] = dict(system=name, dialogue=i, turn=turn)
+    return rows, key
 
 # %% ../nbs/14_human.ipynb #519a66b5
-def ab_rows(pairs:list, systems:dict, dialogues:dict, turns:list, rng, seed:int) -> tuple[list, dict]:
-    "Rows of the A/B sheets, and the key: row -> both systems, which of them is on the left, and the dialogue"
-    n, rows = len(turns) // max(len(pairs), 1), []
-    for k, (a, b) in enumerate(pairs):
-        mine = turns[k * n:(k + 1) * n]
-        said = {s: system_responses(systems[s], dialogues, mine, seed) for s in (a, b)}
-        sides = [i % 2 for i in range(n)]
-        rng.shuffle(sides)
-        rows += [(a, b, side, *t, said[a][j], said[b][j]) for j, (t, side) in enumerate(zip(mine, sides))]
-    rng.shuffle(rows)
-    return ([{'row': f'C{m:04}', 'context': context(dialogues[i], t), f'response {1 + side}': ra, f'response {2 - side}': rb} for m, (_, _, side, i, t, ra, rb) in enumerate(rows, 1)],
-            {f'C{m:04}': dict(a=a, b=b, left='ab'[side], dialogue=i, turn=t) for m, (a, b, side, i, t, _, _) in enumerate(rows, 1)})
+def pair_cells(
+    a:str, b:str,      # names of two systems
+    systems:dict, dialogues:dict, turns:list, rng:random.Random, seed:int,     # see `rating_rows`
+) -> list[dict]:
+    "Two responses to each turn, and which stands on the left"
+    said = {s: system_responses(systems[s], dialogues, turns, seed) for s in (a, b)}
+    sides = ['ab'[i % 2] for i in range(len(turns))]
+    rng.shuffle(sides)
+    return [dict(a=a, b=b, left=side, turn=t, said=dict(a=x, b=y))
+            for side, t, x, y in zip(sides, turns, said[a], said[b])]
 
-def label_rows(dialogues:list, rng) -> tuple[list, dict]:
+# %% ../nbs/14_human.ipynb #ab-rows
+def ab_rows(
+    pairs:list,        # of names
+    systems:dict, dialogues:dict, turns:list, rng:random.Random, seed:int,     # see `rating_rows`
+) -> tuple[list, dict]:
+    "Rows of the A/B sheets, and the key: row -> both systems, who is on the left, dialogue"
+    n, cells = len(turns) // max(len(pairs), 1), []
+    for k, (a, b) in enumerate(pairs):
+        cells += pair_cells(a, b, systems, dialogues, turns[k * n:(k + 1) * n], rng, seed)
+    rng.shuffle(cells)
+    rows, key = [], {}
+    for m, cell in enumerate(cells, 1):
+        row, (i, turn), said, left = f'C{m:04}', cell['turn'], cell['said'], cell['left']
+        rows.append({'row': row, 'context': context(dialogues[i], turn),
+                     'response 1': said[left], 'response 2': said['b' if left == 'a' else 'a']})
+        key[row] = dict(a=cell['a'], b=cell['b'], left=left, dialogue=i, turn=turn)
+    return rows, key
+
+# %% ../nbs/14_human.ipynb #label-rows
+def label_rows(
+    dialogues:list,      # with causes
+) -> tuple[list, dict]:
     "Rows of the label sheets, dialogue after dialogue, and the key: row -> label and dialogue"
-    rows = [(d, i) for d in dialogues for i in range(d.last_speaker_turn + 1)]
-    return ([dict(row=f'L{n:04}', emotion=d.emotion, context=context(d, d.last_speaker_turn + 1), utterance=context(d, i + 1).split('\n')[-1]) for n, (d, i) in enumerate(rows, 1)],
-            {f'L{n:04}': dict(label=int(i in d.causes), dialogue=d.id, turn=i) for n, (d, i) in enumerate(rows, 1)})
+    rows, key = [], {}
+    for d in dialogues:
+        whole = context(d, d.last_speaker_turn + 1)
+        for i, utterance in enumerate(whole.split('\n')):
+            row = f'L{len(rows) + 1:04}'
+            rows.append(dict(row=row, emotion=d.emotion, context=whole, utterance=utterance))
+            key[row] = dict(label=int(i in d.causes), dialogue=d.id, turn=i)
+    return rows, key
 
 # %% ../nbs/14_human.ipynb #2b22064c
 def write_sheets(
@@ -213,20 +309,25 @@ def write_sheets(
     rows:list[dict],
     raters:int|None,         # None = as many as in the paper
     seed:int,
-) -> tuple[list[str], dict[str, str]]:     # names of the sheets, row -> seal
+) -> tuple[list[str], dict[str, str]]:     # names of the sheets, row -> checksum
     "One sheet for each rater"
     about = KINDS[kind]
+    columns = [*about['fixed'], *about['asked']]
     names = [f'{kind}-{rater + 1}.csv' for rater in range(raters or about['raters'])]
     for rater, name in enumerate(names, 1):
-        mine = rows if kind == 'labels' else random.Random(f'{seed} {name}').sample(rows, len(rows))
-        write_sheet(out/name, [*about['fixed'], *about['asked']], [r | dict(row=f'{r["row"]}-{rater}') for r in mine])
-    return names, {r['row']: seal([harmless(str(r[c])) for c in about['fixed']]) for r in rows}
+        order = random.Random(f'{seed} {name}')
+        mine = rows if kind == 'labels' else order.sample(rows, len(rows))
+        write_sheet(out/name, columns, [r | dict(row=f'{r["row"]}-{rater}') for r in mine])
+    checksums = {}
+    for r in rows:
+        checksums[r['row']] = row_checksum([harmless(str(r[c])) for c in about['fixed']])
+    return names, checksums
 
 # %% ../nbs/14_human.ipynb #verify-half
 UNLEARNT = 'rule', 'own', 'file'     # label sources that no detector of ours made
 
 def labels_to_verify(
-    dialogues:list, causes:str, split:str, data:Path, n:int, rng:random.Random,     # as in `new_study`
+    dialogues:list, causes:str, split:str, data:Path, n:int, rng:random.Random,    # see `new_study`
 ) -> list:
     "Labelled dialogues that the labels' detector did not learn from, drawn at random"
     labelled = with_source(dialogues, causes, split, data)
@@ -235,61 +336,119 @@ def labels_to_verify(
     if half: able = [d for d in able if not for_choosing(d.id)]
     if len(able) < n:
         which = ' of the half that no detector learnt from (ids with an odd hash)' if half else ''
-        raise EcgenError(f'These labels are of {len(able)} dialogues{which}, and {n} are to be verified: '
-                         'choose a smaller --n, or other labels.')
+        raise EcgenError(f'These labels are of {len(able)} dialogues{which}, '
+                         f'and {n} are to be verified: choose a smaller --n, or other labels.')
     return rng.sample(able, n)
 
 # %% ../nbs/14_human.ipynb #a7aa014c
-def new_study(
-    out:str|Path,                     # folder, must be empty or not be there
-    systems:list[str],                # see `system_names`
-    n:int=100,                        # dialogues to rate, for each pair to compare, and to verify
-    seed:int=0,
-    data:str|Path|None=None,          # data folder
-    split:str='valid',
-    causes:str|None=None,             # label source to be verified, see `label_source`; None = no label sheets
-    raters:dict|None=None,            # kind of sheet -> number of raters, if other than the paper's
-    pairs:list|None=None,             # of names; None = every two systems
-) -> dict:                            # the key
-    "Write the sheets of a study, and its key"
-    out, data, rng = Path(out), data_dir(data), random.Random(seed)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())): raise EcgenError(f'{out} is there already: choose another folder for --out.')
-    names = system_names(systems)
-    if not names: raise EcgenError('A study needs at least one system: name model folders or files of responses.')
-    pairs = list(combinations(names, 2)) if pairs is None else pairs
-    dialogues = load_split(split, data)
-    by_id, turns = {d.id: d for d in dialogues}, draw_turns(dialogues, n * (1 + len(pairs)), rng)
-    made = dict(ratings=rating_rows(names, by_id, turns[:n], rng, seed))
-    if pairs: made['ab'] = ab_rows(pairs, names, by_id, turns[n:], rng, seed)
-    if causes: made['labels'] = label_rows(labels_to_verify(dialogues, causes, split, data, n, rng), rng)
-    key = dict(format='ecgen-study-1', seed=seed, split=split, n=n, systems=list(names), causes=causes, invented=False, sheets={}, rows={}, seals={})
+def study_rows(
+    names:dict,         # name -> path of each system
+    pairs:list,         # of names
+    n:int, split:str, data:Path, causes:str|None, seed:int,      # as in `new_study`
+) -> dict:              # kind -> rows and their key
+    "All rows of a study"
+    rng, dialogues = random.Random(seed), load_split(split, data)
+    by_id = {d.id: d for d in dialogues}
+    turns = draw_turns(dialogues, n * (1 + len(pairs)), rng)
+    res = dict(ratings=rating_rows(names, by_id, turns[:n], rng, seed))
+    if pairs: res['ab'] = ab_rows(pairs, names, by_id, turns[n:], rng, seed)
+    if causes: res['labels'] = label_rows(labels_to_verify(dialogues, causes, split, data, n, rng))
+    return res
+
+def instructions(
+    kinds,         # of sheets
+) -> str:
+    "What raters are told"
+    parts = [f'{kind}-*.csv\n{TELL[kind]}' for kind in kinds]
+    parts.append('Please fill in the last columns only, every row of them. You are known by the '
+                 'number in the name of your sheet and by nothing else.')
+    return '\n\n'.join(parts) + '\n'
+
+# %% ../nbs/14_human.ipynb #write-study
+def write_study(
+    out:Path,
+    key:dict,          # what is known of the study as a whole
+    made:dict,         # from `study_rows`
+    raters:dict,       # kind of sheet -> raters, if other than the paper's
+) -> dict:             # the key, complete
+    "Write all files of a study"
+    key = key | dict(sheets={}, rows={}, seals={})
     out.mkdir(parents=True, exist_ok=True)
     for kind, (rows, whose) in made.items():
-        key['rows'][kind] = whose
-        key['sheets'][kind], key['seals'][kind] = write_sheets(out, kind, rows, (raters or {}).get(kind), seed)
-    (out/'instructions.txt').write_text('\n\n'.join(f'{kind}-*.csv\n{TELL[kind]}' for kind in made) + '\n\nPlease fill in the last columns only, every row of them. You are known by the number in the name of your sheet and by nothing else.\n', encoding='utf-8')
+        names, checksums = write_sheets(out, kind, rows, raters.get(kind), key['seed'])
+        key['rows'][kind], key['sheets'][kind], key['seals'][kind] = whose, names, checksums
+    (out/'instructions.txt').write_text(instructions(made), encoding='utf-8')
     write_json(out/'study.json', key)
     return key
 
+# %% ../nbs/14_human.ipynb #new-study
+def new_study(
+    out:str|Path,                     # folder, must be empty or not be there
+    systems:list[str],                # see `system_names`
+    n:int=100,                        # dialogues to rate, for each pair to compare, to verify
+    seed:int=0,
+    data:str|Path|None=None,          # data folder
+    split:str='valid',
+    causes:str|None=None,             # label source to be verified; None = no label sheets
+    raters:dict|None=None,            # kind of sheet -> raters, if other than the paper's
+    pairs:list|None=None,             # of names; None = every two systems
+) -> dict:                            # the key
+    "Write the sheets of a study, and its key"
+    out, data = Path(out), data_dir(data)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise EcgenError(f'{out} is there already: choose another folder for --out.')
+    names = system_names(systems)
+    if not names:
+        raise EcgenError('A study needs at least one system: name model folders '
+                         'or files of responses.')
+    pairs = list(combinations(names, 2)) if pairs is None else pairs
+    made = study_rows(names, pairs, n, split, data, causes, seed)
+    key = dict(format='ecgen-study-1', seed=seed, split=split, n=n, systems=list(names),
+               causes=causes, invented=False)
+    return write_study(out, key, made, raters or {})
+
 # %% ../nbs/14_human.ipynb #6884e7e6
+def row_answers(
+    r:dict,            # a row of a sheet
+    where:str,         # for messages
+    about:dict,        # the kind of sheet
+) -> dict:             # column -> answer
+    "What was filled in; `EcgenError` if something is empty, or not allowed"
+    res = {}
+    for c in about['asked']:
+        v = re.sub(r'\.0$', '', r.get(c, '').strip().lower())      # spreadsheets write 4.0
+        if not v: raise EcgenError(f'{where}: {c} is empty, so the sheet is not finished.')
+        if v not in about['allowed']:
+            raise EcgenError(f'{where}: {c} is {v[:20]!r}; '
+                             f'it must be one of {", ".join(about["allowed"])}.')
+        res[c] = v
+    return res
+
+# %% ../nbs/14_human.ipynb #sheet-answers
 def answers(
     path:Path,         # a sheet
     kind:str,          # one of `KINDS`
-    seals:dict,        # row -> hash, from the key
+    seals:dict,        # row -> checksum, from the key
 ) -> dict:             # row -> column -> answer
-    "The answers of one sheet; `EcgenError` names the row that is altered, missing, not finished or another rater's"
-    about, res, rows, rater = KINDS[kind], {}, read_sheet(path), path.stem.rpartition('-')[2]
-    for r in rows:
-        where, (name, _, whose) = f'{path.name}, row {r["row"] or "without a name"}', r['row'].strip().rpartition('-')
-        if name not in seals or name in res: raise EcgenError(f'{where}: it is twice in the sheet, or does not belong to this study.')
-        if whose != rater: raise EcgenError(f'{where}: it is from the sheet of rater {whose}, so these answers would count twice; put the sheet of rater {rater} in its place.')
-        if seal([name, *(r.get(c, '') for c in about['fixed'][1:])]) != seals[name]: raise EcgenError(f'{where}: its fixed columns were altered; take the text from the sheet that was sent out.')
-        given = {c: re.sub(r'\.0$', '', r.get(c, '').strip().lower()) for c in about['asked']}
-        for c, v in given.items():
-            if not v: raise EcgenError(f'{where}: {c} is empty, so the sheet is not finished.')
-            if v not in about['allowed']: raise EcgenError(f'{where}: {c} is {v[:20]!r}; it must be one of {", ".join(about["allowed"])}.')
-        res[name] = given
-    if missing := [r for r in seals if r not in res]: raise EcgenError(f'{path.name}: row {missing[0]}-{rater} is missing (of {len(seals)} rows, {len(missing)} are).')
+    "The answers of one sheet; `EcgenError` names a row that is altered, missing or unfinished"
+    about, res, rater = KINDS[kind], {}, path.stem.rpartition('-')[2]
+    for r in read_sheet(path):
+        where = f'{path.name}, row {r["row"] or "without a name"}'
+        name, _, whose = r['row'].strip().rpartition('-')
+        if name not in seals or name in res:
+            raise EcgenError(f'{where}: it is twice in the sheet, '
+                             'or does not belong to this study.')
+        if whose != rater:
+            raise EcgenError(f'{where}: it is from the sheet of rater {whose}, so these answers '
+                             f'would count twice; put the sheet of rater {rater} in its place.')
+        if row_checksum([name, *(r.get(c, '') for c in about['fixed'][1:])]) != seals[name]:
+            raise EcgenError(f'{where}: its fixed columns were altered; '
+                             'take the text from the sheet that was sent out.')
+        res[name] = row_answers(r, where, about)
+    missing = [r for r in seals if r not in res]
+    if missing:
+        raise EcgenError(f'{path.name}: row {missing[0]}-{rater} is missing '
+                         f'(of {len(seals)} rows, {len(missing)} are).')
     return res
 
 # %% ../nbs/14_human.ipynb #1785b586
@@ -299,10 +458,16 @@ def collect(
     kind:str,
 ) -> dict:             # column -> (rows, raters) answers, rows in the order of the key
     "All answers of one kind"
+    sheets, rows = [], key['rows'][kind]
     for name in key['sheets'][kind]:
-        if not (folder/name).is_file(): raise EcgenError(f'{name} is not in {folder}: put it there. If it never comes back, take its name out of "sheets" in study.json; the tables say how many raters there were.')
-    sheets = [answers(folder/name, kind, key['seals'][kind]) for name in key['sheets'][kind]]
-    return {c: np.array([[s[row][c] for s in sheets] for row in key['rows'][kind]]) for c in KINDS[kind]['asked']}
+        if (folder/name).is_file(): continue
+        raise EcgenError(f'{name} is not in {folder}: put it there. If it never comes back, take '
+                         'its name out of "sheets" in study.json; the tables say how many raters '
+                         'there were.')
+    for name in key['sheets'][kind]: sheets.append(answers(folder/name, kind, key['seals'][kind]))
+    res = {}
+    for c in KINDS[kind]['asked']: res[c] = np.array([[s[r][c] for s in sheets] for r in rows])
+    return res
 
 # %% ../nbs/14_human.ipynb #e5e68e1b
 def kappa(
@@ -310,7 +475,8 @@ def kappa(
 ) -> float:                # nan if there is nothing to agree on (one rater, or one answer only)
     "Fleiss' kappa, by statsmodels"
     try: from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
-    except ImportError: raise EcgenError(f'Kappa needs statsmodels: {how_to_add("metrics")}.') from None
+    except ImportError:
+        raise EcgenError(f'Kappa needs statsmodels: {how_to_add("metrics")}.') from None
     if given.shape[1] < 2 or len(np.unique(given)) < 2: return float('nan')
     return float(fleiss_kappa(aggregate_raters(given)[0]))
 
@@ -318,156 +484,358 @@ def majority(
     given:np.ndarray,      # (items, raters)
 ) -> list:                 # the answer of more than half of the raters; None = there is none
     "What most raters say of each item"
-    best = [max(sorted(set(row)), key=list(row).count) for row in given.tolist()]
-    return [b if list(row).count(b) * 2 > len(row) else None for b, row in zip(best, given.tolist())]
+    res = []
+    for row in given.tolist():
+        best = max(sorted(set(row)), key=row.count)
+        res.append(best if row.count(best) * 2 > len(row) else None)
+    return res
 
 # %% ../nbs/14_human.ipynb #1f43ca68
-PAPER_RATINGS = {'EmpDG': (4.378, 2.414, 2.444), 'MoEL': (4.422, 2.310, 2.354), 'MIME': (4.426, 2.352, 2.394), 'MK-EDG': (4.432, 2.422, 2.494),
-                 'Ours (Hard)': (4.560, 2.904, 3.006), 'Ours (Soft)': (4.584, 3.096, 3.244)}     # Table 3: fluency, relevance, empathy; kappa .35
-PAPER_AB = {('Ours (Hard)', 'EmpDG'): (38.00, 20.33, 41.67), ('Ours (Hard)', 'MoEL'): (40.67, 24.33, 35.00), ('Ours (Hard)', 'MIME'): (46.67, 21.67, 31.67),
-            ('Ours (Hard)', 'MK-EDG'): (41.00, 23.67, 31.67),     # sums to 96.34: the tie seems to be copied from the line above, 35.33 would fit
-            ('Ours (Soft)', 'EmpDG'): (53.33, 17.33, 29.33), ('Ours (Soft)', 'MoEL'): (54.33, 19.00, 26.67), ('Ours (Soft)', 'MIME'): (59.00, 19.67, 21.33),
-            ('Ours (Soft)', 'MK-EDG'): (52.67, 22.33, 25.00), ('Ours (Soft)', 'Ours (Hard)'): (33.00, 29.33, 37.67)}     # Table 5: win, lose, tie; kappa .63
+PAPER_RATINGS = {                                # Table 3: fluency, relevance, empathy
+    'EmpDG': (4.378, 2.414, 2.444),
+    'MoEL': (4.422, 2.310, 2.354),
+    'MIME': (4.426, 2.352, 2.394),
+    'MK-EDG': (4.432, 2.422, 2.494),
+    'Ours (Hard)': (4.560, 2.904, 3.006),
+    'Ours (Soft)': (4.584, 3.096, 3.244)}
+PAPER_AB = {                                     # Table 5: win, lose, tie
+    ('Ours (Hard)', 'EmpDG'): (38.00, 20.33, 41.67),
+    ('Ours (Hard)', 'MoEL'): (40.67, 24.33, 35.00),
+    ('Ours (Hard)', 'MIME'): (46.67, 21.67, 31.67),
+    ('Ours (Hard)', 'MK-EDG'): (41.00, 23.67, 31.67),
+    ('Ours (Soft)', 'EmpDG'): (53.33, 17.33, 29.33),
+    ('Ours (Soft)', 'MoEL'): (54.33, 19.00, 26.67),
+    ('Ours (Soft)', 'MIME'): (59.00, 19.67, 21.33),
+    ('Ours (Soft)', 'MK-EDG'): (52.67, 22.33, 25.00),
+    ('Ours (Soft)', 'Ours (Hard)'): (33.00, 29.33, 37.67)}
 
+# %% ../nbs/14_human.ipynb #mean-interval
 def interval(
     values:np.ndarray,     # one for each dialogue
     times:int=2000,
     seed:int=0,
 ) -> tuple[float, float]:  # 95 %
     "Percentile interval of a mean, by drawing dialogues with replacement"
-    rng = np.random.default_rng(seed)
-    return tuple(float(x) for x in np.percentile(values[rng.integers(0, len(values), (times, len(values)))].mean(1), (2.5, 97.5)))
+    rng, n = np.random.default_rng(seed), len(values)
+    means = values[rng.integers(0, n, (times, n))].mean(1)
+    return tuple(float(x) for x in np.percentile(means, (2.5, 97.5)))
 
-def rating_scores(key:dict, given:dict) -> dict:
-    "Table 3: system -> aspect -> mean, low, high; and kappa of each aspect and of all together"
-    numbers, owner = {c: v.astype(int) for c, v in given.items()}, np.array([k['system'] for k in key['rows']['ratings'].values()])
-    means = {s: {c: dict(mean=float((x := v[owner == s].mean(1)).mean()), **dict(zip(('low', 'high'), interval(x)))) for c, v in numbers.items()} for s in key['systems']}
-    return dict(systems=means, kappa={c: kappa(v) for c, v in given.items()} | {'all': kappa(np.concatenate(list(given.values())))}, scores=int(sum(v.size for v in given.values())))
+def mean_interval(
+    values:np.ndarray,     # one for each dialogue
+) -> dict:
+    "A mean with its interval"
+    low, high = interval(values)
+    return dict(mean=float(values.mean()), low=low, high=high)
+
+# %% ../nbs/14_human.ipynb #rating-scores
+def rating_scores(
+    key:dict,        # of the study
+    given:dict,      # from `collect`
+) -> dict:
+    "Table 3: system -> aspect -> mean, low, high; kappa of each aspect and of all together"
+    owner = np.array([k['system'] for k in key['rows']['ratings'].values()])
+    means = {s: {} for s in key['systems']}
+    for aspect, marks in given.items():
+        by_row = marks.astype(int).mean(1)
+        for s in key['systems']: means[s][aspect] = mean_interval(by_row[owner == s])
+    agreed = {aspect: kappa(marks) for aspect, marks in given.items()}
+    agreed['all'] = kappa(np.concatenate(list(given.values())))
+    return dict(systems=means, kappa=agreed, scores=int(sum(v.size for v in given.values())))
 
 # %% ../nbs/14_human.ipynb #e633a4ad
-def ab_scores(key:dict, given:dict) -> dict:
-    "Table 5: for each pair the percentage of judgements that A wins, loses, ties, with the interval of win minus lose; and the same by majority"
-    whose = list(key['rows']['ab'].values())
-    wins = {'a': {'1': 1, '2': -1}, 'b': {'1': -1, '2': 1}}
-    points = np.array([[wins[k['left']].get(x, 0) for x in row] for k, row in zip(whose, given['better'])])     # 1 = A is better
-    most = np.array([np.nan if m is None else wins[k['left']].get(m, 0) for k, m in zip(whose, majority(given['better']))])
-    share = lambda x: dict(zip(('win', 'lose', 'tie'), (100 * float((x == v).mean()) for v in (1, -1, 0))))      # nan is none of them
+def points(
+    judgements,      # '1', '2' or 'tie' for one row; None = no majority
+    left:str,        # 'a' or 'b'
+) -> list[float]:
+    "Judgements of a row as 1 = A is better, -1 = B is better, 0 = tie, nan = no majority"
+    first = 1 if left == 'a' else -1
+    worth = {'1': first, '2': -first, 'tie': 0, None: np.nan}
+    return [worth[x] for x in judgements]
+
+def shares(
+    x:np.ndarray,      # from `points`
+) -> dict:
+    "Percentages of wins, losses and ties"
+    return {k: 100 * float((x == v).mean()) for k, v in (('win', 1), ('lose', -1), ('tie', 0))}
+
+# %% ../nbs/14_human.ipynb #ab-scores
+def ab_scores(
+    key:dict, given:dict,      # as in `rating_scores`
+) -> dict:
+    "Table 5: percentages of each pair, the interval of win minus lose, and the same by majority"
+    whose, better = list(key['rows']['ab'].values()), given['better']
+    every = np.array([points(row, k['left']) for k, row in zip(whose, better)])
+    most = np.array([points([m], k['left'])[0] for k, m in zip(whose, majority(better))])
     res = []
     for a, b in dict.fromkeys((k['a'], k['b']) for k in whose):
         mine = np.array([(k['a'], k['b']) == (a, b) for k in whose])
-        low, high = interval(100 * points[mine].mean(1))
-        res.append(dict(a=a, b=b, **share(points[mine]), low=low, high=high, majority=share(most[mine]) | dict(none=100 * float(np.isnan(most[mine]).mean())), judgements=int(points[mine].size)))
-    return dict(pairs=res, kappa=kappa(points))
+        low, high = interval(100 * every[mine].mean(1))
+        by_majority = shares(most[mine]) | dict(none=100 * float(np.isnan(most[mine]).mean()))
+        res.append(dict(a=a, b=b, **shares(every[mine]), low=low, high=high,
+                        majority=by_majority, judgements=int(every[mine].size)))
+    return dict(pairs=res, kappa=kappa(every))
 
 # %% ../nbs/14_human.ipynb #1952e01b
-def label_scores(key:dict, given:dict) -> dict:
-    "Section 4.1: agreement of the labels with the majority, and of a rule; precision, recall and F1 of causes; kappa of the raters"
-    from ecgen.causes import agreement
+def rule_labels(
+    whose:list[dict],      # rows of the key, in order
+) -> np.ndarray:           # 0/1 for each row
+    "What the rule of the last two speaker turns says"
+    last = {k['dialogue']: k['turn'] for k in whose}
+    return np.array([int(last[k['dialogue']] - k['turn'] in (0, 2)) for k in whose])
+
+# %% ../nbs/14_human.ipynb #label-scores
+def label_scores(
+    key:dict, given:dict,      # as in `rating_scores`
+) -> dict:
+    "Section 4.1: agreement of labels, of a rule and of raters with the majority"
     whose, most = list(key['rows']['labels'].values()), majority(given['cause'])
-    keep = [i for i, m in enumerate(most) if m is not None]
-    if not keep: raise EcgenError('There is no utterance on which most raters agree, so labels cannot be judged: an odd number of raters always has a majority.')
-    gold, label = np.array([int(most[i]) for i in keep]), np.array([whose[i]['label'] for i in keep])
-    last = {k['dialogue']: k['turn'] for k in whose}         # rows of a dialogue end with its last speaker turn
-    rule = np.array([int(last[whose[i]['dialogue']] - whose[i]['turn'] in (0, 2)) for i in keep])
-    dialogues = np.array([whose[i]['dialogue'] for i in keep])
-    each = np.array([(label == gold)[dialogues == d].mean() for d in dict.fromkeys(dialogues.tolist())])
-    f = {k: float(v) for k, v in agreement(label, gold).items()}
-    return f | dict(rule_accuracy=float((rule == gold).mean()), positives=float(gold.mean()), utterances=len(keep), undecided=len(most) - len(keep), by_dialogue=float(each.mean()),
-                    **dict(zip(('low', 'high'), interval(each))), raters_kappa=kappa(given['cause']))
+    keep = np.array([m is not None for m in most])
+    if not keep.any():
+        raise EcgenError('There is no utterance on which most raters agree, so labels cannot be '
+                         'judged: an odd number of raters always has a majority.')
+    gold = np.array([int(m) for m in most if m is not None])
+    label = np.array([k['label'] for k in whose])[keep]
+    right, dialogues = label == gold, np.array([k['dialogue'] for k in whose])[keep]
+    each = [right[dialogues == d].mean() for d in dict.fromkeys(dialogues.tolist())]
+    by_dialogue = mean_interval(np.array(each))
+    res = {k: float(v) for k, v in agreement(label, gold).items()}
+    res |= dict(rule_accuracy=float((rule_labels(whose)[keep] == gold).mean()),
+                positives=float(gold.mean()), utterances=len(gold),
+                undecided=len(most) - len(gold), by_dialogue=by_dialogue['mean'])
+    return res | dict(low=by_dialogue['low'], high=by_dialogue['high'],
+                      raters_kappa=kappa(given['cause']))
 
 # %% ../nbs/14_human.ipynb #study-key
-IN_A_ROW = dict(ratings=('system',), ab=('a', 'b', 'left'), labels=('label', 'turn'))     # beside the dialogue
+IN_A_ROW = dict(ratings=('system',), ab=('a', 'b', 'left'), labels=('label', 'turn'))
 
+def sound_row(
+    row,               # of the key
+    kind:str,          # of sheet
+    systems:list,      # of the study
+) -> bool:
+    "Has a row of the key what its scores are made of?"
+    if not isinstance(row, dict) or not isinstance(row.get('dialogue'), str): return False
+    if not all(isinstance(row.get(k), (str, int)) for k in IN_A_ROW[kind]): return False
+    if kind == 'ratings': return row['system'] in systems
+    if kind == 'ab': return row['left'] in ('a', 'b')
+    return row['label'] in (0, 1) and type(row['turn']) is int
+
+def sound_kind(
+    key:dict,
+    kind:str,          # that the key has sheets of
+) -> bool:
+    "Has the key all that scoring looks up for a kind of sheets?"
+    if kind not in KINDS: return False
+    names, rows, seals = key['sheets'][kind], key['rows'].get(kind), key['seals'].get(kind)
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names): return False
+    if not isinstance(rows, dict) or not isinstance(seals, dict): return False
+    if not rows or rows.keys() != seals.keys(): return False
+    return all(sound_row(r, kind, key['systems']) for r in rows.values())
+
+# %% ../nbs/14_human.ipynb #sound-key
 def sound_key(
     key,          # from study.json
 ) -> bool:
     "Is this the key of a study, with all that scoring looks up?"
+    if not isinstance(key, dict) or key.get('format') != 'ecgen-study-1': return False
+    if not {'invented', 'causes'} <= key.keys(): return False
     parts = dict(n=int, split=str, systems=list, sheets=dict, rows=dict, seals=dict)
-    if not isinstance(key, dict) or key.get('format') != 'ecgen-study-1' or not {'invented', 'causes'} <= key.keys(): return False
     if not all(isinstance(key.get(k), kind) for k, kind in parts.items()): return False
-    for kind, names in key['sheets'].items():
-        if kind not in KINDS or not isinstance(names, list) or not all(isinstance(n, str) for n in names): return False
-        rows, seals = key['rows'].get(kind), key['seals'].get(kind)
-        if not isinstance(rows, dict) or not isinstance(seals, dict) or not rows or rows.keys() != seals.keys(): return False
-        if not all(isinstance(r, dict) and sound_row(r, kind, key['systems']) for r in rows.values()): return False
-    return True
-
-def sound_row(row:dict, kind:str, systems:list) -> bool:
-    "Has a row of the key what its scores are made of?"
-    if not isinstance(row.get('dialogue'), str) or not all(isinstance(row.get(k), (str, int)) for k in IN_A_ROW[kind]): return False
-    if kind == 'ratings': return row['system'] in systems
-    return row['left'] in ('a', 'b') if kind == 'ab' else row['label'] in (0, 1) and type(row['turn']) is int
+    return all(sound_kind(key, kind) for kind in key['sheets'])
 
 # %% ../nbs/14_human.ipynb #score-study
 def study_key(
     folder:Path,      # of a study
 ) -> dict:
     "The key of a study; `EcgenError` if there is none, or a damaged one"
-    path = folder/'study.json'
-    if not path.is_file(): raise EcgenError(f'{folder} is not a study: it has no study.json (`ecgen study new` makes one).')
+    path, why = folder/'study.json', ''
+    if not path.is_file():
+        raise EcgenError(f'{folder} is not a study: it has no study.json '
+                         '(`ecgen study new` makes one).')
     try: key = read_json(path)
-    except EcgenError as e: key = str(e)
+    except EcgenError as e:
+        key = None
+        if 'damaged' not in str(e): why = f' ({str(e).rstrip(".")})'
     if sound_key(key): return key
-    why = f' ({key.rstrip(".")})' if isinstance(key, str) and 'damaged' not in key else ''
-    raise EcgenError(f'{path} is not the key of a study, or is damaged{why}: without it nobody knows which response is whose, so look for a copy.')
+    raise EcgenError(f'{path} is not the key of a study, or is damaged{why}: without it nobody '
+                     'knows which response is whose, so look for a copy.')
 
+# %% ../nbs/14_human.ipynb #score-a-study
 def score_study(
     folder:str|Path,
 ) -> dict:              # what the sheets say, by kind; kinds without sheets are left out
     "Score a study; `EcgenError` names the first row that is altered or not finished"
-    key, by = study_key(folder := Path(folder)), dict(ratings=rating_scores, ab=ab_scores, labels=label_scores)
-    kinds = {k: sheets for k, sheets in key['sheets'].items() if sheets}       # a kind whose sheets never came back is left out
-    about = dict(invented=key['invented'], n=key['n'], split=key['split'], causes=key['causes'])
-    return about | dict(raters={k: len(x) for k, x in kinds.items()}) | {k: by[k](key, collect(folder, key, k)) for k in kinds}
+    folder = Path(folder)
+    key, by = study_key(folder), dict(ratings=rating_scores, ab=ab_scores, labels=label_scores)
+    kinds = {kind: len(sheets) for kind, sheets in key['sheets'].items() if sheets}
+    res = {k: key[k] for k in ('invented', 'n', 'split', 'causes')} | dict(raters=kinds)
+    for kind in kinds: res[kind] = by[kind](key, collect(folder, key, kind))
+    return res
 
 # %% ../nbs/14_human.ipynb #e3a46f8a
 INVENTED = '**Invented ratings, written by a generator of chance: these are no results.**'
+
+def kappa_text(x:float) -> str:
+    return 'undefined (one rater, or one answer only)' if x != x else f'{x:.2f}'
+
+def rating_text(
+    r:dict,              # from `rating_scores`
+    raters:int, n:int,   # dialogues
+) -> list[str]:
+    "Table 3 and its caption"
+    from ecgen.experiments import markdown
+
+    def cell(x): return f'{x["mean"]:.3f} [{x["low"]:.2f}, {x["high"]:.2f}]'
+
+    rows = [[s, *(cell(v[a]) for a in ASPECTS)] for s, v in r['systems'].items()]
+    agreed = ', '.join(f'{aspect} {kappa_text(v)}' for aspect, v in r['kappa'].items())
+    return [markdown(['Method', *(a.capitalize() for a in ASPECTS)], rows),
+            f'Mean of marks from 1 to 5 by {raters} raters, with 95 % intervals over {n} '
+            f"dialogues. Fleiss' kappa: {agreed} ({r['scores']:,} scores)."]
+
+# %% ../nbs/14_human.ipynb #ab-text
+def pair_row(
+    p:dict,      # a pair of `ab_scores`
+) -> list[str]:
+    "A line of Table 5"
+    by_majority = [f'{p["majority"][k]:.0f}' for k in ('win', 'lose', 'tie', 'none')]
+    difference = f'{p["win"] - p["lose"]:+.1f} [{p["low"]:+.1f}, {p["high"]:+.1f}]'
+    return [f'{p["a"]} vs {p["b"]}', *(f'{p[k]:.2f}' for k in ('win', 'lose', 'tie')),
+            difference, ' / '.join(by_majority)]
+
+def ab_text(
+    r:dict,          # from `ab_scores`
+    raters:int,
+) -> list[str]:
+    "Table 5 and its caption"
+    from ecgen.experiments import markdown
+    head = ['Pair', 'Win %', 'Lose %', 'Tie %', 'win - lose',
+            'by majority: win / lose / tie / none']
+    return [markdown(head, [pair_row(p) for p in r['pairs']]),
+            f"Of {r['pairs'][0]['judgements']} judgements each, by {raters} raters; win - lose "
+            f"with its 95 % interval over dialogues. Fleiss' kappa {kappa_text(r['kappa'])}."]
+
+# %% ../nbs/14_human.ipynb #study-tables
+def label_text(
+    r:dict,          # from `label_scores`
+    raters:int,
+    causes:str,      # label source
+) -> list[str]:
+    "How well labels were verified"
+    return [f"Labels `{causes}`: accuracy {r['accuracy']:.3f} of {r['utterances']} utterances "
+            f"against the majority of {raters} raters, {r['undecided']} more without one "
+            f"(by dialogue {r['by_dialogue']:.3f} [{r['low']:.3f}, {r['high']:.3f}]), "
+            f"F1 {r['f1']:.3f}; the last two speaker turns: accuracy {r['rule_accuracy']:.3f}; "
+            f"causes by majority {r['positives']:.0%}. "
+            f"Fleiss' kappa of the raters {kappa_text(r['raters_kappa'])}."]
 
 def study_tables(
     res:dict,        # from `score_study`
 ) -> str:            # Markdown
     "Tables 3 and 5 and the label accuracy"
-    from ecgen.experiments import markdown
     parts, raters = [INVENTED] if res['invented'] else [], res['raters']
-    agreed = lambda x: 'undefined (one rater, or one answer only)' if x != x else f'{x:.2f}'
-    if r := res.get('ratings'):
-        cell = lambda x: f'{x["mean"]:.3f} [{x["low"]:.2f}, {x["high"]:.2f}]'
-        parts += [markdown(['Method', *(a.capitalize() for a in ASPECTS)], [[s, *(cell(v[a]) for a in ASPECTS)] for s, v in r['systems'].items()]),
-                  f"Mean of marks from 1 to 5 by {raters['ratings']} raters, with 95 % intervals over {res['n']} dialogues. Fleiss' kappa: " + ', '.join(f'{k} {agreed(v)}' for k, v in r['kappa'].items()) + f' ({r["scores"]:,} scores).']
-    if r := res.get('ab'):
-        parts += [markdown(['Pair', 'Win %', 'Lose %', 'Tie %', 'win - lose', 'by majority: win / lose / tie / none'], [[f'{p["a"]} vs {p["b"]}', *(f'{p[k]:.2f}' for k in ('win', 'lose', 'tie')), f'{p["win"] - p["lose"]:+.1f} [{p["low"]:+.1f}, {p["high"]:+.1f}]',
-                  ' / '.join(f'{p["majority"][k]:.0f}' for k in ('win', 'lose', 'tie', 'none'))] for p in r['pairs']]), f"Of {r['pairs'][0]['judgements']} judgements each, by {raters['ab']} raters; win - lose with its 95 % interval over dialogues. Fleiss' kappa {agreed(r['kappa'])}."]
-    if r := res.get('labels'):
-        parts.append(f"Labels `{res['causes']}`: accuracy {r['accuracy']:.3f} of {r['utterances']} utterances against the majority of {raters['labels']} raters, {r['undecided']} more without one (by dialogue {r['by_dialogue']:.3f} [{r['low']:.3f}, {r['high']:.3f}]), F1 {r['f1']:.3f}; "
-                     f"the last two speaker turns: accuracy {r['rule_accuracy']:.3f}; causes by majority {r['positives']:.0%}. Fleiss' kappa of the raters {agreed(r['raters_kappa'])}.")
+    if 'ratings' in res: parts += rating_text(res['ratings'], raters['ratings'], res['n'])
+    if 'ab' in res: parts += ab_text(res['ab'], raters['ab'])
+    if 'labels' in res: parts += label_text(res['labels'], raters['labels'], res['causes'])
     return '\n\n'.join(parts) + '\n'
 
 # %% ../nbs/14_human.ipynb #aa65051d
+def rated_sheets(
+    folder:Path,       # of a study
+    key:dict,
+) -> list[str]:
+    "The sheets in which somebody has filled in something"
+    res = []
+    for kind, sheets in key['sheets'].items():
+        asked = KINDS[kind]['asked']
+        for name in sheets:
+            if any(r.get(c) for r in read_sheet(folder/name) for c in asked): res.append(name)
+    return res
+
+# %% ../nbs/14_human.ipynb #fill-invented
 def fill_invented(
     folder:str|Path,       # of a study
     seed:int=0,
 ):
-    "Fill all sheets by chance, to try the scoring out; the study is marked as invented for good. `EcgenError` if anybody has rated"
+    "Fill all sheets at random, to try the scoring out; `EcgenError` if anybody has rated"
     folder, rng = Path(folder), random.Random(seed)
     key = study_key(folder)
-    rated = [name for kind, sheets in key['sheets'].items() for name in sheets if any(r.get(c) for r in read_sheet(folder/name) for c in KINDS[kind]['asked'])]
-    if rated and not key['invented']: raise EcgenError(f'{folder/rated[0]} has answers that somebody gave: try things out in another study.')
+    rated = rated_sheets(folder, key)
+    if rated and not key['invented']:
+        raise EcgenError(f'{folder/rated[0]} has answers that somebody gave: '
+                         'try things out in another study.')
     write_json(folder/'study.json', key | dict(invented=True))
     for kind, sheets in key['sheets'].items():
         about = KINDS[kind]
         for name in sheets:
-            rows = [r | {c: rng.choice(about['allowed']) for c in about['asked']} for r in read_sheet(folder/name)]
+            rows = read_sheet(folder/name)
+            for r in rows: r |= {c: rng.choice(about['allowed']) for c in about['asked']}
             write_sheet(folder/name, [*about['fixed'], *about['asked']], rows)
 
 # %% ../nbs/14_human.ipynb #cell-markup
 def cell_markup(
     cell:str,     # of a sheet
 ) -> str:         # markup
-    "What was written, without the apostrophe of `harmless`; each line with a direction of its own"
+    "What was written, without the apostrophe of `harmless`; each line with its own direction"
     bare = cell.removeprefix("'")
     text = html.escape(bare if harmless(bare) == cell else cell)
     lines = re.sub('^((?:Speaker|Listener): )?(.+)$', r'\1<bdi>\2</bdi>', text, flags=re.M)
     return lines.replace('\n', '<br>')
+
+def column_markup(
+    column:str,
+    cell:str,
+) -> str:
+    "A cell below the name of its column"
+    return (f'<p dir="auto" style="margin:.2em 0"><small dir="ltr">{html.escape(column)}</small>'
+            f'<br>{cell_markup(cell)}</p>')
+
+# %% ../nbs/14_human.ipynb #answer-buttons
+def answer_buttons(
+    column:str,                # that is asked
+    allowed:tuple[str, ...],   # answers
+):
+    "A row of buttons, of which one can be chosen"
+    import ipywidgets as w
+    tips = [f'{a} {SCALE.get(int(a), "") if a.isdigit() else ""}' for a in allowed]
+    return w.ToggleButtons(options=allowed, value=None, description=column, tooltips=tips,
+                           style=dict(button_width='4em'))
+
+# %% ../nbs/14_human.ipynb #form-widgets
+class FormWidgets:
+    "The ipywidgets of a form: the row, buttons for each question, back and next"
+    def __init__(self, form):
+        try: import ipywidgets as w
+        except ImportError:
+            raise EcgenError(f'The form needs ipywidgets: {how_to_add("widgets")}.') from None
+        self.form, self.setting = form, False
+        self.buttons = {c: answer_buttons(c, form.about['allowed']) for c in form.about['asked']}
+        self.shown, self.back = w.HTML(), w.Button(description='Back')
+        self.on = w.Button(description='Next', button_style='primary')
+        for b in self.buttons.values(): b.observe(self.clicked, 'value')
+        self.back.on_click(lambda _: self.turn(-1))
+        self.on.on_click(lambda _: self.turn(1))
+        self.show()
+        told = html.escape(TELL[form.kind]).replace('\n', '<br>')
+        told = w.HTML(f'<p style="max-width:46em;line-height:1.45">{told}</p>')
+        self.box = w.VBox([told, self.shown, *self.buttons.values(), w.HBox([self.back, self.on])])
+
+    def show(self):
+        "Show the row of the form, with the answers that it has"
+        form, self.setting = self.form, True
+        self.shown.value = form.text()
+        for c, b in self.buttons.items(): b.value = form.rows[form.at].get(c, '').strip() or None
+        self.back.disabled, self.on.disabled = form.at == 0, form.at == len(form.rows) - 1
+        self.setting = False
+
+    def clicked(self, change):
+        if self.setting or change['new'] is None: return
+        self.form.give(change['owner'].description, change['new'])
+        self.shown.value = self.form.text()
+
+    def turn(self, step:int):
+        self.form.move(step)
+        self.show()
 
 # %% ../nbs/14_human.ipynb #4557f2bf
 class RatingForm:
@@ -475,18 +843,24 @@ class RatingForm:
     def __init__(self, path:str|Path):     # of a sheet, such as study/ratings-1.csv
         self.path = Path(path)
         self.kind = self.path.name.partition('-')[0]
-        if self.kind not in KINDS: raise EcgenError(f'{self.path.name} is not the name of a sheet (ratings-1.csv, ab-2.csv, ...).')
+        if self.kind not in KINDS:
+            raise EcgenError(f'{self.path.name} is not the name of a sheet '
+                             '(ratings-1.csv, ab-2.csv, ...).')
         self.about, self.rows = KINDS[self.kind], read_sheet(self.path)
-        self.at = next((i for i, r in enumerate(self.rows) if not self.done(r)), len(self.rows) - 1)
+        open_rows = [i for i, r in enumerate(self.rows) if not self.done(r)]
+        self.at = open_rows[0] if open_rows else len(self.rows) - 1
 
-    def done(self, row:dict) -> bool: return all(row.get(c, '').strip() for c in self.about['asked'])
+    def done(self, row:dict) -> bool:
+        return all(row.get(c, '').strip() for c in self.about['asked'])
 
     @property
     def finished(self) -> int: return sum(map(self.done, self.rows))
 
     def give(self, column:str, answer:str):
         "Note an answer to the row that is shown, and save the sheet"
-        if answer not in self.about['allowed']: raise EcgenError(f'{column} is {answer!r}; it must be one of {", ".join(self.about["allowed"])}.')
+        if answer not in self.about['allowed']:
+            raise EcgenError(f'{column} is {answer!r}; '
+                             f'it must be one of {", ".join(self.about["allowed"])}.')
         self.rows[self.at][column] = answer
         write_sheet(self.path, [*self.about['fixed'], *self.about['asked']], self.rows)
 
@@ -494,31 +868,11 @@ class RatingForm:
 
     def text(self) -> str:
         "The row that is shown, as markup; nothing in it is taken for markup"
-        r = self.rows[self.at]
-        part = lambda c: f'<p dir="auto" style="margin:.2em 0"><small dir="ltr">{html.escape(c)}</small><br>' + cell_markup(r.get(c, '')) + '</p>'
-        return f'<div style="max-width:46em;line-height:1.45"><small>{self.at + 1} of {len(self.rows)}, {self.finished} finished</small>' + ''.join(part(c) for c in self.about['fixed'] if c != 'row') + '</div>'
+        row, where = self.rows[self.at], f'{self.at + 1} of {len(self.rows)}'
+        cells = [column_markup(c, row.get(c, '')) for c in self.about['fixed'] if c != 'row']
+        return (f'<div style="max-width:46em;line-height:1.45"><small>{where}, '
+                f'{self.finished} finished</small>{"".join(cells)}</div>')
 
-# %% ../nbs/14_human.ipynb #1f7460d9
-def rating_widget(self:RatingForm):
-    "The form itself, made of ipywidgets"
-    try: import ipywidgets as w
-    except ImportError: raise EcgenError(f'The form needs ipywidgets: {how_to_add("widgets")}.') from None
-    tips = [f'{a} {SCALE.get(int(a), "") if a.isdigit() else ""}' for a in self.about['allowed']]
-    buttons = {c: w.ToggleButtons(options=self.about['allowed'], value=None, description=c, tooltips=tips, style=dict(button_width='4em')) for c in self.about['asked']}
-    shown, back, on, quiet = w.HTML(), w.Button(description='Back'), w.Button(description='Next', button_style='primary'), []
-    def show():
-        quiet.append(1)                          # what the program sets is no click
-        shown.value = self.text()
-        for c, b in buttons.items(): b.value = self.rows[self.at].get(c, '').strip() or None
-        back.disabled, on.disabled = self.at == 0, self.at == len(self.rows) - 1
-        quiet.pop()
-    def clicked(change):
-        if quiet or change['new'] is None: return
-        self.give(change['owner'].description, change['new'])
-        shown.value = self.text()
-    for b in buttons.values(): b.observe(clicked, 'value')
-    for button, step in ((back, -1), (on, 1)): button.on_click(lambda _, step=step: (self.move(step), show()))
-    show()
-    return w.VBox([w.HTML(f'<p style="max-width:46em;line-height:1.45">{html.escape(TELL[self.kind])}</p>'.replace('\n', '<br>')), shown, *buttons.values(), w.HBox([back, on])])
-
-RatingForm.widget = rating_widget
+    def widget(self):
+        "The form itself, made of ipywidgets"
+        return FormWidgets(self).box

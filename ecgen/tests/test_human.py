@@ -10,13 +10,11 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 import numpy as np
-from ecgen.causes import for_choosing
-from ecgen.corpus import EMOTIONS, EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, shipped, tokenize
+from ecgen.causes import agreement, for_choosing
+from ecgen.corpus import EcgenError, data_dir, detokenize, how_to_add, load_split, refuse_special, role, tokenize
 from ecgen.model import read_json, write_json
 from ecgen.prepared import with_source
 from ecgen.show import clean
@@ -24,111 +22,184 @@ from ecgen.human import *
 
 import tempfile, pytest
 from unittest.mock import patch
+from ecgen.corpus import shipped
 
 
-def test_no_cell_is_a_formula_and_blanks_do_not_break_a_seal():
+def test_no_cell_is_a_formula_and_blanks_do_not_change_a_checksum():
     for bad in ('=1+1', '+1', '-1', '@SUM(A1)', '\t=1', ' =cmd|x'): assert harmless(bad)[0] == "'"
     assert harmless('I am sad - very.') == 'I am sad - very.' and harmless('') == ''
-    assert seal(['a\r\nb', 'c']) == seal(['a\nb ', 'c']) != seal(['a b', 'd'])
+    assert row_checksum(['a\r\nb', 'c']) == row_checksum(['a\nb ', 'c']) != row_checksum(['a b', 'd'])
+
+
+def test_sheets_come_back_as_spreadsheets_save_them():
+    formula = '=HYPERLINK("x")\nso "sad", ; ok'
+    not_sheets = ((b'\xff\xfe\x00', 'not UTF-8'), (b'', 'not a sheet'), (b'a,b\n1,2\n', 'not a sheet'),
+                  (b'row,a\n1,"' + b'x' * 200_000, 'no table'))
     with tempfile.TemporaryDirectory() as tmp:
         path = Path(tmp)/'s.csv'
-        write_sheet(path, ['row', 'response'], [dict(row='r1', response='=HYPERLINK("x")\nso "sad", ; ok')])
-        assert read_sheet(path) == [dict(row='r1', response='\'=HYPERLINK("x")\nso "sad", ; ok')]
+        write_sheet(path, ['row', 'response'], [dict(row='r1', response=formula)])
+        assert read_sheet(path) == [dict(row='r1', response="'" + formula)]
         for end in (';', '\t'):
             path.write_text(f'row{end}response\r\nr1{end}"a {end} b"\r\n{end}\r\n')
             assert read_sheet(path) == [dict(row='r1', response=f'a {end} b')]
-        for raw, why in ((b'\xff\xfe\x00', 'not UTF-8'), (b'', 'not a sheet'), (b'a,b\n1,2\n', 'not a sheet'), (b'row,a\n1,"' + b'x' * 200_000, 'no table')):
+        for raw, why in not_sheets:
             path.write_bytes(raw)
             with pytest.raises(EcgenError, match=why): read_sheet(path)
 
 
 def test_raters_see_what_was_typed():
     from ecgen.corpus import Dialogue
-    typed = ['We “won” :) <3', "I'm SO glad... \n:-D", 'don’t tell\x07 \u202ehim;)', '¡Olé! (^_^) #1 @home']
+    typed = ['We “won” :) <3', "I'm SO glad... \n:-D", 'don’t tell\x07 \u202ehim;)',
+             '¡Olé! (^_^) #1 @home']
     shown = ['We “won” :) <3', "I'm SO glad... :-D", 'don’t tell him;)', '¡Olé! (^_^) #1 @home']
     d = Dialogue('a', 'proud', '', tuple(typed))
-    assert context(d, 4).split('\n') == [f'{role(i).capitalize()}: {t}' for i, t in enumerate(shown)]
+    lines = [f'{role(i).capitalize()}: {t}' for i, t in enumerate(shown)]
+    assert context(d, 4).split('\n') == lines
     assert system_responses('human', dict(a=d), [('a', 1), ('a', 3)], 0) == [shown[1], shown[3]]
-    assert readable(dict(tokens=['so', 'sad', '.'], response='x')) == 'So sad.' and readable(dict(response="i 'm glad .")) == "I'm glad."
-    for text in ('Great :) don’t worry', 'i am <3', '“Oh no”…', 'OK'): assert readable(dict(response=text)) == text
+    assert readable(dict(tokens=['so', 'sad', '.'], response='x')) == 'So sad.'
+    assert readable(dict(response="i 'm glad .")) == "I'm glad."
+    for text in ('Great :) don’t worry', 'i am <3', '“Oh no”…', 'OK'):
+        assert readable(dict(response=text)) == text
 
 
-FRIENDLY, DULL = 'i am so sorry to hear that .', 'that is great !'
+WORDS = dict(kind='i am so sorry to hear that .', dull='that is great !')
+
+def responses_file(path, words):
+    "The same words to everything in the sample"
+    from ecgen.corpus import load_split, shipped
+    lines = []
+    for d in load_split('train', shipped('sample')):
+        for i in range(1, len(d.utterances), 2):
+            lines.append(json.dumps(dict(id=d.id, turn=i, tokens=words.split())))
+    path.write_text('\n'.join(lines) + '\n')
+    return str(path)
 
 def study_in(tmp, n=4, **more):
     "A small study on the sample, with two invented systems and people"
-    from ecgen.corpus import load_split, shipped
-    tmp, files = Path(tmp), []
-    for name, words in (('kind', FRIENDLY), ('dull', DULL)):
-        files.append(tmp/f'{name}.jsonl')
-        files[-1].write_text(''.join(json.dumps(dict(id=d.id, turn=i, tokens=words.split())) + '\n' for d in load_split('train', shipped('sample')) for i in range(1, len(d.utterances), 2)))
-    return tmp/'study', new_study(tmp/'study', [*map(str, files), 'human'], n=n, data=shipped('sample'), split='train', causes='rule', **more)
+    from ecgen.corpus import shipped
+    out = Path(tmp)/'study'
+    files = [responses_file(Path(tmp)/f'{name}.jsonl', words) for name, words in WORDS.items()]
+    return out, new_study(out, [*files, 'human'], n=n, data=shipped('sample'), split='train',
+                          causes='rule', **more)
 
 
 def test_labels_are_verified_on_the_half_that_no_detector_learnt_from():
+    sample = shipped('sample')
+
     def halves(causes, split, n):
-        sample, rng = shipped('sample'), random.Random(1)
-        return [for_choosing(d.id) for d in labels_to_verify(load_split(split, sample), causes, split, sample, n, rng)]
+        ds = load_split(split, sample)
+        drawn = labels_to_verify(ds, causes, split, sample, n, random.Random(1))
+        return [for_choosing(d.id) for d in drawn]
+
     for labels in ('adapted', 'reccon', 'spans'): assert not any(halves(labels, 'valid', 5))
     assert any(halves('rule', 'valid', 16)) and any(halves('adapted', 'train', 40))
     with pytest.raises(EcgenError, match='no detector learnt from'): halves('adapted', 'valid', 1000)
 
 
-def test_sheets_are_blind_shuffled_and_balanced():
+def test_sheets_are_blind():
     with tempfile.TemporaryDirectory() as tmp:
         folder, key = study_in(tmp, seed=3)
-        assert sorted(p.name for p in folder.iterdir()) == sorted([f'ratings-{i}.csv' for i in range(1, 6)] + [f'{k}-{i}.csv' for k in ('ab', 'labels') for i in (1, 2, 3)] + ['study.json', 'instructions.txt'])
-        texts = {p.name: p.read_text(encoding='utf-8-sig') for p in folder.glob('*.csv')}
-        assert not any(name in t.partition('\n')[0] + t for t in texts.values() for name in ('kind.jsonl', 'system', '"kind"', 'dull,'))
-        a, b = (read_sheet(folder/f'ratings-{i}.csv') for i in (1, 2))
-        names = [[r['row'].removesuffix(f'-{i}') for r in x] for i, x in ((1, a), (2, b))]
-        assert names[0] != names[1] and sorted(names[0]) == sorted(names[1]) == list(key['rows']['ratings']) and len(a) == 12
-        used = [k['dialogue'] for kind in ('ratings', 'ab') for k in key['rows'][kind].values()]
-        assert len(set(used)) == 4 + 3 * 4 and not {k['dialogue'] for k in key['rows']['ratings'].values()} & {k['dialogue'] for k in key['rows']['ab'].values()}
-        for pair in (('kind', 'dull'), ('kind', 'human'), ('dull', 'human')): assert sorted(k['left'] for k in key['rows']['ab'].values() if (k['a'], k['b']) == pair) == ['a', 'a', 'b', 'b']
+        want = [f'ratings-{i}.csv' for i in range(1, 6)]
+        want += [f'{kind}-{i}.csv' for kind in ('ab', 'labels') for i in (1, 2, 3)]
+        assert {p.name for p in folder.iterdir()} == {*want, 'study.json', 'instructions.txt'}
+        for path in folder.glob('*.csv'):
+            text = path.read_text(encoding='utf-8-sig')
+            for name in ('kind.jsonl', 'system', '"kind"', 'dull,'): assert name not in text
+        with pytest.raises(EcgenError, match='already'):
+            new_study(folder, ['human'], 2, data=shipped('sample'))
+
+
+def test_sheets_are_shuffled_and_dialogues_are_used_once():
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp, seed=3)
+        names = {}
+        for i in (1, 2):
+            rows = read_sheet(folder/f'ratings-{i}.csv')
+            names[i] = [r['row'].removesuffix(f'-{i}') for r in rows]
+        assert names[1] != names[2] and len(names[1]) == 12
+        assert sorted(names[1]) == sorted(names[2]) == list(key['rows']['ratings'])
+        rated = {k['dialogue'] for k in key['rows']['ratings'].values()}
+        compared = {k['dialogue'] for k in key['rows']['ab'].values()}
+        assert len(rated) == 4 and len(compared) == 3 * 4 and not rated & compared
+    with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
+        assert study_in(a, seed=3)[1]['rows'] == key['rows'] != study_in(b, seed=4)[1]['rows']
+
+
+def test_pairs_are_balanced_and_the_key_tells_the_sides():
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp, seed=3)
+        whose = key['rows']['ab']
+        for pair in (('kind', 'dull'), ('kind', 'human'), ('dull', 'human')):
+            sides = [k['left'] for k in whose.values() if (k['a'], k['b']) == pair]
+            assert sorted(sides) == ['a', 'a', 'b', 'b']
         for r in read_sheet(folder/'ab-1.csv'):
-            k = key['rows']['ab'][r['row'].removesuffix('-1')]
+            k = whose[r['row'].removesuffix('-1')]
             for side in 'ab':
-                if k[side] != 'human': assert r['response 1' if k['left'] == side else 'response 2'] == detokenize((FRIENDLY if k[side] == 'kind' else DULL).split())
-        with pytest.raises(EcgenError, match='already'): new_study(folder, ['human'], 2, data=shipped('sample'))
-    with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b: assert study_in(a, seed=3)[1]['rows'] == key['rows'] != study_in(b, seed=4)[1]['rows']
+                if k[side] == 'human': continue
+                said = r['response 1' if k['left'] == side else 'response 2']
+                assert said == detokenize(WORDS[k[side]].split())
 
 
 def test_bad_studies_are_refused():
+    from dataclasses import replace
     with tempfile.TemporaryDirectory() as tmp:
-        bad, sample = Path(tmp)/'bad.jsonl', dict(data=shipped('sample'), split='train')
+        def refused(why, systems, n=2, **more):
+            with pytest.raises(EcgenError, match=why):
+                new_study(f'{tmp}/s', systems, n, data=shipped('sample'), split='train', **more)
+
+        bad = Path(tmp)/'bad.jsonl'
         bad.write_text('{"id": "nobody", "turn": 1, "tokens": ["hm"]}\n')
-        with pytest.raises(EcgenError, match='no response to'): new_study(f'{tmp}/s', [str(bad)], 2, **sample)
+        refused('no response to', [str(bad)])
         bad.write_text('hello\n')
-        with pytest.raises(EcgenError, match='line 1 is no response'): new_study(f'{tmp}/s', [str(bad)], 2, **sample)
-        with pytest.raises(EcgenError, match='no system'): new_study(f'{tmp}/s', ['nowhere'], 2, **sample)
-        with pytest.raises(EcgenError, match='no name'): new_study(f'{tmp}/s', ['=human'], 2, **sample)
-        with pytest.raises(EcgenError, match='Two systems'): new_study(f'{tmp}/s', ['human', 'human'], 2, **sample)
-        with pytest.raises(EcgenError, match='needs 1000 dialogues'): new_study(f'{tmp}/s', ['human'], 1000, **sample)
-        one = load_split('train', shipped('sample'))[0]
-        with patch.dict(new_study.__globals__, with_source=lambda *a: [replace(one, causes=frozenset())]):
-            with pytest.raises(EcgenError, match='labels are of 1 dialogues, and 2'): new_study(f'{tmp}/s', ['human'], 2, causes='rule', **sample)
+        refused('line 1 is no response', [str(bad)])
+        refused('no system', ['nowhere'])
+        refused('no name', ['=human'])
+        refused('Two systems', ['human', 'human'])
+        refused('needs 1000 dialogues', ['human'], 1000)
+        one = replace(load_split('train', shipped('sample'))[0], causes=frozenset())
+        with patch.dict(new_study.__globals__, with_source=lambda *a: [one]):
+            refused('labels are of 1 dialogues, and 2', ['human'], causes='rule')
         assert not Path(f'{tmp}/s').exists()
 
 
 def test_kappa_is_that_of_fleiss_1971():
-    counts = '00060 03003 01401 00006 03030 20400 00402 20310 20040 00006 10050 11040 03300 10050 02031 00501 30012 51000 02040 10203 00006 01050 02013 20040 10041 05010 40002 02040 10500 00006'
-    given = np.array([[c for c, n in zip('DPSNO', row) for _ in range(int(n))] for row in counts.split()])
-    assert given.shape == (30, 6) and [int((given == c).sum()) for c in 'DPSNO'] == [26, 26, 30, 55, 43]
+    counts = ('00060 03003 01401 00006 03030 20400 00402 20310 20040 00006 '
+          '10050 11040 03300 10050 02031 00501 30012 51000 02040 10203 '
+          '00006 01050 02013 20040 10041 05010 40002 02040 10500 00006')
+    patients = [''.join(c * int(n) for c, n in zip('DPSNO', row)) for row in counts.split()]
+    given = np.array([list(p) for p in patients])
+    assert given.shape == (30, 6)
+    assert [int((given == c).sum()) for c in 'DPSNO'] == [26, 26, 30, 55, 43]
     assert round(kappa(given), 3) == .430
-    agree = np.mean([((row[:, None] == row).sum() - 6) / 30 for row in given])       # by hand: pairs of raters who agree
-    chance = sum(((given == c).mean()) ** 2 for c in 'DPSNO')
-    assert round(agree, 4) == .5556 and round(chance, 4) == .2199 and abs(kappa(given) - (agree - chance) / (1 - chance)) < 1e-12
-    assert majority(np.array([['1', '1', '2'], ['1', '2', 'tie']])) == ['1', None] and np.isnan(kappa(np.array([['1', '1']])))
+    pairs = [((row[:, None] == row).sum() - 6) / 30 for row in given]       # raters who agree
+    agree, chance = np.mean(pairs), sum((given == c).mean() ** 2 for c in 'DPSNO')
+    assert round(agree, 4) == .5556 and round(chance, 4) == .2199
+    assert abs(kappa(given) - (agree - chance) / (1 - chance)) < 1e-12
+
+
+def test_majorities_are_of_more_than_half():
+    assert majority(np.array([['1', '1', '2'], ['1', '2', 'tie']])) == ['1', None]
+    assert np.isnan(kappa(np.array([['1', '1']])))
 
 
 def fill(folder, key, choose):
+    "Fill in all sheets; `choose` gives the answers of a row"
     for kind, sheets in key['sheets'].items():
-        for name in sheets: write_sheet(folder/name, [*KINDS[kind]['fixed'], *KINDS[kind]['asked']], [r | choose(kind, key['rows'][kind][r['row'].rpartition('-')[0]], name) for r in read_sheet(folder/name)])
+        columns = [*KINDS[kind]['fixed'], *KINDS[kind]['asked']]
+        for name in sheets:
+            rows = read_sheet(folder/name)
+            for r in rows: r |= choose(kind, key['rows'][kind][r['row'].rpartition('-')[0]], name)
+            write_sheet(folder/name, columns, rows)
+
 def choose(kind, k, name):
-    if kind == 'ratings': return dict(fluency=5, relevance={'kind': 4, 'dull': 2, 'human': 5}[k['system']], empathy=1 if name == 'ratings-1.csv' else 3)
-    if kind == 'ab': return dict(better='tie' if {k['a'], k['b']} == {'kind', 'dull'} and name == 'ab-3.csv' else '1' if k['left'] == ('b' if k['b'] == 'human' else 'a') else '2')
-    return dict(cause=k['label'])
+    "People are best, kindness beats dullness but for one rater, and all labels are right"
+    if kind == 'labels': return dict(cause=k['label'])
+    if kind == 'ratings':
+        relevance = dict(kind=4, dull=2, human=5)[k['system']]
+        return dict(fluency=5, relevance=relevance, empathy=1 if name == 'ratings-1.csv' else 3)
+    if {k['a'], k['b']} == {'kind', 'dull'} and name == 'ab-3.csv': return dict(better='tie')
+    best = 'b' if k['b'] == 'human' else 'a'
+    return dict(better='1' if k['left'] == best else '2')
 
 
 def test_tables_say_what_the_sheets_say():
@@ -137,61 +208,102 @@ def test_tables_say_what_the_sheets_say():
         with pytest.raises(EcgenError, match='not finished'): score_study(folder)
         fill(folder, key, choose)
         res = score_study(folder)
-        r = res['ratings']
-        assert [round(r['systems'][s]['relevance']['mean'], 6) for s in ('kind', 'dull', 'human')] == [4, 2, 5] and r['systems']['dull']['empathy']['mean'] == 2.6
-        assert r['kappa']['relevance'] == 1 and r['kappa']['empathy'] < 0 and np.isnan(r['kappa']['fluency']) and r['scores'] == 3 * 12 * 5
-        by = {(p['a'], p['b']): p for p in res['ab']['pairs']}
-        assert by['kind', 'human']['lose'] == 100 and by['dull', 'human']['lose'] == 100 and by['kind', 'dull']['majority'] == dict(win=100, lose=0, tie=0, none=0)
-        assert abs(by['kind', 'dull']['win'] - 200 / 3) < 1e-9 and abs(by['kind', 'dull']['tie'] - 100 / 3) < 1e-9 and by['kind', 'dull']['judgements'] == 12
-        assert res['labels']['accuracy'] == res['labels']['rule_accuracy'] == 1 and res['labels']['raters_kappa'] == 1 and not res['invented']
-        text = study_tables(res)
-        assert 'Invented' not in text and 'by 5 raters' in text and 'fluency undefined (one rater, or one answer only)' in text and 'nan' not in text
         with pytest.raises(EcgenError, match='answers that somebody gave'): fill_invented(folder)
+    systems, agreed = res['ratings']['systems'], res['ratings']['kappa']
+    relevance = [round(systems[s]['relevance']['mean'], 6) for s in ('kind', 'dull', 'human')]
+    assert relevance == [4, 2, 5] and systems['dull']['empathy']['mean'] == 2.6
+    assert agreed['relevance'] == 1 and agreed['empathy'] < 0 and np.isnan(agreed['fluency'])
+    assert res['ratings']['scores'] == 3 * 12 * 5
+    by = {(p['a'], p['b']): p for p in res['ab']['pairs']}
+    ours = by['kind', 'dull']
+    assert by['kind', 'human']['lose'] == 100 and by['dull', 'human']['lose'] == 100
+    assert ours['majority'] == dict(win=100, lose=0, tie=0, none=0) and ours['judgements'] == 12
+    assert abs(ours['win'] - 200 / 3) < 1e-9 and abs(ours['tie'] - 100 / 3) < 1e-9
+    labels = res['labels']
+    assert labels['accuracy'] == labels['rule_accuracy'] == labels['raters_kappa'] == 1
+    text = study_tables(res)
+    assert not res['invented'] and 'Invented' not in text and 'by 5 raters' in text
+    assert 'fluency undefined (one rater, or one answer only)' in text and 'nan' not in text
+
+
+def test_invented_studies_say_so():
     with tempfile.TemporaryDirectory() as tmp:
         folder, key = study_in(tmp)
         for seed in (0, 1): fill_invented(folder, seed)
         assert study_tables(score_study(folder)).startswith(INVENTED)
 
 
-def test_rows_without_a_majority_and_sheets_that_never_come_back_are_told():
+def test_rows_without_a_majority_are_told():
+    def differ(kind, k, name):
+        if kind != 'ab': return choose(kind, k, name)
+        return dict(better={'ab-1.csv': '1', 'ab-2.csv': '2', 'ab-3.csv': 'tie'}[name])
+
     with tempfile.TemporaryDirectory() as tmp:
         folder, key = study_in(tmp)
-        fill(folder, key, lambda kind, k, name: dict(better={'ab-1.csv': '1', 'ab-2.csv': '2', 'ab-3.csv': 'tie'}[name]) if kind == 'ab' else choose(kind, k, name))
+        fill(folder, key, differ)
         pair = score_study(folder)['ab']['pairs'][0]
-        assert pair['majority'] == dict(win=0, lose=0, tie=0, none=100) and round(pair['tie'], 2) == 33.33
+        assert pair['majority'] == dict(win=0, lose=0, tie=0, none=100)
+        assert round(pair['tie'], 2) == 33.33
+        two = dict(labels=['labels-1.csv', 'labels-2.csv'])
+        write_json(folder/'study.json', key | dict(sheets=two))
+        fill(folder, key | dict(sheets=dict(labels=['labels-2.csv'])),
+             lambda kind, k, name: dict(cause=1 - k['label']))
+        with pytest.raises(EcgenError, match='no utterance on which most raters agree'):
+            score_study(folder)
+
+
+def test_sheets_that_never_come_back_are_told():
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp)
+        fill(folder, key, choose)
         (folder/'ratings-5.csv').unlink()
-        with pytest.raises(EcgenError, match='ratings-5.csv is not in .* take its name out'): score_study(folder)
+        with pytest.raises(EcgenError, match='ratings-5.csv is not in .* take its name out'):
+            score_study(folder)
         key['sheets']['ratings'].remove('ratings-5.csv')
         write_json(folder/'study.json', key | dict(sheets=key['sheets'] | dict(labels=[])))
         res = score_study(folder)
-        assert res['ratings']['scores'] == 3 * 12 * 4 and 'by 4 raters' in study_tables(res) and 'labels' not in res
-        write_json(folder/'study.json', key | dict(sheets=dict(labels=['labels-1.csv', 'labels-2.csv'])))
-        fill(folder, dict(sheets=dict(labels=['labels-2.csv']), rows=key['rows']), lambda kind, k, name: dict(cause=1 - k['label']))
-        with pytest.raises(EcgenError, match='no utterance on which most raters agree'): score_study(folder)
+        assert res['ratings']['scores'] == 3 * 12 * 4 and 'labels' not in res
+        assert 'by 4 raters' in study_tables(res)
         for bad in ('{', '{"format": "ecgen-study-1"}'):
             (folder/'study.json').write_text(bad)
-            with pytest.raises(EcgenError, match='not the key of a study, or is damaged'): score_study(folder)
+            with pytest.raises(EcgenError, match='not the key of a study, or is damaged'):
+                score_study(folder)
 
 
 def test_study_files_of_a_wrong_kind_are_refused_in_one_sentence():
+    def odd_keys(key):
+        rows = key['rows']
+        changed = rows['ab'] | {next(iter(rows['ab'])): 3}
+        sheets = ([], 'ab-1.csv', None, 3, dict(ab='ab-1.csv'), dict(ab=[1]), dict(ab=dict(a=1)),
+                  dict(other=['a.csv']))
+        bad_rows = (None, [], dict(ab=[]), rows | dict(ab={}), rows | dict(ab=changed))
+        return [*(dict(sheets=x) for x in sheets), *(dict(rows=x) for x in bad_rows),
+                *(dict(seals=x) for x in (None, {}, dict(ab='x'))),
+                dict(systems='ours'), dict(systems=[]), dict(n='3'), dict(split=None)]
+
     with tempfile.TemporaryDirectory() as tmp:
         folder, key = study_in(tmp)
-        row = next(iter(key['rows']['ab']))
-        odd = [dict(sheets=x) for x in ([], 'ab-1.csv', None, 3, dict(ab='ab-1.csv'), dict(ab=[1]), dict(ab=dict(a=1)), dict(other=['a.csv']))]
-        odd += [dict(rows=x) for x in (None, [], dict(ab=[]), key['rows'] | dict(ab={}), key['rows'] | dict(ab=key['rows']['ab'] | {row: 3}))]
-        odd += [dict(seals=x) for x in (None, {}, dict(ab='x'))] + [dict(systems='ours'), dict(systems=[]), dict(n='3'), dict(split=None)]
-        texts = [json.dumps(key | x) for x in odd] + ['[' * 100_000, '{"a":' * 100_000, '[]', '3', '\ufeff' + json.dumps(key), '']
+        texts = [json.dumps(key | x) for x in odd_keys(key)]
+        texts += ['[' * 100_000, '{"a":' * 100_000, '[]', '3', '\ufeff' + json.dumps(key), '']
         for text in texts:
             (folder/'study.json').write_text(text)
             for use in (score_study, fill_invented):
-                with pytest.raises(EcgenError, match='not the key of a study, or is damaged'): use(folder)
+                with pytest.raises(EcgenError, match='not the key of a study, or is damaged'):
+                    use(folder)
         (folder/'study.json').unlink()
         with pytest.raises(EcgenError, match='is not a study'): fill_invented(folder)
-        said = Path(tmp)/'said.jsonl'
-        for line in ('[' * 100_000, '{"id": ' * 100_000, '{"id": [], "turn": 1, "response": "Oh."}', '{"id": "a", "turn": 1, "tokens": [1]}'):
+
+
+def test_responses_and_sheets_of_a_wrong_kind_are_refused_in_one_sentence():
+    odd = ('[' * 100_000, '{"id": ' * 100_000, '{"id": [], "turn": 1, "response": "Oh."}',
+           '{"id": "a", "turn": 1, "tokens": [1]}')
+    with tempfile.TemporaryDirectory() as tmp:
+        said, sheet = Path(tmp)/'said.jsonl', Path(tmp)/'ratings-1.csv'
+        for line in odd:
             said.write_text(line + '\n')
-            with pytest.raises(EcgenError, match='line 1 is no response'): file_responses(said, [('a', 1)])
-        os.mkfifo(sheet := Path(tmp)/'ratings-1.csv')
+            with pytest.raises(EcgenError, match='line 1 is no response'):
+                file_responses(said, [('a', 1)])
+        os.mkfifo(sheet)
         with pytest.raises(EcgenError, match='a folder or a device'): read_sheet(sheet)
 
 
@@ -202,72 +314,115 @@ def test_altered_and_unfinished_sheets_are_refused_by_row():
         path, columns = folder/'ratings-2.csv', [*KINDS['ratings']['fixed'], *ASPECTS]
         good = read_sheet(path)
         name = good[2]['row']
-        def spoilt(change): write_sheet(path, columns, change([dict(r) for r in good]))
-        def edit(**values): return lambda rows: [r | values if i == 2 else r for i, r in enumerate(rows)]
-        for change, why in ((edit(relevance='7'), f"row {name}: relevance is '7'; it must be one of 1, 2, 3, 4, 5"), (edit(empathy=''), f'row {name}: empathy is empty'), (edit(response='Better.'), f'row {name}: its fixed columns were altered'),
-                            (lambda rows: rows[:2] + rows[3:], f'row {name} is missing'), (lambda rows: [*rows, rows[2]], f'row {name}: it is twice'), (edit(row='R9999'), 'row R9999: it is twice in the sheet, or does not')):
-            spoilt(change)
+
+        def changed(**values):
+            "The sheet with another third row"
+            return [*good[:2], good[2] | values, *good[3:]]
+
+        bad = ((changed(relevance='7'), 'relevance is \'7\'; it must be one of 1, 2, 3, 4, 5'),
+               (changed(empathy=''), 'empathy is empty'),
+               (changed(response='Better.'), 'its fixed columns were altered'),
+               ([*good, good[2]], 'it is twice'))
+        cases = [(rows, f'row {name}: {why}') for rows, why in bad]
+        cases += [([*good[:2], *good[3:]], f'row {name} is missing'),
+                  (changed(row='R9999'), 'row R9999: it is twice in the sheet, or does not')]
+        for rows, why in cases:
+            write_sheet(path, columns, rows)
             with pytest.raises(EcgenError, match=re.escape(why)): score_study(folder)
-        spoilt(edit(relevance=' 4.0 '))
+
+
+def test_spreadsheets_may_write_numbers_and_rows_in_their_way():
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp)
+        fill_invented(folder)
+        path, columns = folder/'ratings-2.csv', [*KINDS['ratings']['fixed'], *ASPECTS]
+        rows = read_sheet(path)
+        rows[2]['relevance'] = ' 4.0 '
+        write_sheet(path, columns, rows)
         before = score_study(folder)['ratings']
-        spoilt(lambda rows: [*reversed(edit(relevance='4')(rows)), dict.fromkeys(columns, '')])        # in another order, and an empty row at the end
+        rows[2]['relevance'] = '4'
+        empty = dict.fromkeys(columns, '')
+        write_sheet(path, columns, [*reversed(rows), empty])
         assert score_study(folder)['ratings'] == before
-        for kind in ('ratings', 'ab', 'labels'):                                  # one rater is not two
-            kept = (folder/f'{kind}-2.csv').read_bytes()
-            (folder/f'{kind}-2.csv').write_bytes((folder/f'{kind}-1.csv').read_bytes())
-            with pytest.raises(EcgenError, match='from the sheet of rater 1, so these answers would count twice'): score_study(folder)
-            (folder/f'{kind}-2.csv').write_bytes(kept)
         with pytest.raises(EcgenError, match='not a study'): score_study(tmp)
 
 
+def test_one_rater_is_not_two():
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp)
+        fill_invented(folder)
+        for kind in ('ratings', 'ab', 'labels'):
+            first, second = folder/f'{kind}-1.csv', folder/f'{kind}-2.csv'
+            kept = second.read_bytes()
+            second.write_bytes(first.read_bytes())
+            why = 'from the sheet of rater 1, so these answers would count twice'
+            with pytest.raises(EcgenError, match=why): score_study(folder)
+            second.write_bytes(kept)
+
+
 def test_the_line_of_table_5_that_does_not_add_up():
-    assert [k for k, v in PAPER_AB.items() if abs(sum(v) - 100) > .02] == [('Ours (Hard)', 'MK-EDG')] and round(100 - 41 - 23.67, 2) == 35.33
-    assert all(abs(x * 3 - round(x * 3)) < .02 for v in PAPER_AB.values() for x in v)       # of 300 judgements
+    odd = [k for k, v in PAPER_AB.items() if abs(sum(v) - 100) > .02]
+    assert odd == [('Ours (Hard)', 'MK-EDG')] and round(100 - 41 - 23.67, 2) == 35.33
+    for v in PAPER_AB.values():
+        assert all(abs(x * 3 - round(x * 3)) < .02 for x in v)       # of 300 judgements
 
 
 def test_a_form_saves_every_click_and_goes_on():
     pytest.importorskip('ipywidgets')
     with tempfile.TemporaryDirectory() as tmp:
         folder, key = study_in(tmp)
-        form = RatingForm(folder/'ratings-1.csv')
-        box = form.widget()
-        for b in box.children[2:5]: b.value = '4'
-        assert RatingForm(folder/'ratings-1.csv').at == 1 and read_sheet(folder/'ratings-1.csv')[0]['empathy'] == '4'
-        box.children[-1].children[1].click()
-        assert form.at == 1 and all(b.value is None for b in box.children[2:5]) and '2 of 12, 1 finished' in box.children[1].value
-        box.children[-1].children[0].click()
-        assert [b.value for b in box.children[2:5]] == ['4'] * 3
-        kept, form.rows[0]['response'] = form.rows[0]['response'], '<img src=x onerror=alert(1)>'
+        path = folder/'ratings-1.csv'
+        form = RatingForm(path)
+        told, shown, *buttons, ends = form.widget().children
+        back, on = ends.children
+        for b in buttons: b.value = '4'
+        assert RatingForm(path).at == 1 and read_sheet(path)[0]['empathy'] == '4'
+        on.click()
+        assert form.at == 1 and all(b.value is None for b in buttons)
+        assert '2 of 12, 1 finished' in shown.value
+        back.click()
+        assert [b.value for b in buttons] == ['4'] * 3
+
+
+def test_a_form_takes_allowed_answers_only_and_fills_a_sheet():
+    with tempfile.TemporaryDirectory() as tmp:
+        folder, key = study_in(tmp)
+        path = folder/'ratings-1.csv'
+        form = RatingForm(path)
+        kept = form.rows[0]['response']
+        form.rows[0]['response'] = '<img src=x onerror=alert(1)>'
         assert '<img' not in form.text() and '&lt;img' in form.text()
         form.rows[0]['response'] = kept
         with pytest.raises(EcgenError, match='must be one of'): form.give('fluency', '7')
-        for _ in range(11):
-            form.move(1)
+        for _ in range(12):
             for c in ASPECTS: form.give(c, '3')
-        assert len(answers(folder/'ratings-1.csv', 'ratings', key['seals']['ratings'])) == 12
+            form.move(1)
+        assert len(answers(path, 'ratings', key['seals']['ratings'])) == 12
         with pytest.raises(EcgenError, match='not the name'): RatingForm(folder/'study.json')
 
 
 def test_sheets_and_forms_show_what_people_typed():
     from ecgen.corpus import Dialogue
-    TYPED = ('My dad’s “big” day… and I can´t go :( </3', '=)  so  happy\tfor you <3', 'It`s 50% — “ok”\n\u2028(or not)!',
-             '-_- *hugs* 👩‍👩‍👧', "i'm   SO… that's   why", 'عيد ميلادي اليوم :)')
+    TYPED = ('My dad’s “big” day… and I can´t go :( </3', '=)  so  happy\tfor you <3',
+             'It`s 50% — “ok”\n\u2028(or not)!', '-_- *hugs* 👩‍👩‍👧', "i'm   SO… that's   why",
+             'عيد ميلادي اليوم :)')
+    talks = {f'd{n}': Dialogue(f'd{n}', 'sad', '', TYPED[n:] + TYPED[:n]) for n in range(6)}
     with tempfile.TemporaryDirectory() as tmp:
-        talks = [Dialogue(f'd{n}', 'sad', '', TYPED[n:] + TYPED[:n]) for n in range(6)]
-        with patch.dict(new_study.__globals__, load_split=lambda *a: talks):
-            new_study(f'{tmp}/s', ['human'], 6, data=tmp, causes='rule')
-        key = read_json(Path(tmp)/'s'/'study.json')
+        folder = Path(tmp)/'s'
+        with patch.dict(new_study.__globals__, load_split=lambda *a: list(talks.values())):
+            key = new_study(folder, ['human'], 6, data=tmp, causes='rule')
         for kind, column in (('ratings', 'response'), ('labels', 'utterance')):
-            path, whose = Path(f'{tmp}/s/{kind}-1.csv'), key['rows'][kind]
+            path, whose = folder/f'{kind}-1.csv', key['rows'][kind]
             form = RatingForm(path)
             for form.at, row in enumerate(read_sheet(path)):
                 k = whose[row['row'].removesuffix('-1')]
-                said = next(d for d in talks if d.id == k['dialogue']).utterances
+                said = [' '.join(u.split()) for u in talks[k['dialogue']].utterances]
                 n = k['turn'] if kind == 'ratings' else 5
-                for line, text in zip(row['context'].split('\n'), said[:n], strict=True):
-                    assert line.partition(': ')[2] == ' '.join(text.split())
-                one = ' '.join(said[k['turn']].split())
-                assert row[column].lstrip("'").endswith(one) and f'<bdi>{html.escape(one)}</bdi>' in form.text()
+                lines = row['context'].split('\n')
+                assert [line.partition(': ')[2] for line in lines] == said[:n]
+                one = said[k['turn']]
+                assert row[column].lstrip("'").endswith(one)
+                assert f'<bdi>{html.escape(one)}</bdi>' in form.text()
 
 
 def test_a_line_of_a_file_ends_at_its_line_end_only():

@@ -4,11 +4,8 @@
 
 import json
 import math
-import os
 import shutil
-import tempfile
 from collections import Counter
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha1
 from pathlib import Path
@@ -16,12 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.annotation import agreement_report, mark, prefix_targets, replace_file
-from ecgen.causes import auc, for_choosing, read_lexicon, with_causes
+from ecgen.annotation import agreement_report, agreement_thresholds, as_threshold, begin_line, halves, labels_to_learn, mark, prefix_targets, reccon_report, replace_file
+from ecgen.causes import auc, read_lexicon
 from ecgen.checkpoints import load_checkpoint, save_checkpoint
-from ecgen.corpus import Dialogue, EcgenError, data_dir, load_split, regular, split_words, tokenize, typed_places
-from ecgen.detector import AS_RECCON, NETWORK, READ, RULES, Detector, DetectorConfig, JointNetwork, Reading, Target, batched, bootstrap, check_folder, collate, dialogue_target, facts, fit_facts, judge_detector, load_detector, need_extra, new_network, optimizer_for, put, reccon_splits, rule_marks, score_marks, shorten
-from ecgen.encoders import load_encoder
+from ecgen.corpus import Dialogue, EcgenError, data_dir, regular, split_words, typed_places
+from ecgen.detector import AS_RECCON, NETWORK, READ, Detector, DetectorConfig, JointNetwork, Reading, Target, batches_by_length, bootstrap, check_detector_folder, collate_readings, facts, fit_facts, load_detector, need_extra, new_head, optimizer_for, pad_rows, put, reccon_splits, set_dropout, shorten, sigmoid, start_encoder, start_network, training_arguments, training_batches, word_pieces
 from ecgen.model import read_json
 from ecgen.spans import *
 
@@ -31,11 +27,12 @@ def test_words_are_found_in_text_as_typed():
     assert found == ['I', 'do', 'n\u2019t', 'know', '\u2026', 'I', 'do', "n't", '.']
 
 
-import pytest, tempfile
+import os, pytest, tempfile
 from functools import cache
 from unittest.mock import patch
 from ecgen.annotation import annotate
-from ecgen.corpus import shipped
+from ecgen.causes import with_causes
+from ecgen.corpus import load_split, shipped, tokenize
 from ecgen.readers import read_reccon
 from ecgen.detector import reccon_targets
 
@@ -47,13 +44,15 @@ def split_of(name):
 
 
 def test_words_of_spans_are_found_by_their_characters():
-    assert span_marks('I lost it, I lost it.', ['lost it']) == [0, 1, 1, 0, 0, 0, 0, 0]         # the first place it is found
-    assert span_marks('so sad', []) == [0, 0] and span_marks('so sad', ['absent']) == [0, 0] and span_marks('', ['x']) == []
+    first_place = [0, 1, 1, 0, 0, 0, 0, 0]
+    assert span_marks('I lost it, I lost it.', ['lost it']) == first_place
+    assert span_marks('so sad', []) == span_marks('so sad', ['absent']) == [0, 0]
+    assert span_marks('', ['x']) == []
     assert span_marks('say "no" now', ['"no"']) == [0, 1, 1, 1, 0]
     assert sum(span_marks("I can't go", ["can't"])) == 2 and span_marks('ab cd', ['b c']) == [1, 1]
     t = Target('x', 'sadness', ('a b', 'c d'), ('A', 'B'), (0, 0, 1), ('a', 'b', 'd'))
     assert word_marks(t) == [[1, 1], [0, 1]]
-    assert word_marks(Target('x', 'sadness', ('a b', 'c d'), ('A', 'B'), (1,), ('c',))) == [None, [1, 0]]
+    assert word_marks(replace(t, causes=(1,), spans=('c',))) == [None, [1, 0]]
 
 
 def test_spans_of_reccon_are_counted():
@@ -65,22 +64,28 @@ def test_spans_of_reccon_are_counted():
         assert all(map(sum, marks))                                             # each span has a word
 
 
+def read_sample(split): return read_reccon(shipped('sample')/'reccon'/f'dailydialog_{split}.json')
+
 def toy_folder(tmp):
     "Two layers of width 32 with random weights, as a folder; a word of the sample is a piece"
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-    names = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]', mask_token='[MASK]')
-    files = [shipped('sample')/'reccon'/f'dailydialog_{x}.json' for x in ('train', 'valid')]
-    known = sorted({w for f in files for a in read_reccon(f) for u in a.utterances for w in u.lower().split()})
-    tok = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*names.values(), *known])}, unk_token='[UNK]'))
+    names = dict(pad_token='[PAD]', unk_token='[UNK]', cls_token='[CLS]', sep_token='[SEP]',
+                 mask_token='[MASK]')
+    talk = [u for d in read_sample('train') + read_sample('valid') for u in d.utterances]
+    words = sorted({w for u in talk for w in u.lower().split()})
+    vocab = {w: i for i, w in enumerate([*names.values(), *words])}
+    tok = Tokenizer(models.WordLevel(vocab, unk_token='[UNK]'))
     tok.normalizer, tok.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.WhitespaceSplit()
     torch.manual_seed(0)
-    size = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
-    BertModel(BertConfig(vocab_size=len(known) + 5, **size)).save_pretrained(tmp)
+    config = BertConfig(vocab_size=len(vocab), hidden_size=32, num_hidden_layers=2,
+                        num_attention_heads=2, intermediate_size=64)
+    BertModel(config).save_pretrained(tmp)
     PreTrainedTokenizerFast(tokenizer_object=tok, **names).save_pretrained(tmp)
     return str(tmp)
 
-def sample_targets(name='train'): return reccon_targets(read_reccon(shipped('sample')/'reccon'/f'dailydialog_{name}.json'))
+
+def sample_targets(split='train'): return reccon_targets(read_sample(split))
 
 def toy(tmp, epochs=1., **more):
     config = DetectorConfig('words', toy_folder(f'{tmp}/toy'), epochs=epochs, batch=4, masked=.2)
@@ -110,7 +115,8 @@ def test_words_have_their_pieces():
 def test_one_utterance_cannot_see_the_mean_of_another():
     torch.manual_seed(0)
     from transformers import BertConfig, BertModel
-    small = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    small = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
+                       intermediate_size=8)
     net = WordNetwork(BertModel(small)).eval()
     h, back = torch.randn(1, 6, 8), torch.tensor([[0, 2, 2, 1, 1, 0]])
     other = h.clone()
@@ -139,44 +145,67 @@ def test_adapting_keeps_the_form_and_learns_from_both():
     with tempfile.TemporaryDirectory() as tmp:
         first = toy(tmp)
         labelled = [replace(t, spans=None) for t in sample_targets('valid')]
-        other = DetectorConfig('joint', 'another', epochs=1.)              # what it begins from decides
-        second = train_words(sample_targets(), f'{tmp}/second', other, start=f'{tmp}/detector', labelled=labelled, progress=False)
-        assert second.config.form == 'words' and has_words(f'{tmp}/second') and has_words(f'{tmp}/detector')
+        other = DetectorConfig('joint', 'another', epochs=1.)        # what it begins from decides
+        second = train_words(sample_targets(), f'{tmp}/second', other, start=f'{tmp}/detector',
+                             labelled=labelled, progress=False)
+        assert second.config.form == 'words'
+        assert has_words(f'{tmp}/second') and has_words(f'{tmp}/detector')
         a, b = first.networks[0].state_dict(), second.networks[0].state_dict()
-        assert not torch.equal(a['words.1.weight'], b['words.1.weight']) and not torch.equal(a['head.1.weight'], b['head.1.weight'])
+        for name in ('words.1.weight', 'head.1.weight'): assert not torch.equal(a[name], b[name])
         rows = readings_for(sample_targets(), labelled, second.tokenizer, second.config, 0)
-        assert sum(r.marks is None for r in rows) == sum(r.word_labels is None for r in rows) == len(labelled)
-        for bad in ('', '[]', '{"config": 1}', None):
-            if bad is None: Path(f'{tmp}/second/detector.json').unlink()
-            else: Path(f'{tmp}/second/detector.json').write_text(bad)
-            assert not has_words(f'{tmp}/second')
+        assert sum(r.marks is None for r in rows) == len(labelled)
+        assert sum(r.word_labels is None for r in rows) == len(labelled)
+
+
+def test_a_folder_without_a_whole_card_has_no_words():
+    with tempfile.TemporaryDirectory() as tmp:
+        card = Path(tmp)/'detector.json'
+        assert not has_words(tmp)
+        for bad in ('', '[]', '{"config": 1}', '{"config": {"form": "joint"}}'):
+            card.write_text(bad)
+            assert not has_words(tmp)
+        card.write_text('{"config": {"form": "words"}}')
+        assert has_words(tmp)
 
 
 def test_later_turns_change_no_label_of_a_prefix():
-    from ecgen.corpus import load_split
     for d in load_split('train', shipped('sample'))[:12]:
         line = annotate_words([d], detector(), [.5])[0]
         for cut in range(1, d.last_speaker_turn + 1, 2):
-            later = replace(d, utterances=d.utterances[:cut] + tuple('Quite another thing.' for _ in d.utterances[cut:]))
-            changed = annotate_words([later], detector(), [.5])[0]
+            later = ('Quite another thing.',) * (len(d.utterances) - cut)
+            changed = replace(d, utterances=d.utterances[:cut] + later)
+            changed_line = annotate_words([changed], detector(), [.5])[0]
             for key in ('prefix_cause', 'prefix_probabilities', 'prefix_words'):
-                for turn in range(0, cut, 2): assert changed[key][str(turn)] == line[key][str(turn)], (d.id, cut, key)
+                for turn in map(str, range(0, cut, 2)):
+                    assert changed_line[key][turn] == line[key][turn], (d.id, cut, key)
+
+
+def labelled_file(tmp):
+    "The sample, and labels of words that the toy gave it, as a file"
+    ds, out = load_split('valid', shipped('sample')), Path(tmp)/'words.jsonl.gz'
+    annotate(ds, detector(), out, [.5], per_prefix=True, text=False, progress=False,
+             label=annotate_words)
+    return ds, out
 
 
 def test_labels_of_words_come_back_from_a_file():
     from ecgen.batches import build_vocab, make_examples
     with tempfile.TemporaryDirectory() as tmp:
-        ds, out = load_split('valid', shipped('sample')), Path(tmp)/'words.jsonl.gz'
-        annotate(ds, detector(), out, [.5], per_prefix=True, text=False, progress=False, label=annotate_words)
+        ds, out = labelled_file(tmp)
         got = with_causes(ds, out)
-        assert all(d.prefix_words and len(d.prefix_words) == d.last_speaker_turn // 2 + 1 for d in got)
-        for e in make_examples(got, build_vocab(ds, 1)):
-            assert e.soft is not None and len(e.soft) == len(e.cause) == len(e.src) and 1 in e.cause[1:]
-        assert all(d.prefix_words is None and d.prefix_probabilities is None for d in with_causes(got, 'rule'))
-        whole = with_causes(got, shipped('labels')/'adapted'/'sample_valid.jsonl.gz')        # other labels leave nothing behind
-        assert all(d.prefix_words is None and d.prefix_causes is None for d in whole)
-        plain = make_examples([replace(d, prefix_words=None) for d in got], build_vocab(ds, 1))
-        assert all(e.soft is not None for e in plain)                # `adapted-prefix`: one probability for each utterance
+    for d in got: assert len(d.prefix_words) == d.last_speaker_turn // 2 + 1
+    for e in make_examples(got, build_vocab(ds, 1)):
+        assert e.soft is not None and len(e.soft) == len(e.cause) == len(e.src) and 1 in e.cause[1:]
+    for d in with_causes(got, 'rule'): assert d.prefix_words is None is d.prefix_probabilities
+    whole = with_causes(got, shipped('labels')/'adapted'/'sample_valid.jsonl.gz')
+    for d in whole: assert d.prefix_words is None is d.prefix_causes         # nothing is left behind
+    plain = make_examples([replace(d, prefix_words=None) for d in got], build_vocab(ds, 1))
+    assert all(e.soft is not None for e in plain)          # one probability for each utterance
+
+
+def test_labels_of_words_of_another_corpus_are_refused():
+    with tempfile.TemporaryDirectory() as tmp:
+        ds, out = labelled_file(tmp)
         other = [replace(d, id=f'other{i}') for i, d in enumerate(ds)]
         with pytest.raises(EcgenError, match='another corpus'): with_causes(other, out)
         packed = out.read_bytes()
@@ -185,23 +214,27 @@ def test_labels_of_words_come_back_from_a_file():
 
 
 def test_words_are_measured():
-    targets = sample_targets('valid')
-    how = calibrate_words(d := detector(), sample_targets(), progress=False)
+    targets, d = sample_targets('valid'), detector()
+    how = calibrate_words(d, sample_targets(), progress=False)
     assert 0 < how['threshold'] < 1 and 0 <= how['width'] <= 3
-    d.card['words'] = how
-    res = words_report(d, dict(tune=sample_targets(), test=targets), frozenset({'sad'}), progress=False)
-    assert res['test']['whole utterance']['recall'] == 1 and res['test']['whole utterance']['auc'] == .5
-    assert sum(res['test']['errors'].values()) == res['test']['census']['utterances']
-    for r in ('detector', 'position in the turn', 'last clause', 'content words', 'words of the emotion lexicon'):
-        assert 0 <= res['test'][r]['auc'] <= 1 and res['test'][r]['auc_interval'][0] <= res['test'][r]['auc_interval'][1]
+    with patch.dict(d.card, words=how):
+        splits = dict(tune=sample_targets(), test=targets)
+        res = words_report(d, splits, frozenset({'sad'}), progress=False)['test']
+    assert res['whole utterance']['recall'] == 1 and res['whole utterance']['auc'] == .5
+    assert sum(res['errors'].values()) == res['census']['utterances']
+    for r in ('detector', 'position in the turn', 'last clause', 'content words',
+              'words of the emotion lexicon'):
+        low, high = res[r]['auc_interval']
+        assert 0 <= res[r]['auc'] <= 1 and low <= high
 
 
 def test_shipped_labels_fit_the_words_of_the_sample():
     from ecgen.prepared import labelled_splits
     for split in labelled_splits(shipped('sample'), 'spans', None):
         for d in split:
+            sizes = [len(tokenize(u)) for u in d.utterances]
             for turn, words in enumerate(d.prefix_words):
-                assert [len(w) for w in words] == [len(tokenize(u)) for u in d.utterances[:2 * turn + 1]], d.id
+                assert [len(w) for w in words] == sizes[:2 * turn + 1], d.id
     for split in labelled_splits(shipped('sample'), 'adapted-prefix', None):
         assert all(d.prefix_words is None and d.prefix_probabilities for d in split)
 
@@ -212,22 +245,30 @@ def test_shipped_labels_fit_the_words_of_the_corpus():
     data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
     if not (data/'empatheticdialogues').is_dir(): pytest.skip('ECGEN_DATA has no EmpatheticDialogues')
     for split, n in zip(labelled_splits(data, 'spans', None), (19_532, 2_769)):
-        other = sum([len(w) for w in words] != [len(tokenize(u)) for u in d.utterances[:2 * t + 1]]
-                    for d in split for t, words in enumerate(d.prefix_words))
-        assert len(split) == n and other == 0
+        assert len(split) == n
+        for d in split:
+            sizes = [len(tokenize(u)) for u in d.utterances]
+            for turn, words in enumerate(d.prefix_words):
+                assert [len(w) for w in words] == sizes[:2 * turn + 1], d.id
 
 
 def test_recall_is_counted_as_in_emocause():
-    assert recall_at(['keys', 'lost', 'my'], ['lost', 'key'], 1) == .5             # "keys" begins with "key"
-    assert recall_at(['keys', 'lost', 'my'], ['lost', 'key'], 2) == 1 and recall_at(['my'], ['lost'], 5) == 0
+    assert recall_at(['keys', 'lost', 'my'], ['lost', 'key'], 1) == .5        # "keys" counts as "key"
+    assert recall_at(['keys', 'lost', 'my'], ['lost', 'key'], 2) == 1
+    assert recall_at(['my'], ['lost'], 5) == 0
     assert recall_at(['no', 'no'], ['no', 'no', 'yes'], 2) == 2 / 3
+
+
+def test_emocause_is_read_and_judged():
+    lost = dict(original_situation='I lost my keys.', emotion='sad',
+                annotation=[['lost', 1], ['keys', 3]])
+    won = dict(original_situation='We won the game.', emotion='proud', annotation=[['won', 1]])
     with tempfile.TemporaryDirectory() as tmp:
         path = Path(tmp)/'valid.json'
-        rows = [dict(original_situation='I lost my keys.', emotion='sad', annotation=[['lost', 1], ['keys', 3]]),
-                dict(original_situation='We won the game.', emotion='proud', annotation=[['won', 1]])]
-        path.write_text(json.dumps(rows))
+        path.write_text(json.dumps([lost, won]))
         got = judge_emocause(detector(), read_emocause(path), progress=False)
-        assert set(got) == {'detector', 'random'} and got['detector']['recall@5'] == 1 and got['detector']['recall@1'] <= .75
+        assert set(got) == {'detector', 'random'}
+        assert got['detector']['recall@5'] == 1 and got['detector']['recall@1'] <= .75
         for bad in ('[{}]', '{"a": 1}', '[1]'):
             path.write_text(bad)
             with pytest.raises(EcgenError, match='EmoCause'): read_emocause(path)
@@ -237,12 +278,18 @@ def test_figures_of_words():
     m = [np.array([1, 1, 0]), np.array([0, 1])]
     assert token_scores(m, m) == dict(precision=1, recall=1, f1=1, exact=1)
     assert token_scores([np.zeros(3), np.zeros(2)], m)['f1'] == 0
-    assert span_errors([np.array([1, 1, 1]), np.array([1, 0])], m) == {'the same words': 0, 'too many words': 1, 'too few words': 0, 'some of both': 0, 'none of the words': 1}
     assert abs(within_auc([np.array([2, 1, 0.]), np.array([0., 1])], m) - 1) < 1e-9
+    errors = span_errors([np.array([1, 1, 1]), np.array([1, 0])], m)
+    assert {k: n for k, n in errors.items() if n} == {'too many words': 1, 'none of the words': 1}
+    assert digits(np.array([0, .5, 1, .03])) == '08f0'
+    assert smooth(np.array([1., 2]), 0).tolist() == [1, 2]
+    assert last_clause(['a', ',', 'b', '.']) == [0, 0, 1, 1] and last_clause(['a']) == [1]
+
+
+def test_a_scale_and_a_shift_are_found():
     scale, shift = platt(np.array([-1, 1, -1, 1.]), np.array([0, 1, 0, 1]))
     assert scale > 5 and abs(shift) < 1
     logits = np.random.default_rng(0).normal(size=4000)
-    scale, shift = platt(logits, (np.random.default_rng(1).random(4000) < 1 / (1 + np.exp(-2 * logits - 1))).astype(int))
+    gold = np.random.default_rng(1).random(4000) < sigmoid(2 * logits + 1)
+    scale, shift = platt(logits, gold.astype(int))
     assert abs(scale - 2) < .3 and abs(shift - 1) < .2
-    assert digits(np.array([0, .5, 1, .03])) == '08f0' and smooth(np.array([1., 2]), 0).tolist() == [1, 2]
-    assert last_clause(['a', ',', 'b', '.']) == [0, 0, 1, 1] and last_clause(['a']) == [1]
