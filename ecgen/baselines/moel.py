@@ -116,10 +116,11 @@ class Listeners(nn.Module):
         self.norm1, self.norm2, self.norm3 = (GroupedNorm(n, d) for _ in range(3))
         self.drop = nn.Dropout(cfg.dropout)
 
-    def split(self, x:Tensor, parts:int) -> list:      # (P, M, parts * depth) -> parts x (P, H, M, d)
+    def split(self, x:Tensor, parts:int) -> list:
+        "(P, M, parts * depth) -> parts x (P, H, M, d)"
         return [t.unflatten(-1, (self.cfg.heads, -1)).transpose(1, 2) for t in x.chunk(parts, -1)]
 
-    def keys_values(self, memory:Tensor, r:Route) -> KeysValues:    # (P, N, dim): dialogues of pairs
+    def keys_values(self, memory:Tensor, r:Route) -> KeysValues:    # of (P, N, dim)
         return tuple(self.split(self.kv(memory, r), 2))
 
     def attend(self, q, kv, mask):
@@ -210,7 +211,7 @@ def use_oracle(
     which:Tensor, weight:Tensor,    # from `top_listeners`
     gold:Tensor,                    # (B,) true emotions
     chance:float,                   # from `oracle_chance`
-) -> tuple[Tensor, Tensor]:         # the same; weight 1 for the true emotion where the oracle decides
+) -> tuple[Tensor, Tensor]:         # the same, or the true emotion with weight 1
     "Sometimes only the listener of the true emotion"
     oracle = torch.rand(len(gold), 1, device=gold.device) < chance
     alone = torch.eye(which.shape[1], device=gold.device)[0]
@@ -225,14 +226,16 @@ class MoEL(SmallSystem):
         super().__init__(cfg, vocab, card)
         self.chance = 0.                                   # of the oracle, in training
         self.emotion = nn.Linear(cfg.dim, len(EMOTIONS), bias=False)
-        self.shared, self.listeners, self.meta = DecoderBlock(cfg), Listeners(cfg), DecoderBlock(cfg)
+        self.shared, self.listeners = DecoderBlock(cfg), Listeners(cfg)
+        self.meta = DecoderBlock(cfg)
         self.init_weights()
 
     def begin_step(self, stage:str, step:int, share:float, cfg):
         schedule = self.cfg.schedule
         self.chance = oracle_chance(step, share, schedule) if schedule else 0.
 
-    def read(self, src:Tensor, gate:str='', labels:Tensor|None=None, gold:Tensor|None=None) -> tuple:
+    def read(self, src:Tensor, gate:str='', labels:Tensor|None=None,
+             gold:Tensor|None=None) -> tuple:
         "(B, N) -> prediction, None, `MoELMemory`; `gold` (B,) emotions are for training alone"
         h, real = self.encode_context(src)
         logits = self.emotion(h[:, 0]).float()
