@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..corpus import shipped
-from ..experiments import FOOTNOTES, METRICS, PAPER, ROWS, TABLE2
+from ..experiments import FOOTNOTES, METRICS, PAPER, TABLE2
 from ..experiments import caption, load_results, markdown, spread
 from ..model import read_json
 

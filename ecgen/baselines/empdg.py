@@ -12,7 +12,7 @@ __all__ = ['nrc_words', 'plain_words', 'dict_words', 'vader_file', 'missing_lexi
 # %% ../../nbs/16_baselines/03_empdg.ipynb #e0cf19e6
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -10,12 +10,11 @@ __all__ = ['POSITIVE', 'NEGATIVE', 'GROUPS', 'positive', 'Gaussian', 'divergence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attention import KeysValues
 from .shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, causal
-from ..batches import PAD, Batch, Vocab
+from ..batches import Batch, Vocab
 from ..corpus import EMOTIONS
 from ..generator import Rows
 from ..model import Prediction

@@ -8,7 +8,7 @@ __all__ = ['GraphStep', 'intensity_weights', 'EmotionalBlock', 'disagreement', '
 
 # %% ../../nbs/16_baselines/04_mkedg.ipynb #4293fed6
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..batches import PAD, Batch
-from ..corpus import EMOTIONS, EcgenError
+from ..corpus import EMOTIONS
 from ..decoding import Decoder, generate
 from ..generator import some_rows
 from ..model import Memory, Prediction, System, register

@@ -5,14 +5,14 @@
 from pathlib import Path
 import numpy as np
 from ecgen.corpus import shipped
-from ecgen.experiments import FOOTNOTES, METRICS, PAPER, ROWS, TABLE2
+from ecgen.experiments import FOOTNOTES, METRICS, PAPER, TABLE2
 from ecgen.experiments import caption, load_results, markdown, spread
 from ecgen.model import read_json
 from ecgen.baselines.comparison import *
 
 import json
 import tempfile
-from ecgen.experiments import Run, write_result
+from ecgen.experiments import ROWS, Run, write_result
 
 def made_up(row, seed, accuracy, seconds=60, **more):
     "A result file's content, with what a table needs"

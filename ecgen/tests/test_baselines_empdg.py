@@ -4,7 +4,7 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 import torch
@@ -133,6 +133,7 @@ def test_words_are_drawn_by_their_probabilities_and_have_gradients():
     assert torch.allclose(sample_vectors(p.log()[None], table, draw=False)[1][0], p @ table)
 
 
+from dataclasses import replace
 from ecgen.decoding import Decoder, generate
 from ecgen.model import System
 from ecgen.training import TrainingConfig

@@ -4,11 +4,10 @@
 
 from dataclasses import dataclass
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import KeysValues
 from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, causal
-from ecgen.batches import PAD, Batch, Vocab
+from ecgen.batches import Batch, Vocab
 from ecgen.corpus import EMOTIONS
 from ecgen.generator import Rows
 from ecgen.model import Prediction

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from ecgen.batches import PAD, Batch
-from ecgen.corpus import EMOTIONS, EcgenError
+from ecgen.corpus import EMOTIONS
 from ecgen.decoding import Decoder, generate
 from ecgen.generator import some_rows
 from ecgen.model import Memory, Prediction, System, register
