@@ -5,19 +5,24 @@
 from pathlib import Path
 import numpy as np
 from ecgen.corpus import shipped
-from ecgen.experiments import FOOTNOTES, METRICS, PAPER, ROWS, TABLE2, caption, load_results, markdown, spread
+from ecgen.experiments import FOOTNOTES, METRICS, PAPER, TABLE2
+from ecgen.experiments import caption, load_results, markdown, spread
 from ecgen.model import read_json
 from ecgen.baselines.comparison import *
 
 import json
 import tempfile
-from ecgen.experiments import Run, write_result
+from ecgen.experiments import ROWS, Run, write_result
 
 def made_up(row, seed, accuracy, seconds=60, **more):
     "A result file's content, with what a table needs"
-    log = [dict(stage=s, epoch=1, emotion_accuracy=a) for s, a in (('reasoner', accuracy / 2), ('joint', accuracy))]
-    return dict(format='ecgen-run-1', plan=Run(row, None, seed, 'smoke').plan(), data='d', train_examples=100, valid_examples=8, smoke=True, hardware='a machine',
-                decoder=dict(k=3, temperature=1., seed=0), train_seconds=seconds, epochs=2, log=log, metrics=dict(emotion_accuracy=accuracy, perplexity=40., bleu4=1.5, dist1=.01, dist2=.05)) | more
+    log = [dict(stage='reasoner', epoch=1, emotion_accuracy=accuracy / 2),
+           dict(stage='joint', epoch=1, emotion_accuracy=accuracy)]
+    metrics = dict(emotion_accuracy=accuracy, perplexity=40., bleu4=1.5, dist1=.01, dist2=.05)
+    res = dict(format='ecgen-run-1', plan=Run(row, None, seed, 'smoke').plan(), data='d',
+               train_examples=100, valid_examples=8, smoke=True, hardware='a machine',
+               decoder=dict(k=3, temperature=1., seed=0), train_seconds=seconds, epochs=2)
+    return res | dict(log=log, metrics=metrics) | more
 
 def cells(text, start):
     "The cells of the row that begins so"
@@ -27,28 +32,42 @@ def cells(text, start):
 
 def test_table_shows_what_was_run_and_leaves_the_rest_empty():
     with tempfile.TemporaryDirectory() as tmp:
-        assert 'No system has been run yet' in comparison(tmp) and cells(comparison(tmp), 'MK-EDG ')[2:] == ['(36.4)', '', '(1.376)', '(0.008)', '(0.058)', '', '']
-        for seed, accuracy, n in ((1, .3, 2_000_000), (2, .4, 2_000_000)): write_result(Path(tmp)/f'{seed}.json', made_up('MIME', seed, accuracy, 60 * seed, numbers=n))
+        empty = comparison(tmp)
+        assert 'No system has been run yet' in empty
+        assert cells(empty, 'MK-EDG ')[2:] == ['(36.4)', '', '(1.376)', '(0.008)', '(0.058)', '', '']
+        for seed, accuracy in ((1, .3), (2, .4)):
+            result = made_up('MIME', seed, accuracy, 60 * seed, numbers=2_000_000)
+            write_result(Path(tmp)/f'{seed}.json', result)
         write_result(Path(tmp)/'soft.json', made_up('soft', 1, .45))
         text = comparison(tmp)
-        assert cells(text, 'MIME') == ['MIME', '2', '35.0 ± 7.1 (32.4)<sup>1</sup>', '40.0 ± 0.0', '1.500 ± 0.000 (1.578)', '0.0100 ± 0.0000 (0.008)', '0.0500 ± 0.0000 (0.064)', '1.5', '2.0']
-        assert cells(text, 'ours, soft')[2] == '45.0 (42.4)' and cells(text, 'ours, soft')[-2:] == ['1.0', '']                 # older results have no count
-        assert cells(passes(tmp), 'MIME') == ['MIME', '2', '1 reasoner + 1 joint', '17.5 ± 3.5', '35.0 ± 7.1'] and 'hard' not in passes(tmp)
-        assert cells(text, 'MK-EDG, no') == ['MK-EDG, no ConceptNet', *[''] * 8] and '38.3±1.6' in text and 'smoke run' in text
+        assert cells(text, 'MIME') == [
+            'MIME', '2', '35.0 ± 7.1 (32.4)<sup>1</sup>', '40.0 ± 0.0', '1.500 ± 0.000 (1.578)',
+            '0.0100 ± 0.0000 (0.008)', '0.0500 ± 0.0000 (0.064)', '1.5', '2.0']
+        soft = cells(text, 'ours, soft')
+        assert soft[2] == '45.0 (42.4)' and soft[-2:] == ['1.0', '']      # older results have no count
+        assert cells(text, 'MK-EDG, no') == ['MK-EDG, no ConceptNet', *[''] * 8]
+        assert '38.3±1.6' in text and 'smoke run' in text
+        epochs = cells(passes(tmp), 'MIME')
+        assert epochs == ['MIME', '2', '1 reasoner + 1 joint', '17.5 ± 3.5', '35.0 ± 7.1']
+        assert 'hard' not in passes(tmp)
 
 
 def test_every_row_of_table_2_is_there_and_nothing_is_invented():
-    with tempfile.TemporaryDirectory() as tmp:
-        empty = comparison(tmp)
-        for name in TABLE2: assert f'({PAPER[name]["emotion_accuracy"][0]:.1f})' in cells(empty, title(name) + ' ')[2]
-        assert set(COMPARED) <= {*ROWS, *TABLE2} and len(COMPARED) == 10 and not any(c for n in COMPARED for c in cells(empty, title(n) + ' ')[-2:])
+    with tempfile.TemporaryDirectory() as tmp: empty = comparison(tmp)
+    for name in TABLE2:
+        accuracy = PAPER[name]['emotion_accuracy'][0]
+        assert f'({accuracy:.1f})' in cells(empty, row_title(name) + ' ')[2]
+    assert set(COMPARED) <= {*ROWS, *TABLE2} and len(COMPARED) == 10
+    for name in COMPARED: assert cells(empty, row_title(name) + ' ')[-2:] == ['', '']
 
 
 def test_reference_points_are_of_the_same_turns_or_not_there():
+    points = dict(split='valid', examples=8, systems={'the same again': dict(dist1=.5, bleu4=2.)})
     with tempfile.TemporaryDirectory() as tmp:
-        path = Path(tmp)/'points.json'
-        path.write_text(json.dumps(dict(split='valid', examples=8, systems={'the same again': dict(dist1=.5, bleu4=2.)})))
-        (Path(tmp)/'r').mkdir()
-        write_result(Path(tmp)/'r'/'a.json', made_up('soft', 1, .45))
-        assert cells(comparison(Path(tmp)/'r', references=path), '*the same again*') == ['*the same again*', '', '', '', '2.000', '0.5000', '', '', '']
+        path, folder = Path(tmp)/'points.json', Path(tmp)/'r'
+        path.write_text(json.dumps(points))
+        folder.mkdir()
+        write_result(folder/'a.json', made_up('soft', 1, .45))
+        found = cells(comparison(folder, references=path), '*the same again*')
+        assert found == ['*the same again*', '', '', '', '2.000', '0.5000', '', '', '']
         assert reference_rows(9, path) == [] and len(reference_rows(None, path)) == 1

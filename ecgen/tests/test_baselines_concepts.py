@@ -20,13 +20,16 @@ from ecgen.corpus import shipped
 
 
 def test_intensity_at_its_extremes():
-    assert intensity(.5, 0) == -.06467 / .607468                                  # neutral and calm: the least there can be
-    worst = (math.sqrt(.5) - .06467) / .607468
-    assert all(abs(intensity(v, 1.) - worst) < 1e-12 for v in (0., 1.))           # as good or as bad as can be, and as exciting
-    assert abs(intensity(.5, 2 * .06467)) < 1e-12 and abs(intensity(.5 + .06467 + .607468, 0) - 1) < 1e-12      # where it is 0 and 1
+    least, most = -.06467 / .607468, (math.sqrt(.5) - .06467) / .607468
+    def near(a, b): return abs(a - b) < 1e-12
+    assert intensity(.5, 0) == least                              # neutral and calm
+    assert near(intensity(0., 1.), most) and near(intensity(1., 1.), most)   # worst and best, exciting
+    assert near(intensity(.5, 2 * .06467), 0) and near(intensity(.5 + .06467 + .607468, 0), 1)
     grid = [i / 20 for i in range(21)]
-    assert all(intensity(.5, 0) <= intensity(v, a) <= worst + 1e-12 for v in grid for a in grid)
-    assert abs(intensity(.2, .3) - intensity(.8, .3)) < 1e-12 and intensity(.8, .3) < intensity(.8, .4) < intensity(.9, .4)     # sad or glad is the same; more is more
+    for v in grid:
+        for a in grid: assert least <= intensity(v, a) <= most + 1e-12
+    assert near(intensity(.2, .3), intensity(.8, .3))             # sad or glad is the same
+    assert intensity(.8, .3) < intensity(.8, .4) < intensity(.9, .4)         # more is more
 
 
 def test_intensities_of_the_lexicon():
@@ -35,78 +38,115 @@ def test_intensities_of_the_lexicon():
     lexicon = Path(os.environ.get('ECGEN_DATA', 'none'))/'nrc'/'NRC-VAD-Lexicon.txt'
     if not lexicon.is_file(): pytest.skip('needs the NRC-VAD lexicon (`ecgen download nrc-vad`)')
     found = [intensity(v, a) for v, a, _ in read_vad(lexicon).values()]
-    assert -.05 < min(found) < .01 and .99 < max(found) < 1.05 and .1 < sum(x >= .6 for x in found) / len(found) < .3
+    assert -.05 < min(found) < .01 and .99 < max(found) < 1.05
+    assert .1 < sum(x >= .6 for x in found) / len(found) < .3
 
 
 def raw(relation='Causes', a='/c/en/rain', b='/c/en/flood', weight=1.5):
     "A line as in ConceptNet's file"
-    return f'/a/[/r/{relation}/,{a}/,{b}/]\t/r/{relation}\t{a}\t{b}\t{{"dataset": "/d/conceptnet/4/en", "license": "cc:by/4.0", "sources": [], "weight": {weight}}}\n'.encode()
+    facts = '"dataset": "/d/conceptnet/4/en", "license": "cc:by/4.0", "sources": []'
+    name = f'/a/[/r/{relation}/,{a}/,{b}/]'
+    return f'{name}\t/r/{relation}\t{a}\t{b}\t{{{facts}, "weight": {weight}}}\n'.encode()
 
 
 def test_which_assertions_are_kept():
-    assert parse_assertion(raw()) == ('rain', 'Causes', 'flood', 1.5)
-    assert parse_assertion(raw(a='/c/en/rain/n/wn/weather')) == ('rain', 'Causes', 'flood', 1.5) and parse_assertion(raw(weight=1.0))
-    no = [dict(weight=.9), dict(a='/c/fr/rain'), dict(b='/c/fr/flood'), dict(a='/c/en/heavy_rain'), dict(b='/c/en/rain'), dict(b='/c/en/b52'), dict(relation='dbpedia/genre')]
-    assert not any(parse_assertion(raw(**x)) for x in no + [dict(relation=r) for r in DROPPED]) and len(DROPPED) == 16
-    assert parse_assertion(b'<html>\n') is None
+    kept = 'rain', 'Causes', 'flood', 1.5
+    assert parse_assertion(raw()) == kept
+    assert parse_assertion(raw(a='/c/en/rain/n/wn/weather')) == kept
+    assert parse_assertion(raw(weight=1.0))
+    refused = [
+        dict(weight=.9), dict(a='/c/fr/rain'), dict(b='/c/fr/flood'), dict(a='/c/en/heavy_rain'),
+        dict(b='/c/en/rain'), dict(b='/c/en/b52'), dict(relation='dbpedia/genre'),
+        *(dict(relation=r) for r in DROPPED)]
+    for changes in refused: assert parse_assertion(raw(**changes)) is None
+    assert len(DROPPED) == 16 and parse_assertion(b'<html>\n') is None
 
 
-def test_a_stream_is_sifted():
+def test_a_stream_is_filtered():
     with tempfile.TemporaryDirectory() as tmp:
         archive, out = Path(tmp)/'raw.csv.gz', Path(tmp)/'out.tsv'
-        archive.write_bytes(gzip.compress(raw() + raw(weight=2.) + raw('Synonym') + raw('RelatedTo', b='/c/en/cloud') + raw(weight=1.2)))
+        lines = [raw(), raw(weight=2.), raw('Synonym'), raw('RelatedTo', b='/c/en/cloud'),
+                 raw(weight=1.2)]
+        archive.write_bytes(gzip.compress(b''.join(lines)))
         filter_assertions(archive, out)
         assert out.read_text() == 'rain\tCauses\tflood\t2.0\nrain\tRelatedTo\tcloud\t1.5\n'
-        for broken in (archive.read_bytes()[:-9], b'no archive', gzip.compress(raw().replace(b'/r/Causes\t', b'Causes\t'))):
+        wrong_fields = gzip.compress(raw().replace(b'/r/Causes\t', b'Causes\t'))
+        for broken in (archive.read_bytes()[:-9], b'no archive', wrong_fields):
             archive.write_bytes(broken)
             with pytest.raises(EcgenError, match='damaged .*delete it'): filter_assertions(archive, out)
 
 
 def test_strong_and_close_words_come_first():
-    v = dict(rain=(.5, .5, .5), flood=(.1, .9, .5), joy=(.9, .9, .5), cloud=(.5, .4, .5), dread=(.1, .8, .5))
-    g = dict(rain=dict.fromkeys(('flood', 'joy', 'cloud', 'dread', 'wet'), 'RelatedTo'), flood={'joy': 'Causes', 'dread': 'Causes'})
-    assert [c for c, _ in called_up('rain', g, v)] == ['flood', 'joy', 'dread']              # a tie in alphabetical order; a weak word and one without ratings are left out
-    assert [c for c, _ in called_up('flood', g, v)] == ['dread', 'joy']                      # closer, though not as strong
-    (c, score), *_ = called_up('flood', g, v)
-    assert abs(score - (intensity(.1, .8) + 1 - .05)) < 1e-12 and called_up('nowhere', g, v) == []
-    assert [c for c, _ in called_up('rain', g, v, known={'joy'})] == ['joy'] and called_up('rain', g, v, strong=2) == []
-    assert called_up('x', dict(x={'joy': ''}), v)[0][1] == intensity(.9, .9) + 1 - (.4 + .9) / 2         # a word without ratings counts as neutral and calm
+    v = dict(rain=(.5, .5, .5), flood=(.1, .9, .5), joy=(.9, .9, .5), cloud=(.5, .4, .5),
+             dread=(.1, .8, .5))
+    g = dict(rain=dict.fromkeys(('flood', 'joy', 'cloud', 'dread', 'wet'), 'RelatedTo'),
+             flood={'joy': 'Causes', 'dread': 'Causes'})
+    def names(word, **more): return [c for c, _ in related_concepts(word, g, v, **more)]
+    assert names('rain') == ['flood', 'joy', 'dread']     # ties by name; no weak or unrated words
+    assert names('flood') == ['dread', 'joy']             # closer, though not as strong
+    score = related_concepts('flood', g, v)[0][1]
+    assert abs(score - (intensity(.1, .8) + 1 - .05)) < 1e-12 and names('nowhere') == []
+    assert names('rain', known={'joy'}) == ['joy'] and names('rain', strong=2) == []
+    (_, score), = related_concepts('x', dict(x={'joy': ''}), v)         # without ratings: neutral, calm
+    assert score == intensity(.9, .9) + 1 - (.4 + .9) / 2
 
 
 def test_tables_say_what_is_known():
     v = Vocab(['rain', 'flood', 'the', 'joy'])
-    ratings = dict(rain=(.5, .5, .5), flood=(.1, .9, .5), joy=(.9, .9, .5))
-    strength, concepts = word_tables(v, ratings, dict(rain=dict(flood='', joy='', snow=''), flood=dict(rain='')), 3)
-    assert strength[:6].tolist() == [0.] * 6 and strength[v.ids['the']] == 0 and abs(strength[v.ids['flood']] - intensity(.1, .9)) < 1e-6
-    assert concepts[v.ids['rain']].tolist() == [v.ids['flood'], v.ids['joy'], 0] and concepts.sum() == concepts[v.ids['rain']].sum()      # rain is too weak for flood to call up
-    assert word_tables(v, ratings, {})[1].sum() == 0 and word_tables(v, ratings, dict(the=dict(joy='')))[1].sum() == 0
+    i, ratings = v.ids, dict(rain=(.5, .5, .5), flood=(.1, .9, .5), joy=(.9, .9, .5))
+    graph = dict(rain=dict(flood='', joy='', snow=''), flood=dict(rain=''))
+    strength, concepts = word_tables(v, ratings, graph, 3)
+    assert strength[:6].tolist() == [0.] * 6 and strength[i['the']] == 0
+    assert abs(strength[i['flood']] - intensity(.1, .9)) < 1e-6
+    assert concepts[i['rain']].tolist() == [i['flood'], i['joy'], 0]
+    assert concepts.sum() == concepts[i['rain']].sum()      # rain is too weak to be flood's concept
+    for empty in ({}, dict(the=dict(joy=''))): assert word_tables(v, ratings, empty)[1].sum() == 0
 
 
 def test_ids_survive_rounding():
     ids = torch.tensor([0, 5, 1023, 1024, 2049, 65_537, 2**20 + 7])
-    assert (from_digits(to_digits(ids).half().float()) == ids).all() and not (ids.half().long() == ids).all()
+    rounded = to_digits(ids).half().float()
+    assert (from_digits(rounded) == ids).all() and not (ids.half().long() == ids).all()
 
 
 def test_files_are_found_or_named():
-    assert find_vad(shipped('sample')).name == 'vad.tsv' and find_graph(shipped('sample')).is_file()
+    sample = shipped('sample')
+    assert find_vad(sample).name == 'vad.tsv' and find_graph(sample).is_file()
     with tempfile.TemporaryDirectory() as tmp:
         for find, what in ((find_vad, 'nrc-vad'), (find_graph, 'conceptnet')):
             with pytest.raises(EcgenError, match=f'ecgen download {what}'): find(Path(tmp))
-        for text, read in (('flood\t.1\t-.9\t.5\n', read_vad), ('flood\t.1\n', read_vad), ('flood\t.1\tnan\t.5\n', read_vad), ('# nothing\n', read_vad), ('rain\tflood\n', read_graph), ('rain\tCauses\tflood\tbanana\n', read_graph), ('rain\tCauses\tflood\tnan\n', read_graph), ('the\tX\train\t1\n', read_graph)):
-            (Path(tmp)/'x').write_text(text)
-            with pytest.raises(EcgenError): read(Path(tmp)/'x')
 
 
-def test_nodes_and_edges_of_a_dialogue():
+def test_wrong_lines_are_refused():
+    ratings = {'flood\t.1\t-.9\t.5': 'below 0', 'flood\t.1': 'not a word',
+               'flood\t.1\tnan\t.5': 'not a word', '# nothing': 'no words'}
+    related = {'rain\tflood': 'is not word', 'rain\tCauses\tflood\tbanana': 'banana',
+               'rain\tCauses\tflood\tnan': 'nan', 'the\tX\train\t1': 'no related words'}
+    with tempfile.TemporaryDirectory() as tmp:
+        path = Path(tmp)/'x'
+        for read, wrong in ((read_vad, ratings), (read_graph, related)):
+            for text, what in wrong.items():
+                path.write_text(text + '\n')
+                with pytest.raises(EcgenError, match=what): read(path)
+
+
+def test_nodes_of_a_dialogue():
     v = Vocab(['rain', 'flood', 'night', 'dark', 'dread', 'gate'])
     i = v.ids
     strength, concepts = torch.zeros(len(v)), torch.zeros(len(v), 2, dtype=torch.long)
     for w, s in dict(flood=.8, dark=.7, dread=.9).items(): strength[i[w]] = s
-    concepts[i['rain'], 0], concepts[i['night'], 0], concepts[i['gate']] = i['flood'], i['dark'], torch.tensor([i['flood'], i['dread']])
+    concepts[i['rain'], 0], concepts[i['night'], 0] = i['flood'], i['dark']
+    concepts[i['gate']] = torch.tensor([i['flood'], i['dread']])
     src = torch.tensor([[4, i['rain'], i['gate'], i['night'], 5], [4, i['dark'], 5, 0, 0]])
     nodes = choose_nodes(src, strength, concepts, 4)
     assert nodes.tolist() == [[i['dread'], i['flood'], i['dark'], 0], [0, 0, 0, 0]]
     assert choose_nodes(src, strength, concepts, 2).tolist() == [[i['dread'], i['flood']], [0, 0]]
-    e = edges(src, nodes, concepts).int().tolist()
-    assert e[0] == [[1, 1, 1, 0, 1, 1, 1, 1, 1], [0, 1, 0, 0, 1, 0, 0, 0, 0], [1, 1, 0, 0, 1, 1, 0, 0, 0], [0, 0, 1, 0, 1, 0, 1, 0, 0], [0, 0, 0, 0, 1, 0, 0, 1, 0]]
-    assert [r[4:] for r in e[1][:3]] == [[1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0]] and not any(x for r in e[1] for x in r[:4])
+    first, second = edges(src, nodes, concepts).int().tolist()
+    assert first == [      # four concepts, then five words
+        [1, 1, 1, 0, 1, 1, 1, 1, 1],
+        [0, 1, 0, 0, 1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 1, 1, 0, 0, 0],
+        [0, 0, 1, 0, 1, 0, 1, 0, 0],
+        [0, 0, 0, 0, 1, 0, 0, 1, 0]]
+    assert [r[4:] for r in second[:3]] == [[1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
+    assert not any(x for r in second for x in r[:4])

@@ -4,16 +4,17 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.attention import KeysValues, positions
+from ecgen.attention import KeysValues
 from ecgen.baselines.concepts import FUNCTION_WORDS
-from ecgen.baselines.copying import OpenVocab, Pointed, PointingBlock, Switch, copy_loss, copyable, known, mixture
-from ecgen.baselines.shared import Encoder, SmallConfig, SmallSystem, causal
+from ecgen.baselines.copying import CopyingSystem, Pointed, PointingBlock, Switch
+from ecgen.baselines.copying import copyable, hide_unknown, mixture
+from ecgen.baselines.shared import Encoder, SmallConfig, causal
 from ecgen.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ecgen.corpus import EMOTIONS, EcgenError, how_to_add, numbered, read_lines
 from ecgen.generator import Rows
@@ -22,116 +23,167 @@ from ecgen.prepared import content_hash
 from ecgen.training import Run, add_up, check_loss, in_precision, team, train_step
 from ecgen.baselines.empdg import *
 
+import contextlib, io, re, tempfile
+import pytest
+from unittest.mock import patch
+from ecgen.corpus import shipped
+
+@contextlib.contextmanager
+def empty_data(vader=''):
+    "An empty data folder, and VADER's list with this text; '' = it is not installed"
+    with tempfile.TemporaryDirectory() as tmp:
+        file = Path(tmp)/'vader.txt' if vader else None
+        if vader: file.write_text(vader)
+        (Path(tmp)/'nrc').mkdir()
+        with patch.dict(emotional_words.__globals__, vader_file=lambda: file): yield Path(tmp)
+
+
 def test_emotional_words_come_from_the_first_list_there_is():
-    import pytest, tempfile
-    from unittest.mock import patch
-    from ecgen.corpus import shipped
     words, name = emotional_words(shipped('sample'))
     assert name == 'own' and {'terrified', 'lucky'} <= words and not {'table', 'the', '# Words'} & words
-    with tempfile.TemporaryDirectory() as tmp, patch.dict(emotional_words.__globals__, vader_file=lambda: Path(tmp)/'v.txt'):
-        (Path(tmp)/'v.txt').write_text('glad\t2.0\t0.4\t[2]\nno\t-1.2\t0.7\t[-1]\n')
-        assert emotional_words(Path(tmp)) == (frozenset({'glad'}), 'vader')                  # `no` is a function word
-        (Path(tmp)/'nrc').mkdir()
-        (Path(tmp)/'nrc/NRCDict.json').write_text('[["table", "sad"], {}]')
-        assert emotional_words(Path(tmp))[1] == 'vader' and emotional_words(Path(tmp), 'nrc-dict') == (frozenset({'table', 'sad'}), 'nrc-dict')
-        for text, what in (('["happy", "sad"]', 'line 1 .*list of words'), ('{"happy": 1}', 'line 1 .*list of words'), ('[[1, 2]]', 'list of words'), ('[]', 'list of words'), ('[["sad"],\n,]', 'not JSON .line 2')):
-            (Path(tmp)/'nrc/NRCDict.json').write_text(text)
-            with pytest.raises(EcgenError, match=f'NRCDict.json.*{what}'): emotional_words(Path(tmp), 'nrc-dict')
-        (Path(tmp)/'nrc/NRC-Emotion-Lexicon-Wordlevel-v0.92.txt').write_text('table\tfear\t0\nsad\tfear\t0\nsad\tsadness\t1\n')
-        assert emotional_words(Path(tmp))[0] == {'sad'} and emotional_words(Path(tmp), 'vader')[1] == 'vader'
-        (Path(tmp)/'nrc/NRC-Emotion-Lexicon-Wordlevel-v0.92.txt').write_text('sad\tfear\t0\nno lexicon\n')
-        with pytest.raises(EcgenError, match='is not the NRC.*line 2'): emotional_words(Path(tmp))
-    with tempfile.TemporaryDirectory() as tmp, patch.dict(emotional_words.__globals__, vader_file=lambda: None):
-        with pytest.raises(EcgenError) as missing: emotional_words(Path(tmp))
-        assert '`ecgen download nrc-emotion`' in str(missing.value) and how_to_add('lexicon') in str(missing.value) and 'nrc-dict' not in str(missing.value)
-        (Path(tmp)/'nrc').mkdir()
-        (Path(tmp)/'nrc/NRCDict.json').write_text('[["table", "sad"], {}]')
-        with pytest.raises(EcgenError, match='lexicon=nrc-dict'): emotional_words(Path(tmp))          # told of, not taken
+    with empty_data('glad\t2.0\t0.4\t[2]\nno\t-1.2\t0.7\t[-1]\n') as data:
+        assert emotional_words(data) == (frozenset({'glad'}), 'vader')      # `no` is a function word
+        (data/'nrc/NRCDict.json').write_text('[["table", "sad"], {}]')
+        assert emotional_words(data)[1] == 'vader'
+        assert emotional_words(data, 'nrc-dict') == (frozenset({'table', 'sad'}), 'nrc-dict')
+        nrc = data/'nrc/NRC-Emotion-Lexicon-Wordlevel-v0.92.txt'
+        nrc.write_text('table\tfear\t0\nsad\tfear\t0\nsad\tsadness\t1\n')
+        assert emotional_words(data)[0] == {'sad'} and emotional_words(data, 'vader')[1] == 'vader'
+
+
+def test_damaged_lists_are_named():
+    wrong = {'["happy", "sad"]': 'line 1 .*list of words', '{"happy": 1}': 'line 1 .*list of words',
+             '[[1, 2]]': 'list of words', '[]': 'list of words', '[["sad"],\n,]': 'not JSON .line 2'}
+    with empty_data() as data:
+        for text, what in wrong.items():
+            (data/'nrc/NRCDict.json').write_text(text)
+            with pytest.raises(EcgenError, match=f'NRCDict.json.*{what}'):
+                emotional_words(data, 'nrc-dict')
+        nrc = data/'nrc/NRC-Emotion-Lexicon-Wordlevel-v0.92.txt'
+        nrc.write_text('sad\tfear\t0\nno lexicon\n')
+        with pytest.raises(EcgenError, match='is not the NRC.*line 2'): emotional_words(data)
+
+
+def test_a_missing_list_is_told_of():
+    with empty_data() as data:
+        with pytest.raises(EcgenError) as missing: emotional_words(data)
+        text = str(missing.value)
+        assert '`ecgen download nrc-emotion`' in text and how_to_add('lexicon') in text
+        assert 'nrc-dict' not in text
+        (data/'nrc/NRCDict.json').write_text('[["table", "sad"], {}]')
+        with pytest.raises(EcgenError, match='lexicon=nrc-dict'): emotional_words(data)  # but not used
 
 
 def test_emotional_words_keep_their_order():
     emotional = torch.zeros(12)
     emotional[[7, 9]] = 1
-    assert pick_emotional(torch.tensor([[4, 9, 8, 7, 15, 9, 5], [4, 8, 5, 0, 0, 0, 0], [4, 7, 5, 8, 5, 0, 0]]), emotional).tolist() == [[CLS, 9, 7, 9], [CLS, 0, 0, 0], [CLS, 7, 0, 0]]
+    src = torch.tensor([[4, 9, 8, 7, 15, 9, 5], [4, 8, 5, 0, 0, 0, 0], [4, 7, 5, 8, 5, 0, 0]])
+    found = pick_emotional(src, emotional).tolist()
+    assert found == [[CLS, 9, 7, 9], [CLS, 0, 0, 0], [CLS, 7, 0, 0]]
     assert pick_emotional(torch.tensor([[4, 8, 5]]), emotional).tolist() == [[CLS]]
 
 
 def test_padding_is_not_judged_and_everything_else_is():
     torch.manual_seed(0)
     d, x, c, f = Discriminator(8), torch.randn(2, 6, 8), torch.randn(2, 8), torch.randn(2, 5, 8)
-    real, said = torch.arange(6)[None] < torch.tensor([[6], [3]]), torch.arange(5)[None] < torch.tensor([[5], [2]])
-    def score(x, f, c=c): return d.judge(d.listen(x, real), real, c, d.last(f, said))
+    real = torch.arange(6)[None] < torch.tensor([[6], [3]])
+    said = torch.arange(5)[None] < torch.tensor([[5], [2]])
+    def score(x, f, c=c, real=real, said=said):
+        return d.score(d.states(x, real), real, c, d.last_state(f, said))
     s = score(x, f)
     noisy, f2 = (torch.where(m[..., None], t, 9.) for t, m in ((x, real), (f, said)))
-    assert torch.allclose(score(noisy, f2), s, atol=1e-6) and torch.allclose(d.judge(d.listen(x[1:, :3], real[1:, :3]), real[1:, :3], c[1:], d.last(f[1:, :2], said[1:, :2])), s[1:], atol=1e-6)
-    for other in (score(-x, f), score(x, -f), score(x, f, -c), score(x[:, [1, 0, 2, 3, 4, 5]], f)): assert not torch.isclose(other, s, atol=1e-5).any()
+    assert torch.allclose(score(noisy, f2), s, atol=1e-6)
+    alone = score(x[1:, :3], f[1:, :2], c[1:], real[1:, :3], said[1:, :2])
+    assert torch.allclose(alone, s[1:], atol=1e-6)
+    changed = score(-x, f), score(x, -f), score(x, f, -c), score(x[:, [1, 0, 2, 3, 4, 5]], f)
+    for other in changed: assert not torch.isclose(other, s, atol=1e-5).any()
 
 
 def test_penalty_equals_a_hand_computation():
-    a, b, w = torch.randn(2, 3, 4), torch.randn(2, 3, 4), torch.tensor([[3., 0, 0, 0], [0, 4, 0, 0], [0, 0, 0, 12]], requires_grad=True)
+    a, b = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    w = torch.tensor([[3., 0, 0, 0], [0, 4, 0, 0], [0, 0, 0, 12]], requires_grad=True)
     p = gradient_penalty(lambda o: (o * w).sum((1, 2)), a, b, torch.rand(2))
-    assert torch.allclose(p, torch.tensor([144., 144.]))                  # sqrt(9 + 16 + 144) = 13, (13 - 1)^2
+    assert torch.allclose(p, torch.tensor([144., 144.]))         # sqrt(9 + 16 + 144) = 13, (13 - 1)^2
     p.mean().backward()
-    assert torch.allclose(w.grad, 2 * 12 * w.detach() / 13)               # and it can be learnt from
+    assert torch.allclose(w.grad, 2 * 12 * w.detach() / 13)      # and it can be learnt from
+
+
+def test_penalty_equals_slopes_that_are_measured():
     torch.manual_seed(0)
-    d, c, f, real = Discriminator(4).double(), torch.randn(1, 4).double(), torch.randn(1, 4).double(), torch.ones(1, 3).bool()
+    d, c, f = Discriminator(4).double(), torch.randn(1, 4).double(), torch.randn(1, 4).double()
     a, b = torch.randn(1, 3, 4).double(), torch.randn(1, 3, 4).double()
-    judge, mixed, eps = lambda o: d.judge(o, real, c, f), .3 * a + .7 * b, 1e-6
-    slopes = [(judge(mixed + eps * e) - judge(mixed - eps * e)) / (2 * eps) for e in torch.eye(12).double().view(12, 1, 3, 4)]
-    assert torch.allclose(gradient_penalty(judge, a, b, torch.tensor([.3]).double()), (sum(s ** 2 for s in slopes).sqrt() - 1) ** 2, atol=1e-6)
+    real, mixed, eps = torch.ones(1, 3).bool(), .3 * a + .7 * b, 1e-6
+    def judge(o): return d.score(o, real, c, f)
+    slopes = 0.                                                           # the sum of their squares
+    for e in torch.eye(12).double().view(12, 1, 3, 4):
+        slopes += ((judge(mixed + eps * e) - judge(mixed - eps * e)) / (2 * eps)) ** 2
+    p = gradient_penalty(judge, a, b, torch.tensor([.3]).double())
+    assert torch.allclose(p, (slopes.sqrt() - 1) ** 2, atol=1e-6)
 
 
 def test_words_are_drawn_by_their_probabilities_and_have_gradients():
     torch.manual_seed(0)
     p, table = torch.tensor([.5, .3, .15, .05]), torch.randn(4, 3)
-    y, v = imagine(p.log().expand(20_000, 4), table)
-    assert torch.allclose(y.mean(0), p, atol=.02) and torch.allclose(v, table[y.argmax(-1)], atol=1e-5)
+    y, v = sample_vectors(p.log().expand(20_000, 4), table)
+    assert torch.allclose(y.mean(0), p, atol=.02)
+    assert torch.allclose(v, table[y.argmax(-1)], atol=1e-5)
     logits = torch.zeros(1, 4, requires_grad=True)
-    imagine(logits.log_softmax(-1), table)[1][0, 0].backward()
+    sample_vectors(logits.log_softmax(-1), table)[1][0, 0].backward()
     assert logits.grad.abs().sum() > 0 and abs(logits.grad.sum()) < 1e-6
-    assert torch.allclose(imagine(p.log()[None], table, draw=False)[1][0], p @ table)
+    assert torch.allclose(sample_vectors(p.log()[None], table, draw=False)[1][0], p @ table)
 
 
+from dataclasses import replace
 from ecgen.decoding import Decoder, generate
 from ecgen.model import System
 from ecgen.training import TrainingConfig
 
+SAID = [     # before the response, the response, after it; c and d are emotional, x is not known
+    ('a c x b', 'c x d', 'e'),
+    ('b b', 'a', ''),              # the last turn of its dialogue
+    ('d f', 'g x a', 'c d'),
+    ('h', 'b c', 'x f')]
+
 def tiny(**changes):
-    "A small untrained EmpDG, four examples (the second is the last of its dialogue), a batch of them; c and d are emotional, x is not known"
+    "A small untrained EmpDG, four examples, a batch of them"
     torch.manual_seed(0)
-    model = EmpDG(EmpDGConfig(**(dict(dim=16, heads=2, head_dim=4, inner=10) | changes)), Vocab(list('abcdefgh'))).eval()
+    sizes = dict(dim=16, heads=2, head_dim=4, inner=10)
+    model = EmpDG(EmpDGConfig(**(sizes | changes)), Vocab(list('abcdefgh'))).eval()
     model.emotional[model.vocab.encode(['c', 'd'])] = 1
-    says = [('a c x b', 'c x d', 'e'), ('b b', 'a', ''), ('d f', 'g x a', 'c d'), ('h', 'b c', 'x f')]
-    ids = lambda text: model.vocab.encode(text.split())
-    rows = [Example(str(i), 1, 5 * i, [CLS, *ids(a), 5], [1] + [0] * (len(ids(a)) + 1), ids(b), None, ids(c)) for i, (a, b, c) in enumerate(says)]
+    def example(i):
+        a, b, c = (model.vocab.encode(text.split()) for text in SAID[i])
+        return Example(str(i), 1, 5 * i, [CLS, *a, 5], [1] + [0] * (len(a) + 1), b, None, c)
+    rows = [example(i) for i in range(4)]
     return model, rows, collate(rows)
 
 
 def test_a_list_that_says_nothing_is_refused():
-    import contextlib, io, re, tempfile
-    import pytest
+    model = tiny(lexicon='own')[0]
     with tempfile.TemporaryDirectory() as tmp:
-        (Path(tmp)/'emotional').mkdir()
-        (Path(tmp)/'emotional/words.txt').write_text('c\nh\nthe\nzebra\n')
-        with contextlib.redirect_stdout(io.StringIO()) as said: facts = tiny(lexicon='own')[0].know(Path(tmp))
-        assert said.getvalue() == '2 emotional words of 8 (lexicon own: words.txt)\n' and re.fullmatch('[0-9a-f]{16}', facts['lexicon_sha'])
-        assert facts | dict(lexicon='own', lexicon_file='words.txt', lexicon_words=4, emotional_words=2) == facts
-        (Path(tmp)/'emotional/words.txt').write_text('zebra\n')
-        with pytest.raises(EcgenError, match='none of the 8 words'): tiny(lexicon='own')[0].know(Path(tmp))
+        path = Path(tmp)/'emotional/words.txt'
+        path.parent.mkdir()
+        path.write_text('c\nh\nthe\nzebra\n')
+        with contextlib.redirect_stdout(io.StringIO()) as told: facts = model.know(Path(tmp))
+        assert told.getvalue() == '2 emotional words of 8 (lexicon own: words.txt)\n'
+        assert re.fullmatch('[0-9a-f]{16}', facts.pop('lexicon_sha'))
+        assert facts == dict(lexicon='own', lexicon_file='words.txt', lexicon_words=4,
+                             emotional_words=2)
+        path.write_text('zebra\n')
+        with pytest.raises(EcgenError, match='none of the 8 words'): model.know(Path(tmp))
 
 
 def test_unknown_words_are_copied_and_probabilities_sum_to_one():
     model, rows, batch = tiny()
     x, n = model.vocab.encode(['x'])[0], len(model.vocab)
-    out = model(batch)
-    p = model.logits(out.states).exp()
-    assert x == n and p.shape[-1] == n + 1 and torch.allclose(p.sum(-1), torch.ones(p.shape[:2]), atol=1e-5)
-    assert (p[0, :, x] > 0).all() and (p[1:, :, x] == 0).all()                        # only the first context has the word
-    with torch.no_grad(): model.switch.linear.bias.fill_(-50.)
+    p = model.logits(model(batch).states).exp()
+    assert x == n and p.shape[-1] == n + 1
+    assert torch.allclose(p.sum(-1), torch.ones(p.shape[:2]), atol=1e-5)
+    assert (p[0, :, x] > 0).all() and (p[1:, :, x] == 0).all()     # only the first context has the word
     ctx = model.read(collate([replace(rows[0], src=[CLS, x, 5])]).src)[2]
-    assert model.vocab.decode(generate(model, ctx, Decoder(k=1, longest=3))[0]) == ['x', 'x', 'x']
-    with torch.no_grad(): model.switch.linear.bias.fill_(50.)
-    assert 'x' not in model.vocab.decode(generate(model, ctx, Decoder(k=1, longest=3))[0])
+    def say(bias):
+        with torch.no_grad(): model.switch.linear.bias.fill_(bias)
+        return model.vocab.decode(generate(model, ctx, Decoder(k=1, longest=3))[0])
+    assert say(-50.) == ['x', 'x', 'x'] and 'x' not in say(50.)
 
 
 def test_what_commands_rely_on_holds():
@@ -143,10 +195,12 @@ def test_what_commands_rely_on_holds():
 def test_emotion_starts_the_response():
     model, rows, batch = tiny()
     prediction, _, ctx = model.read(batch.src)
-    assert torch.allclose(ctx.start, prediction.emotion @ model.begin.weight.T + model.begin.bias)
+    by_hand = prediction.emotion @ model.begin.weight.T + model.begin.bias
+    assert torch.allclose(ctx.start, by_hand)
     def first(ctx, ids=batch.tgt_in): return model.logits(model.decode(ids, ctx)[0])[:, 0]
     other = first(replace(ctx, start=ctx.start.flip(0)))
-    assert not torch.isclose(first(ctx), other, atol=1e-4).all(1).any() and torch.equal(first(ctx, torch.full_like(batch.tgt_in, 7)), first(ctx))
+    assert not torch.isclose(first(ctx), other, atol=1e-4).all(1).any()
+    assert torch.equal(first(ctx, torch.full_like(batch.tgt_in, 7)), first(ctx))
     model.losses(batch)[1]['words'][0].backward()
     assert model.begin.weight.grad.any()
 
@@ -155,129 +209,164 @@ def test_the_right_emotion_is_not_looked_at():
     model, rows, batch = tiny()
     other = replace(batch, emotion=(batch.emotion + 7) % 32)
     for m in (model, model.train()):
-        assert torch.equal(m.score(batch)[1], m.score(other)[1]) and torch.equal(m.losses(batch)[1]['words'][0], m.losses(other)[1]['words'][0])
-        assert m.losses(batch)[1]['emotion'][0] != m.losses(other)[1]['emotion'][0]
+        a, b = m.losses(batch)[1], m.losses(other)[1]
+        assert torch.equal(m.score(batch)[1], m.score(other)[1])
+        assert torch.equal(a['words'][0], b['words'][0]) and a['emotion'][0] != b['emotion'][0]
 
 
 def test_both_encoders_count_and_company_does_not():
     model, rows, batch = tiny()
-    alone = [model.score(collate([e])) for e in rows]
     prediction, nll = model.score(batch)
-    for i, (p, s) in enumerate(alone): assert torch.allclose(prediction.emotion[i], p.emotion[0], atol=1e-5) and torch.allclose(nll[i, :s.shape[1]], s[0], atol=1e-5)
+    for i, e in enumerate(rows):
+        p, s = model.score(collate([e]))
+        assert torch.allclose(prediction.emotion[i], p.emotion[0], atol=1e-5)
+        assert torch.allclose(nll[i, :s.shape[1]], s[0], atol=1e-5)
     model.emotional.zero_()
     with torch.no_grad(): blind = model.score(batch)[0].emotion
-    assert not torch.isclose(blind[0], prediction.emotion[0]).any() and torch.allclose(blind[1], prediction.emotion[1], atol=1e-5)     # the second has no emotional word
+    assert not torch.isclose(blind[0], prediction.emotion[0]).any()
+    assert torch.allclose(blind[1], prediction.emotion[1], atol=1e-5)    # has no emotional word
 
 
 def test_turns_without_a_next_one_have_no_adversarial_term():
     model, rows, batch = tiny(draw=False, fooling_weight=1.)
     cfg, last = TrainingConfig(smoothing=.1), [replace(e, after=[]) for e in rows]
-    assert judge_losses(model, last, cfg) == {} and set(fooling_losses(model, last, cfg)) == {'emotion', 'words'}
+    assert discriminator_losses(model, last, cfg) == {}
+    assert set(adversarial_losses(model, last, cfg)) == {'emotion', 'words'}
     def term(examples, name):
+        "How many items, and the gradients"
         model.zero_grad()
-        loss, n = fooling_losses(model, examples, cfg)[name]
+        loss, n = adversarial_losses(model, examples, cfg)[name]
         loss.backward()
         return n, {k: p.grad.clone() for k, p in model.named_parameters() if p.grad is not None}
-    for e in (rows[1], replace(rows[1], tgt=rows[2].tgt), replace(rows[1], src=rows[0].src)):          # whatever is in that turn
-        (n, all_four), (m, three) = term([rows[0], e, *rows[2:]], 'fooling'), term([rows[0], *rows[2:]], 'fooling')
-        assert n == m == 3 and all(torch.allclose(g, three[k], atol=1e-6) for k, g in all_four.items())
-    assert {k for k, g in all_four.items() if g.any()} >= {'out.weight', 'block.ffn.layers.0.weight', 'switch.linear.weight', 'encoder.into.weight', 'feeling.into.weight'}
-    assert term(rows, 'words')[0] == sum(len(e.tgt) + 1 for e in rows)                                 # its words are learnt from all the same
+    m, three = term([rows[0], *rows[2:]], 'fooling')
+    second = rows[1], replace(rows[1], tgt=rows[2].tgt), replace(rows[1], src=rows[0].src)
+    for e in second:                                       # whatever is in the turn without a next one
+        n, four = term([rows[0], e, *rows[2:]], 'fooling')
+        assert n == m == 3
+        assert all(torch.allclose(g, three[k], atol=1e-6) for k, g in four.items())
+    learning = {k for k, g in four.items() if g.any()}
+    assert learning >= {'out.weight', 'block.ffn.layers.0.weight', 'switch.linear.weight',
+                        'encoder.into.weight', 'feeling.into.weight'}
+    assert term(rows, 'words')[0] == sum(len(e.tgt) + 1 for e in rows)     # its words are learnt from
 
 
 from ecgen.batches import UNK
 
 @torch.no_grad()
-def scenes_by_hand(model, rows):
-    "For both discriminators: context, and vectors of the next turn, of the listener's words, of mixtures of the generator's"
+def inputs_by_hand(model, rows):
+    "Real words; for both: context, vectors of next turns, of the listener, of the generator"
     batch, n = collate(rows), len(model.vocab)
+    def ids(t): return torch.where(t < n, t, UNK)
     ctx = model.read(batch.src)[2]
     p = model.logits(model.decode(batch.tgt_in, ctx)[0]).exp()
-    said, p = F.pad(p[..., n:].sum(-1, keepdim=True), (UNK, n - UNK - 1)) + p[..., :n], batch.tgt_out != PAD      # an unknown word is the unknown word
-    table, real = model.words.weight / model.words.weight[len(SPECIALS):].std(), p[..., None]
-    def ids(t): return torch.where(t < n, t, UNK)
-    return p, {name: (c, [t[ids(torch.tensor(e.after))] for e in rows], t[ids(batch.tgt_out)] * real, (said @ t) * real)
-               for name, c, t in (('semantic', ctx.whole, table), ('emotional', ctx.feeling, table * model.emotional[:, None]))}
+    said = p[..., :n].clone()
+    said[..., UNK] += p[..., n:].sum(-1)                   # an unknown word is the unknown word
+    table = model.words.weight / model.words.weight[len(SPECIALS):].std()
+    feels, real = model.emotional[:, None], batch.tgt_out != PAD
+    res = {}
+    for name, c, t in (('semantic', ctx.whole, table), ('emotional', ctx.feeling, table * feels)):
+        after = [t[ids(torch.tensor(e.after))] for e in rows]
+        person, machine = t[ids(batch.tgt_out)], said @ t
+        res[name] = c, after, person * real[..., None], machine * real[..., None]
+    return real, res
 
 
 def test_discriminators_learn_from_the_formula():
     model, rows, batch = tiny(draw=False, penalty=.5)
     mine = [rows[0], rows[2], rows[3]]
-    with torch.no_grad():
-        for p in model.judges.parameters(): p *= 3                    # so that a next turn is loud enough to be missed
-    real, found = scenes_by_hand(model, mine)
+    for p in model.judges.parameters(): p.data *= 3    # so that a wrong next turn makes a difference
+    real, found = inputs_by_hand(model, mine)
     def by_hand(wrong=''):
         torch.manual_seed(3)
         loss = 0
         for name, (c, after, person, machine) in found.items():
             d = model.judges[name]
             f = torch.stack([d.lstm(a[None])[0][0, -1] for a in after])
-            c, f = (t.flip(0) if k == wrong else t for k, t in (('context', c), ('after', f)))
+            if wrong == 'context': c = c.flip(0)
+            if wrong == 'after': f = f.flip(0)
             if wrong == 'one context': c = found['semantic'][0]
             if wrong == 'all words': machine = found['semantic'][3]
             o, m = (d.lstm(x)[0] * real[..., None] for x in (person, machine))
             alpha = torch.rand(3) if wrong != 'alpha' else torch.ones(3)
-            slope = gradient_penalty(lambda x: d.judge(x, real, c, f), o, m, alpha)
-            loss = loss + d.judge(m, real, c, f) - d.judge(o, real, c, f) + .5 * slope * (wrong != 'penalty')
+            slope = gradient_penalty(lambda x: d.score(x, real, c, f), o, m, alpha)
+            if wrong == 'penalty': slope = 0.
+            loss = loss + d.score(m, real, c, f) - d.score(o, real, c, f) + .5 * slope
         return loss.mean()
     torch.manual_seed(3)
-    loss, n = judge_losses(model, mine, TrainingConfig())['judging']
+    loss, n = discriminator_losses(model, mine, TrainingConfig())['judging']
     assert n == 3 and torch.isclose(loss, by_hand(), atol=1e-5)
-    for wrong in ('context', 'after', 'one context', 'all words', 'alpha', 'penalty'): assert (by_hand(wrong) - loss).abs() > 1e-3, wrong
+    for wrong in ('context', 'after', 'one context', 'all words', 'alpha', 'penalty'):
+        assert (by_hand(wrong) - loss).abs() > 1e-3, wrong
 
 
-def test_fooling_makes_the_discriminators_think_better():
+def test_fooling_raises_the_scores_of_the_generator():
     model, rows, batch = tiny(draw=False, fooling_weight=2.)
     cfg = TrainingConfig()
-    def seen():
-        prediction, _, ctx = model.read(batch.src)
-        return scenes(model, rows, batch, Output(prediction, None, model.decode(batch.tgt_in, ctx)[0]), ctx)
-    def scores(): return {k: float(opinions(model, {k: s})[1].mean().detach()) for k, s in seen().items()}      # of the generator
-    for s in seen().values(): assert s.machine.requires_grad and not (s.context.requires_grad or s.person.requires_grad or s.after.requires_grad)
-    before, loss = scores(), fooling_losses(model, rows, cfg)['fooling'][0]
+    def inputs(): return discriminator_inputs(model, rows, batch, *model.read_and_decode(batch))
+    def scores():
+        found = {k: discriminator_scores(model, {k: s})[1] for k, s in inputs().items()}
+        return {k: float(machine.mean().detach()) for k, machine in found.items()}
+    for s in inputs().values():
+        assert s.machine.requires_grad
+        assert not (s.context.requires_grad or s.person.requires_grad or s.after.requires_grad)
+    before, loss = scores(), adversarial_losses(model, rows, cfg)['fooling'][0]
     assert torch.isclose(loss, torch.tensor(-2. * sum(before.values())), atol=1e-6)
     g, = torch.autograd.grad(loss, model.out.weight)
     with torch.no_grad(): model.out.weight -= .5 * g / g.norm()
     after = scores()
-    assert after['semantic'] > before['semantic'] and sum(after.values()) > sum(before.values()) + 1e-4
+    assert after['semantic'] > before['semantic']
+    assert sum(after.values()) > sum(before.values()) + 1e-4
 
 
 def test_lengths_of_gradients_are_those_of_the_parts():
     (model, rows, batch), cfg = tiny(draw=False, fooling_weight=.5), TrainingConfig()
     got = gradient_lengths(model, rows, cfg)
+    assert set(got) == {'emotion', 'words', 'fooling'}
     for k, v in got.items():
         model.zero_grad()
-        fooling_losses(model, rows, cfg)[k][0].backward()
-        assert abs(torch.cat([p.grad.flatten() for n, p in model.named_parameters() if p.grad is not None and not n.startswith('judges')]).norm() - v) < 1e-4 * v
+        adversarial_losses(model, rows, cfg)[k][0].backward()
+        grads = [p.grad for p in model.generator_parameters() if p.grad is not None]
+        assert abs(torch.cat([g.flatten() for g in grads]).norm() - v) < 1e-4 * v
     model.cfg.fooling_weight = 1.
-    assert set(got) == {'emotion', 'words', 'fooling'} and abs(gradient_lengths(model, rows, cfg)['fooling'] / got['fooling'] - 2) < 1e-3
+    twice = gradient_lengths(model, rows, cfg)
+    assert abs(twice['fooling'] / got['fooling'] - 2) < 1e-3
 
 
 from ecgen.batches import BatchSampler
 from ecgen.training import Progress, optimiser
 
 def stage_two(step, share, **changes):
-    "A run in the middle of its second stage, and what it moved in a step: names of the changed parameters, losses"
+    "A run in its second stage, names of the parameters that a step changed, its losses"
     model, rows, _ = tiny(**changes)
-    cfg = TrainingConfig(warmup=100)
-    run = Run(model.train(), cfg, Path('/nowhere'), rows, [], [], BatchSampler(rows), Progress('adversarial', step=step), optimiser(model, cfg, 'adversarial'))
+    cfg, progress = TrainingConfig(warmup=100), Progress('adversarial', step=step)
+    adam, sampler = optimiser(model, cfg, 'adversarial'), BatchSampler(rows)
+    run = Run(model.train(), cfg, Path('/nowhere'), rows, [], [], sampler, progress, adam)
     before = {k: p.detach().clone() for k, p in model.named_parameters()}
     model.begin_step('adversarial', step, share, cfg)
     losses = model.own_step(run, [0, 1, 2, 3])
-    return run, {k.split('.')[0] for k, p in model.named_parameters() if not torch.equal(p, before[k])}, losses
+    changed = [k for k, p in model.named_parameters() if not torch.equal(p, before[k])]
+    return run, {k.split('.')[0] for k in changed}, losses
 
 
-def test_who_moves_when():
-    for step, share, judges, generator in ((0, .1, True, False), (3, .1, True, False), (20, .5, True, True), (21, .5, False, True)):
+def test_who_learns_when():
+    cases = [     # step, share of the stage, do the discriminators learn, does the generator?
+        (0, .1, True, False), (3, .1, True, False), (20, .5, True, True), (21, .5, False, True)]
+    for step, share, judges, generator in cases:
         run, moved, losses = stage_two(step, share)
-        assert (('judges' in moved), ('words' in moved)) == (judges, generator) and ('block' in moved) == generator
-        assert all(math.isfinite(v) for v in losses.values()) and set(losses) == {'emotion', 'words', 'fooling', 'distance', 'loss', 'gradient'}
+        assert (('judges' in moved), ('words' in moved)) == (judges, generator)
+        assert ('block' in moved) == generator
+        assert all(math.isfinite(v) for v in losses.values())
+        assert set(losses) == {'emotion', 'words', 'fooling', 'distance', 'loss', 'gradient'}
         assert [g['lr'] for g in run.adam.param_groups] == [1e-4, 1e-4]
-    run, moved, losses = stage_two(0, 1., adversarial=.5)
+    run, _, _ = stage_two(0, 1., adversarial=.5)
     run.train = [replace(e, after=[]) for e in run.train]
     assert run.model.own_step(run, [0, 1])['fooling'] == 0
-    cfg = TrainingConfig(epochs=10)
-    assert [[run.model.epochs(s, replace(cfg, epochs=n)) for s in run.model.stages] for n in (10, 3, 2, 1, 0)] == [[5, 5], [1, 2], [1, 1], [1, 1], [0, 0]]
+
+
+def test_the_second_stage_takes_its_epochs_from_the_first():
+    model = tiny(adversarial=.5)[0]
+    def epochs(n): return [model.epochs(stage, TrainingConfig(epochs=n)) for stage in model.stages]
+    assert [epochs(n) for n in (10, 3, 2, 1, 0)] == [[5, 5], [1, 2], [1, 1], [1, 1], [0, 0]]
 
 
 def test_discriminators_learn_all_over_and_tell_people_from_a_generator():
@@ -285,57 +374,71 @@ def test_discriminators_learn_all_over_and_tell_people_from_a_generator():
     before = {k: p.clone() for k, p in run.model.named_parameters()}
     seen = [run.model.own_step(run, [0, 1, 2, 3])['distance'] for _ in range(40)]
     assert sum(seen[-10:]) / 10 > sum(seen[:5]) / 5 + .5
-    assert {k for k, p in run.model.named_parameters() if not torch.equal(p, before[k])} == {k for k in before if k.startswith('judges.')}
+    changed = {k for k, p in run.model.named_parameters() if not torch.equal(p, before[k])}
+    assert changed == {k for k in before if k.startswith('judges.')}
 
 
-settings = dict(dim=16, head_dim=4, inner=16, epochs=2, adversarial=.5, budget=900, lr=3e-3, warmup=10, min_count=2)
+settings = dict(dim=16, head_dim=4, inner=16, epochs=2, adversarial=.5, budget=900, lr=3e-3,
+                warmup=10, min_count=2)
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one():
-    import contextlib, io, tempfile
-    from unittest.mock import patch
-    import pytest
-    from ecgen.corpus import shipped
     from ecgen.model import system_of
     from ecgen.training import save_state, train
+    sample, system, at = shipped('sample'), system_of('empdg'), []
+    step = system.own_step
+    def broken(self, run, rows):
+        "Like `own_step`, but one step of the second stage fails"
+        if run.stage == 'adversarial' and run.progress.step == 3 and not at:
+            at.append(save_state(run))
+            raise MemoryError
+        return step(self, run, rows)
     with tempfile.TemporaryDirectory() as tmp, contextlib.redirect_stdout(io.StringIO()):
-        whole = train('empdg', shipped('sample'), f'{tmp}/whole', **settings)
-        system, at = system_of('empdg'), []
-        real = system.own_step
-        def broken(self, run, rows):
-            if run.stage == 'adversarial' and run.progress.step == 3 and not at:
-                at.append(save_state(run))
-                raise MemoryError
-            return real(self, run, rows)
-        with patch.object(system, 'own_step', broken), pytest.raises(MemoryError): train('empdg', shipped('sample'), f'{tmp}/part', **settings)
-        part = train('empdg', shipped('sample'), f'{tmp}/part', **settings)
-        lines = [json.loads(line) for line in (Path(tmp)/'part/losses.jsonl').read_text().splitlines()]
-    assert at and all(torch.equal(v, part.state_dict()[k]) for k, v in whole.state_dict().items())
-    assert {line['stage'] for line in lines} == {'joint', 'adversarial'} and [line['step'] for line in lines if line['stage'] == 'adversarial'][:5] == [0, 1, 2, 3, 4]
+        whole = train('empdg', sample, f'{tmp}/whole', **settings)
+        with patch.object(system, 'own_step', broken), pytest.raises(MemoryError):
+            train('empdg', sample, f'{tmp}/part', **settings)
+        part = train('empdg', sample, f'{tmp}/part', **settings).state_dict()
+        log = (Path(tmp)/'part/losses.jsonl').read_text().splitlines()
+    assert at and all(torch.equal(v, part[k]) for k, v in whole.state_dict().items())
+    steps = {'joint': [], 'adversarial': []}
+    for line in map(json.loads, log): steps[line['stage']].append(line['step'])
+    assert steps['joint'] and steps['adversarial'][:5] == [0, 1, 2, 3, 4]
+
+
+from ecgen.batches import make_examples
+from ecgen.corpus import load_split
 
 
 def test_commands():
-    import tempfile
-    import pytest
     from typer.testing import CliRunner
     from ecgen.cli import app
-    from ecgen.corpus import shipped
     from ecgen.evaluation import per_example
-    from ecgen.batches import make_examples
-    from ecgen.corpus import load_split
-    def run(*args): return (got := CliRunner().invoke(app, list(map(str, args)))).output * (got.exit_code == 0) or pytest.fail(got.output)
+    def run(*args):
+        got = CliRunner().invoke(app, list(map(str, args)))
+        assert got.exit_code == 0, got.output
+        return got.output
+    sample, changes = shipped('sample'), []
+    for k, v in settings.items(): changes += ['--set', f'{k}={v}']
     with tempfile.TemporaryDirectory() as tmp:
-        run('train', '--preset', 'empdg', '--data', shipped('sample'), '--out', f'{tmp}/m', *(x for k, v in settings.items() for x in ('--set', f'{k}={v}')))
-        assert run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!') == run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!')
-        assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5, '--json', f'{tmp}/e.json')
+        name, found = ('--model', f'{tmp}/m'), f'{tmp}/e.json'
+        run('train', '--preset', 'empdg', '--data', sample, '--out', f'{tmp}/m', *changes)
+        ask = 'respond', *name, '--seed', 3, 'I won!'
+        assert run(*ask) == run(*ask)
+        measured = run('evaluate', *name, '--data', sample, '--limit', 5, '--json', found)
         model = System.from_pretrained(f'{tmp}/m')
         facts = model.card['tables']
-        assert model.cfg.lexicon == facts['lexicon'] == 'own' and model.emotional.sum() == facts['emotional_words'] > 20 and facts['lexicon_sha'] in run('info', '--model', f'{tmp}/m') and json.loads((Path(tmp)/'e.json').read_text())['tables'] == facts and type(model).__name__ == 'EmpDG'
-        examples = make_examples(load_split('valid', shipped('sample')), model.vocab)
-        assert len(per_example(model, examples)['nll']) == len(examples) == 59 and not all(len(e.after) for e in examples)       # every listener turn is measured
+        assert 'perplexity' in measured and json.loads(Path(found).read_text())['tables'] == facts
+        assert facts['lexicon_sha'] in run('info', *name)
+    assert type(model).__name__ == 'EmpDG' and model.cfg.lexicon == facts['lexicon'] == 'own'
+    assert model.emotional.sum() == facts['emotional_words'] > 20
+    examples = make_examples(load_split('valid', sample), model.vocab)
+    assert not all(len(e.after) for e in examples)                # every listener turn is measured
+    assert len(per_example(model, examples)['nll']) == len(examples) == 59
 
 
 def test_a_map_holds_probabilities():
     model, rows, batch = tiny()
     p, said, places, n = copy_map(model, rows[0])
-    assert torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-5) and said == ['c', 'x', 'd', '<eos>'] and places == ['(say)', 'a', 'c', 'x', 'b', 'c'] and n == 4
+    assert torch.allclose(p.sum(1), torch.ones(len(p)), atol=1e-5)
+    assert said == ['c', 'x', 'd', '<eos>']
+    assert places == ['(say)', 'a', 'c', 'x', 'b', 'c'] and n == 4

@@ -8,52 +8,59 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.attention import KeysValues, extend, key_mask
-from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem, as_batch, causal, last, windows
+from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem
+from ecgen.baselines.shared import as_batch, causal, window_memory, windows
 from ecgen.batches import Vocab
 from ecgen.corpus import EMOTIONS, EcgenError
 from ecgen.model import Prediction
 from ecgen.baselines.moel import *
 
-def test_weights_of_the_heard_sum_to_one():
+def test_weights_of_the_top_listeners_sum_to_one():
     torch.manual_seed(0)
     logits = torch.randn(4, 32, requires_grad=True)
-    which, weight = heard(logits, 5)
+    which, weight = top_listeners(logits, 5)
     assert torch.allclose(weight.sum(-1), torch.ones(4)) and which.shape == weight.shape == (4, 5)
-    masked = torch.full_like(logits, -torch.inf).scatter(1, which, logits.gather(1, which)).softmax(-1)       # the definition: others get 0
-    assert torch.allclose(torch.zeros(4, 32).scatter(1, which, weight), masked)
+    only_top = torch.full_like(logits, -torch.inf).scatter(1, which, logits.gather(1, which))
+    definition = only_top.softmax(-1)                                    # others get 0
+    assert torch.allclose(torch.zeros(4, 32).scatter(1, which, weight), definition)
     (weight ** 2).sum().backward()
-    assert ((logits.grad != 0) == torch.zeros(4, 32).scatter(1, which, 1.).bool()).all()                      # who is not heard learns nothing from it
+    used = torch.zeros(4, 32).scatter(1, which, 1.).bool()
+    assert ((logits.grad != 0) == used).all()                            # others learn nothing from it
 
 
 def test_chance_of_the_oracle_falls_as_published():
-    assert oracle_chance(0, 0.) == 1. and abs(oracle_chance(10_000, .4) - (1e-4 + (1 - 1e-4) / math.e)) < 1e-12
-    assert abs(oracle_chance(7, .25, .25) - oracle_chance(10_000, .4)) < 1e-12 and oracle_chance(10**7, 1.) == 1e-4
+    at_10_000 = oracle_chance(10_000, .4)
+    assert oracle_chance(0, 0.) == 1. and abs(at_10_000 - (1e-4 + (1 - 1e-4) / math.e)) < 1e-12
+    assert abs(oracle_chance(7, .25, .25) - at_10_000) < 1e-12 and oracle_chance(10**7, 1.) == 1e-4
 
 
 def pairs(n=6):
-    "Listeners, three dialogues of which each hears two of them, and the input of every pair"
+    "Listeners, three dialogues with two of them each, and the input of every pair"
     torch.manual_seed(0)
     cfg = SmallConfig(dim=12, heads=2, head_dim=4, inner=10)
-    ears, x, h = Listeners(cfg, n), torch.randn(3, 4, 12), torch.randn(3, 5, 12)
-    for p in ears.parameters(): nn.init.normal_(p, std=.4)
-    which, real = torch.tensor([[4, 1], [1, 0], [4, 3]]), torch.arange(5)[None] < torch.tensor([[5], [3], [4]])
-    return ears, which, *(t.repeat_interleave(2, 0) for t in (x, h, real))
+    listeners, x, h = Listeners(cfg, n), torch.randn(3, 4, 12), torch.randn(3, 5, 12)
+    for p in listeners.parameters(): nn.init.normal_(p, std=.4)
+    which = torch.tensor([[4, 1], [1, 0], [4, 3]])
+    real = torch.arange(5)[None] < torch.tensor([[5], [3], [4]])
+    return listeners, which, *(t.repeat_interleave(2, 0) for t in (x, h, real))
 
 
 def test_grouped_product_equals_the_loop():
-    ears, which, x, h, real = pairs()
-    r = Route(which.flatten(), 6)
-    y, _ = ears(x, None, ears.keys_values(h, r), causal(4, None), real, r)
+    listeners, which, x, h, real = pairs()
+    r, mask = Route(which.flatten(), 6), causal(4, None)
+    y, _ = listeners(x, None, listeners.keys_values(h, r), mask, real, r)
     for p, i in enumerate(which.flatten().tolist()):
-        one = ears.listener(i)
-        assert torch.allclose(y[p:p+1], one(x[p:p+1], None, one.cross.keys_values(h[p:p+1]), causal(4, None), real[p:p+1])[0], atol=1e-5)
+        one = one_listener(listeners, i)
+        alone, _ = one(x[p:p+1], None, one.cross.keys_values(h[p:p+1]), mask, real[p:p+1])
+        assert torch.allclose(y[p:p+1], alone, atol=1e-5)
 
 
-def test_who_is_not_heard_gets_no_gradient():
-    ears, which, x, h, real = pairs()
+def test_listeners_that_are_not_used_get_no_gradient():
+    listeners, which, x, h, real = pairs()
     r = Route(which.flatten(), 6)
-    (ears(x, None, ears.keys_values(h, r), causal(4, None), real, r)[0] ** 2).sum().backward()
-    for name, p in ears.named_parameters():
+    y, _ = listeners(x, None, listeners.keys_values(h, r), causal(4, None), real, r)
+    (y ** 2).sum().backward()
+    for name, p in listeners.named_parameters():
         assert [bool(g.any()) for g in p.grad] == [i in (0, 1, 3, 4) for i in range(6)], name
 
 
@@ -63,18 +70,21 @@ from ecgen.decoding import Decoder, generate
 def tiny(**changes):
     "A small untrained MoEL and a batch"
     torch.manual_seed(0)
-    model = MoEL(MoELConfig(**(dict(dim=16, heads=2, head_dim=4, inner=10, top=3) | changes)), Vocab(list('abcdefgh'))).eval()
-    rows = [Example('x', 1, 5 * i, [4, *range(6, 8 + i), 5], [1] + [0] * (i + 3), [6 + i, 7, 9, 8][:i + 1]) for i in range(4)]
-    return model, collate(rows)
+    sizes = dict(dim=16, heads=2, head_dim=4, inner=10, top=3)
+    model = MoEL(MoELConfig(**(sizes | changes)), Vocab(list('abcdefgh'))).eval()
+    def example(i):
+        src, tgt = [4, *range(6, 8 + i), 5], [6 + i, 7, 9, 8]
+        return Example('x', 1, 5 * i, src, [1] + [0] * (i + 3), tgt[:i + 1])
+    return model, collate([example(i) for i in range(4)])
 
 
-def test_unheard_listeners_play_no_part():
+def test_unused_listeners_have_no_influence():
     model, batch = tiny()
     with torch.no_grad():
         before, ctx = model.score(batch)[1], model.read(batch.src)[2]
-        silent = [i for i in range(32) if i not in ctx.which]
-        for p in model.listeners.parameters(): p[silent] = torch.nan
-        assert torch.equal(model.score(batch)[1], before) and len(silent) >= 20
+        unused = [i for i in range(32) if i not in ctx.which]
+        for p in model.listeners.parameters(): p[unused] = torch.nan
+        assert torch.equal(model.score(batch)[1], before) and len(unused) >= 20
         for p in model.listeners.parameters(): p[ctx.which[0, 0]] += 1.
         assert not torch.allclose(model.score(batch)[1][0], before[0])
 
@@ -82,12 +92,16 @@ def test_unheard_listeners_play_no_part():
 def test_mixture_is_the_formula_written_out():
     model, batch = tiny()
     ctx = model.read(batch.src)[2]
-    h, real = model.hear(batch.src)
-    x, mask = model.said(batch.tgt_in, None), causal(batch.tgt_in.shape[1], None)
+    h, real = model.encode_context(batch.src)
+    x, mask = model.embed_response(batch.tgt_in, None), causal(batch.tgt_in.shape[1], None)
+    states = model.decode(batch.tgt_in, ctx)[0]
     for b in range(len(h)):
-        def of(block, x): return block(x, None, block.cross.keys_values(h[b:b+1]), mask, real[b:b+1])[0]
-        mixed = of(model.shared, x[b:b+1]) + sum(p * of(model.listeners.listener(i), x[b:b+1]) for i, p in zip(ctx.which[b].tolist(), ctx.weight[b]))
-        assert torch.allclose(model.decode(batch.tgt_in, ctx)[0][b], model.norm(of(model.meta, mixed))[0], atol=1e-5)
+        def of(block, x):
+            return block(x, None, block.cross.keys_values(h[b:b+1]), mask, real[b:b+1])[0]
+        mixed = of(model.shared, x[b:b+1])
+        for i, p in zip(ctx.which[b].tolist(), ctx.weight[b]):
+            mixed = mixed + p * of(one_listener(model.listeners, i), x[b:b+1])
+        assert torch.allclose(states[b], model.norm(of(model.meta, mixed))[0], atol=1e-5)
 
 
 def test_what_commands_rely_on_holds():
@@ -99,16 +113,19 @@ def test_what_commands_rely_on_holds():
 def test_listeners_start_as_plain_blocks_do():
     torch.manual_seed(0)
     model = MoEL(MoELConfig(), Vocab(list('abcdefgh')))
-    plain, ears = model.shared.state_dict(), [model.listeners.listener(i).state_dict() for i in range(32)]
+    plain = model.shared.state_dict()
+    listeners = [one_listener(model.listeners, i).state_dict() for i in range(32)]
     for name, p in plain.items():
-        all_32 = torch.stack([e[name] for e in ears])
-        fan = p.shape[1] if p.dim() > 1 else plain[name.replace('bias', 'weight')].shape[-1]
-        if 'norm' in name: assert (all_32 == p).all()
-        else:
-            most = (6 / sum(p.shape)) ** .5 if p.dim() > 1 else fan ** -.5
-            assert max(p.abs().max(), all_32.abs().max()) <= most + 1e-6
-            assert abs(all_32.std() / (most / 3 ** .5) - 1) < .02 and abs(p.std() / (most / 3 ** .5) - 1) < (.03 if p.dim() > 1 else .2), name
-            assert not torch.equal(ears[0][name], ears[1][name])
+        all_32 = torch.stack([one[name] for one in listeners])
+        if 'norm' in name:
+            assert (all_32 == p).all()
+            continue
+        if p.dim() > 1: most, near = (6 / sum(p.shape)) ** .5, .03
+        else: most, near = plain[name.replace('bias', 'weight')].shape[-1] ** -.5, .2
+        std = most / 3 ** .5                                  # of a uniform distribution
+        assert max(p.abs().max(), all_32.abs().max()) <= most + 1e-6
+        assert abs(all_32.std() / std - 1) < .02 and abs(p.std() / std - 1) < near, name
+        assert not torch.equal(listeners[0][name], listeners[1][name])
 
 
 def test_oracle_is_off_in_evaluation():
@@ -116,51 +133,72 @@ def test_oracle_is_off_in_evaluation():
     model.begin_step('joint', 0, 0., None)
     assert model.chance == 1.
     ctx = model.train().read(batch.src, gold=batch.emotion)[2]
-    assert (ctx.which == batch.emotion[:, None]).all() and ctx.weight.tolist() == [[1., 0., 0.]] * 4 and len(ctx.pairs) == 4
+    assert (ctx.which == batch.emotion[:, None]).all()
+    assert ctx.weight.tolist() == [[1., 0., 0.]] * 4 and len(ctx.pairs) == 4
     other = batch.change(lambda t: t)
     other.emotion = (batch.emotion + 7) % 32
-    def words(b): return model.losses(b)[1]['words'][0]
-    assert not torch.allclose(words(batch), words(other), atol=1e-4)                    # in training, it matters
+    def loss(b, name='words'): return model.losses(b)[1][name][0]
+    assert not torch.allclose(loss(batch), loss(other), atol=1e-4)             # in training, it matters
     model.eval()
-    assert torch.equal(words(batch), words(other)) and torch.equal(model.score(batch)[1], model.score(other)[1])
-    assert model.losses(batch)[1]['emotion'][0] != model.losses(other)[1]['emotion'][0]
+    assert torch.equal(loss(batch), loss(other))
+    assert torch.equal(model.score(batch)[1], model.score(other)[1])
+    assert loss(batch, 'emotion') != loss(other, 'emotion')
 
 
 def test_responses_are_reproducible_by_seed():
     model, batch = tiny()
-    def say(seed): return generate(model, model.read(batch.src)[2], Decoder(longest=8), torch.Generator().manual_seed(seed))
+    def say(seed):
+        chance = torch.Generator().manual_seed(seed)
+        return generate(model, model.read(batch.src)[2], Decoder(longest=8), chance)
     assert say(3) == say(3) and any(say(3) != say(s) for s in range(4, 9))
 
 
 def test_weights_of_a_dialogue_are_those_of_the_prediction():
     model, _ = tiny()
-    w = listeners_of(model, ['a b c', 'd', 'e'])
-    p = torch.tensor([v for v in model.explain(['a b c', 'd', 'e']).emotions.values()])
-    assert abs(sum(w.values()) - 1) < 1e-5 and list(w) == list(model.explain(['a b c', 'd', 'e']).emotions)[:3]
-    assert torch.allclose(torch.tensor([*w.values()]), p[:3] / p[:3].sum(), atol=1e-5)
+    turns = ['a b c', 'd', 'e']
+    w, emotions = listeners_of(model, turns), model.explain(turns).emotions
+    p = torch.tensor([*emotions.values()][:3])
+    assert abs(sum(w.values()) - 1) < 1e-5 and list(w) == list(emotions)[:3]
+    assert torch.allclose(torch.tensor([*w.values()]), p / p.sum(), atol=1e-5)
 
 
-def test_commands_and_resuming():
-    import contextlib, io, tempfile
-    from pathlib import Path
-    from unittest.mock import patch
-    import pytest
+import contextlib, io, tempfile
+from pathlib import Path
+from unittest.mock import patch
+import pytest
+from ecgen.corpus import shipped
+settings = dict(dim=32, head_dim=8, epochs=2, budget=600, lr=2e-3, warmup=30, min_count=1)
+
+
+def test_commands():
     from typer.testing import CliRunner
     from ecgen.cli import app
-    from ecgen.corpus import shipped
+    def run(*args):
+        got = CliRunner().invoke(app, list(map(str, args)))
+        assert got.exit_code == 0, got.output
+        return got.output
+    sample, changes = shipped('sample'), []
+    for k, v in settings.items(): changes += ['--set', f'{k}={v}']
+    with tempfile.TemporaryDirectory() as tmp:
+        model = '--model', f'{tmp}/m'
+        run('train', '--preset', 'moel', '--data', sample, '--out', f'{tmp}/m', *changes)
+        ask = 'respond', *model, '--seed', 3, 'I won!'
+        assert run(*ask) == run(*ask)
+        assert 'perplexity' in run('evaluate', *model, '--data', sample, '--limit', 5)
+
+
+def test_resuming():
     from ecgen.training import finish_epoch, fit, train
-    def run(*args): return (got := CliRunner().invoke(app, list(map(str, args)))).output * (got.exit_code == 0) or pytest.fail(got.output)
-    small = dict(dim=32, head_dim=8, epochs=2, budget=600, lr=2e-3, warmup=30, min_count=1)
+    calls = []
+    def broken(r):
+        "Like `finish_epoch`, but the second call fails"
+        calls.append(1)
+        if len(calls) == 2: raise MemoryError
+        return finish_epoch(r)
     with tempfile.TemporaryDirectory() as tmp, contextlib.redirect_stdout(io.StringIO()):
-        run('train', '--preset', 'moel', '--data', shipped('sample'), '--out', f'{tmp}/m', *(x for k, v in small.items() for x in ('--set', f'{k}={v}')))
-        assert run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!') == run('respond', '--model', f'{tmp}/m', '--seed', 3, 'I won!')
-        assert 'perplexity' in run('evaluate', '--model', f'{tmp}/m', '--data', shipped('sample'), '--limit', 5)
-        calls = []
-        def broken(r):
-            calls.append(1)
-            if len(calls) == 2: raise MemoryError
-            return finish_epoch(r)
-        with patch.dict(fit.__globals__, finish_epoch=broken), pytest.raises(MemoryError): train('moel', shipped('sample'), f'{tmp}/p', **small)
-        assert (Path(tmp)/'p/losses.jsonl').exists()
-        whole, part = (train('moel', shipped('sample'), f'{tmp}/{k}', **small).state_dict() for k in 'mp')
+        with patch.dict(fit.__globals__, finish_epoch=broken), pytest.raises(MemoryError):
+            train('moel', shipped('sample'), f'{tmp}/part', **settings)
+        assert (Path(tmp)/'part/losses.jsonl').exists()
+        whole = train('moel', shipped('sample'), f'{tmp}/whole', **settings).state_dict()
+        part = train('moel', shipped('sample'), f'{tmp}/part', **settings).state_dict()
         assert all(torch.equal(v, part[k]) for k, v in whole.items())

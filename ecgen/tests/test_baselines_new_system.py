@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from ecgen.batches import PAD, Batch
-from ecgen.corpus import EMOTIONS, EcgenError
+from ecgen.corpus import EMOTIONS
 from ecgen.decoding import Decoder, generate
 from ecgen.generator import some_rows
 from ecgen.model import Memory, Prediction, System, register
 from ecgen.baselines.new_system import *
 
-import tempfile
+import json, os, subprocess, sys, tempfile
 from pathlib import Path
 from unittest.mock import patch
 import pytest, torch
@@ -24,27 +24,37 @@ from ecgen.training import train, train_step
 
 class InTurns(Toy):
     "Emotions and words in turns"
-    def own_step(self, run, rows): return train_step(run, rows, 'emotion') | train_step(run, rows, 'words')
-    def items(self, batch, stage): return {k: n for k, n in super().items(batch, stage).items() if k == stage or stage == 'joint'}
+    def own_step(self, run, rows):
+        return train_step(run, rows, 'emotion') | train_step(run, rows, 'words')
+
+    def items(self, batch, stage):
+        n = super().items(batch, stage)
+        return n if stage == 'joint' else {stage: n[stage]}
+
     def losses(self, batch, stage='joint', cfg=None, gate=''):
-        out = self(batch, gate)
-        prediction, parts = Toy.losses(self, batch, 'joint', cfg, gate) if stage == 'joint' else (out.prediction, {})
-        if stage == 'emotion': parts = dict(emotion=(F.cross_entropy(out.prediction.emotion, batch.emotion), len(batch.src)))
-        if stage == 'words': parts = dict(words=(F.cross_entropy(self.logits(out.states[batch.tgt_out != PAD]), batch.tgt_out[batch.tgt_out != PAD]), int((batch.tgt_out != PAD).sum())))
-        return prediction, parts
+        if stage == 'joint': return super().losses(batch, stage, cfg, gate)
+        out, real = self(batch, gate), batch.tgt_out != PAD
+        if stage == 'emotion': loss = F.cross_entropy(out.prediction.emotion, batch.emotion)
+        if stage == 'words':
+            loss = F.cross_entropy(self.logits(out.states[real]), batch.tgt_out[real])
+        return out.prediction, {stage: (loss, self.items(batch, stage)[stage])}
 
 
 def test_a_few_lines_train_and_learn():
     with tempfile.TemporaryDirectory() as tmp:
         model = train('toy', shipped('sample'), tmp)
         v = model.card['validation']
-        assert {'emotion_accuracy', 'loss', 'emotion', 'words', 'perplexity'} == set(v) and v['loss'] == v['emotion'] + v['words']
-        lines = (Path(tmp)/'metrics.jsonl').read_text().splitlines()
-        import json
-        first, last = json.loads(lines[0]), json.loads(lines[-1])
-        assert 3 < len(lines) <= 20 and last['train_words'] < .9 * first['train_words'] and min(json.loads(l)['loss'] for l in lines) == v['loss'] < first['loss'] and last['stage'] == 'joint'
+        assert {'emotion_accuracy', 'loss', 'emotion', 'words', 'perplexity'} == set(v)
+        assert v['loss'] == v['emotion'] + v['words']
+        log = [json.loads(line) for line in (Path(tmp)/'metrics.jsonl').read_text().splitlines()]
+        first, last = log[0], log[-1]
+        assert 3 < len(log) <= 20 and last['stage'] == 'joint'
+        assert last['train_words'] < .9 * first['train_words']
+        assert min(epoch['loss'] for epoch in log) == v['loss'] < first['loss']
         again = System.from_pretrained(tmp)
-        assert type(again) is Toy and all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+        saved = again.state_dict()
+        assert type(again) is Toy
+        assert all(torch.equal(v, saved[k]) for k, v in model.state_dict().items())
 
 
 def test_what_does_not_hold_is_found():
@@ -56,34 +66,60 @@ def test_what_does_not_hold_is_found():
     toy = Toy(SystemConfig(dim=16), build_vocab(talks, 1))
     batch = collate(make_examples(talks, toy.vocab))
     check_system(toy, batch)
+
     class Mean(Toy):
-        def read(self, src, gate='', labels=None): return Prediction(self.emotion(self.words(src).mean(1)).float()), None, Memory(self.words(src).mean(1), src != PAD)
+        "Padding counts in the mean"
+        def read(self, src, gate='', labels=None):
+            mean = self.words(src).mean(1)
+            return Prediction(self.emotion(mean).float()), None, Memory(mean, src != PAD)
+
     class Forgetful(Toy):
-        def decode(self, ids, ctx, past=None): return Toy.decode(self, ids, ctx, None)
+        "Forgets the words before"
+        def decode(self, ids, ctx, past=None): return super().decode(ids, ctx, None)
+
     class Told(Toy):
-        def score(self, batch): return Toy.score(self, batch)[0], Toy.score(self, batch)[1] + batch.emotion[:, None]
-    for system, why in ((Mean, 'in other company'), (Forgetful, 'word 2 is scored otherwise'), (Told, 'the right emotion has an influence')):
-        system = system(toy.cfg, toy.vocab)
-        with pytest.raises(AssertionError, match=why): check_system(system, batch)
+        "Uses the right emotion"
+        def score(self, batch):
+            prediction, nll = super().score(batch)
+            return prediction, nll + batch.emotion[:, None]
+
+    wrong = {Mean: 'in other company', Forgetful: 'word 2 is scored otherwise',
+             Told: 'the right emotion has an influence'}
+    for system, why in wrong.items():
+        with pytest.raises(AssertionError, match=why): check_system(system(toy.cfg, toy.vocab), batch)
 
 
 def test_what_is_not_there_is_said():
-    from ecgen.evaluation import evaluate
     from ecgen.show import marks, to_html, to_svg, to_terminal
     with tempfile.TemporaryDirectory() as tmp:
         model = train('toy', shipped('sample'), tmp, epochs=1)
         e = model.respond(['I lost my keys.', 'Oh no!', 'They were in my bag.'])
-        assert e.response and all(w['cause'] is w['gate'] is None for t in e.turns for w in t['words']) and not marks(e)
-        assert 'marks no words' in to_html(e) and 'marks no words' in to_svg(e) and '[' not in to_terminal(e, color=False)
-        for call, why in ((lambda: model.explain(['I won.'], gate='hard'), 'Toy has no gates'), (lambda: evaluate(model, shipped('sample'), gate='soft'), 'Toy has no gates'),
-                          (lambda: evaluate(model, shipped('sample'), causes=shipped('sample')/'recec/valid_with_cause.json'), 'marks no causes'),
-                          (lambda: train('toy', shipped('sample'), tmp + '/b', generator=tmp), 'Toy has no generator'), (lambda: train('toy', shipped('sample'), tmp + '/c', epochs=0), 'nothing to train')):
-            with pytest.raises(EcgenError, match=why): call()
-        class MoEL(Toy): pass
-        with pytest.raises(EcgenError, match='There is a system MoEL already'): register('my-moel', MoEL)
+        words = [w for t in e.turns for w in t['words']]
+        assert e.response and all(w['cause'] is w['gate'] is None for w in words) and not marks(e)
+        assert 'marks no words' in to_html(e) and 'marks no words' in to_svg(e)
+        assert '[' not in to_terminal(e, color=False)
         with patch.dict(PRESETS):
             del PRESETS['toy']
-            with pytest.raises(EcgenError, match="There is no system 'Toy' here: import the module"): System.from_pretrained(tmp)
+            missing = "There is no system 'Toy' here: import the module"
+            with pytest.raises(EcgenError, match=missing): System.from_pretrained(tmp)
+
+
+def test_what_it_cannot_do_is_refused():
+    from ecgen.evaluation import evaluate
+    sample = shipped('sample')
+    with tempfile.TemporaryDirectory() as tmp:
+        model, labels = train('toy', sample, tmp, epochs=1), sample/'recec/valid_with_cause.json'
+        refused = [
+            ('Toy has no gates', lambda: model.explain(['I won.'], gate='hard')),
+            ('Toy has no gates', lambda: evaluate(model, sample, gate='soft')),
+            ('marks no causes', lambda: evaluate(model, sample, causes=labels)),
+            ('Toy has no generator', lambda: train('toy', sample, tmp + '/b', generator=tmp)),
+            ('nothing to train', lambda: train('toy', sample, tmp + '/c', epochs=0))]
+        for why, call in refused:
+            with pytest.raises(EcgenError, match=why): call()
+    class MoEL(Toy): pass
+    taken = 'There is a system MoEL already'
+    with pytest.raises(EcgenError, match=taken): register('my-moel', MoEL)
 
 
 def test_commands_know_a_system_that_is_registered():
@@ -93,56 +129,89 @@ def test_commands_know_a_system_that_is_registered():
         got = CliRunner().invoke(app, list(map(str, args)))
         assert got.exit_code == code, got.output
         return got.output
+    sample = shipped('sample')
     with tempfile.TemporaryDirectory() as tmp:
-        out = run('train', '--preset', 'toy', '--data', shipped('sample'), '--out', f'{tmp}/t', '--set', 'epochs=2', '--set', 'dim=32')
+        model = '--model', f'{tmp}/t'
+        out = run('train', '--preset', 'toy', '--data', sample, '--out', f'{tmp}/t',
+                  '--set', 'epochs=2', '--set', 'dim=32')
         assert 'The model is in' in out and 'perplexity' in out and 'cause' not in out
-        assert 'emotion' in run('respond', '--model', f'{tmp}/t', 'I won!') and 'dist1' in run('evaluate', '--model', f'{tmp}/t', '--data', shipped('sample'), '--limit', 5).replace(' ', '')
-        assert 'marks no words as cause' in run('explain', '--model', f'{tmp}/t', 'I won!')
-        assert 'works with EmpatheticModel only' in run('demo', '--model', f'{tmp}/t', '--page', f'{tmp}/p.html', code=2)
-        assert 'has no gates' in run('respond', '--model', f'{tmp}/t', '--gate', 'hard', 'I won!', code=2)
-        assert 'dim' in run('info', '--preset', 'toy') and 'reasoner.' not in run('info', '--preset', 'toy')
-        assert 'write KEY=VALUE' in run('train', '--preset', 'toy', '--set', 'reasoner.dim=8', '--out', f'{tmp}/u', code=2)
+        assert 'emotion' in run('respond', *model, 'I won!')
+        assert 'dist1' in run('evaluate', *model, '--data', sample, '--limit', 5).replace(' ', '')
+        assert 'marks no words as cause' in run('explain', *model, 'I won!')
+        page = run('demo', *model, '--page', f'{tmp}/p.html', code=2)
+        assert 'works with EmpatheticModel only' in page
+        assert 'has no gates' in run('respond', *model, '--gate', 'hard', 'I won!', code=2)
+        assert 'dim' in run('info', '--preset', 'toy')
+        assert 'reasoner.' not in run('info', '--preset', 'toy')
+        wrong = '--set', 'reasoner.dim=8', '--out', f'{tmp}/u'
+        assert 'write KEY=VALUE' in run('train', '--preset', 'toy', *wrong, code=2)
 
 
 def test_a_shell_is_told_with_import():
-    import os, subprocess, sys
-    def shell(*args, **env): return subprocess.run([sys.executable, '-m', 'ecgen.cli', *map(str, args)], cwd=tmp, env=os.environ | env, capture_output=True, text=True)
+    TOYS = '''from ecgen.baselines.new_system import Toy, register
+register("small-toy", Toy, model=dict(dim=8), training=dict(epochs=1, min_count=1))
+'''
+    def shell(*args, **env):
+        command = [sys.executable, '-m', 'ecgen.cli', *map(str, args)]
+        return subprocess.run(command, cwd=tmp, env=os.environ | env, capture_output=True, text=True)
     with tempfile.TemporaryDirectory() as tmp:
-        Path(tmp, 'toys.py').write_text('from ecgen.baselines.new_system import Toy, register\nregister("small-toy", Toy, model=dict(dim=8), training=dict(epochs=1, min_count=1))\n')
-        trained = shell('--import', 'toys', 'train', '--preset', 'small-toy', '--data', shipped('sample'), '--out', 'run')
-        assert trained.returncode == 0 and 'small-toy' in shell('info', ECGEN_IMPORT='toys').stdout, trained.stderr
-        assert 'emotion' in shell('respond', '--model', 'run', 'I won!', ECGEN_IMPORT='toys').stdout
+        Path(tmp, 'toys.py').write_text(TOYS)
+        trained = shell('--import', 'toys', 'train', '--preset', 'small-toy',
+                        '--data', shipped('sample'), '--out', 'run')
+        assert trained.returncode == 0, trained.stderr
+        assert 'small-toy' in shell('info', ECGEN_IMPORT='toys').stdout
+        asked = shell('respond', '--model', 'run', 'I won!', ECGEN_IMPORT='toys')
+        assert 'emotion' in asked.stdout
         wrong = shell('--import', 'toyz', 'info')
-        assert wrong.returncode == 2 and "no module 'toyz'" in wrong.stderr and 'Traceback' not in wrong.stderr
-        for name in ('', './toys', 'toys.py/'): assert "write a module" in shell('--import', name, 'info').stderr
+        assert wrong.returncode == 2 and "no module 'toyz'" in wrong.stderr
+        assert 'Traceback' not in wrong.stderr
+        for name in ('', './toys', 'toys.py/'):
+            assert "write a module" in shell('--import', name, 'info').stderr
 
 
 def test_a_row_has_the_budget_of_the_others():
-    from ecgen.experiments import EQUAL, ROWS, Run, do_run, load_results, row, table_rows, tables
-    with patch.dict(ROWS, toy=row('a toy', 'none', 'toy')), tempfile.TemporaryDirectory() as tmp:
+    from ecgen.experiments import EQUAL, ROWS, Run, row
+    with patch.dict(ROWS, toy=row('a toy', 'none', 'toy')):
         for budget in ('smoke', 'laptop', 'full'):
             a, b = (Run(r, None, 1, budget).plan() for r in ('toy', 'soft'))
-            assert all(a[k] == b[k] for k in ('budget', 'examples', 'watch', 'vectors', 'seed')) and all(a['training'][k] == b['training'][k] for k in EQUAL)
-            assert a['preset'] == 'toy' and a['beside'] == b['preset'] and a['training']['lr'] == 3e-3
-        for r in ('toy', 'without-cause'): do_run(Run(r, None, 1, 'smoke'), shipped('sample'), tmp + '/runs', tmp + '/results')
+            shared = 'budget', 'examples', 'watch', 'vectors', 'seed'
+            assert all(a[k] == b[k] for k in shared)
+            assert all(a['training'][k] == b['training'][k] for k in EQUAL)
+            assert a['preset'] == 'toy' and a['beside'] == b['preset']
+            assert a['training']['lr'] == 3e-3
+
+
+def test_a_row_stands_in_the_tables():
+    from ecgen.experiments import ROWS, Run, do_run, load_results, row, table_rows, tables
+    with patch.dict(ROWS, toy=row('a toy', 'none', 'toy')), tempfile.TemporaryDirectory() as tmp:
+        for r in ('toy', 'without-cause'):
+            do_run(Run(r, None, 1, 'smoke'), shipped('sample'), tmp + '/runs', tmp + '/results')
         (rows,) = load_results(tmp + '/results').values()
-        assert table_rows(rows, 'perplexity', ('toy', 'toy', 'MIME'))[0][1] == '1' and set(rows) == {'toy', 'without-cause'}
-        assert table_rows(rows, 'emotion_accuracy', ('MIME',))[0][3].startswith('32.4 ± 1.6<sup>1')
+        assert set(rows) == {'toy', 'without-cause'}
+        assert table_rows(rows, 'perplexity', ('toy', 'toy', 'MIME'))[0][1] == '1'
+        published = table_rows(rows, 'emotion_accuracy', ('MIME',))[0][3]
+        assert published.startswith('32.4 ± 1.6<sup>1')
         text = tables(tmp + '/results', ('toy', 'MIME'))
-        assert 'of toy of the preset `toy`' in text and 'Table 2 prints 38.3' in text and not list(Path(tmp).glob('runs/*/state'))
+        assert 'of toy of the preset `toy`' in text and 'Table 2 prints 38.3' in text
+        assert not list(Path(tmp).glob('runs/*/state'))
 
 
 def test_a_step_of_its_own_goes_on_where_it_was_broken_off():
     from ecgen.training import finish_epoch, fit
     settings = dict(name='in-turns', data=shipped('sample'), epochs=3)
+    calls = []
+    def broken(run):
+        "Like `finish_epoch`, but the second call fails"
+        calls.append(1)
+        if len(calls) == 2: raise MemoryError
+        return finish_epoch(run)
     with patch.dict(PRESETS), tempfile.TemporaryDirectory() as tmp:
-        register('in-turns', InTurns, **{k: v for k, v in PRESETS['toy'].items() if k != 'system'})
-        whole, calls = train(out=tmp + '/whole', **settings), []
-        def broken(run):
-            calls.append(1)
-            if len(calls) == 2: raise MemoryError
-            return finish_epoch(run)
-        with patch.dict(fit.__globals__, finish_epoch=broken), pytest.raises(MemoryError): train(out=tmp + '/part', **settings)
-        part = train(out=tmp + '/part', **settings)
-        assert all(torch.equal(v, part.state_dict()[k]) for k, v in whole.state_dict().items())
-        assert (Path(tmp)/'whole/losses.jsonl').read_text() == (Path(tmp)/'part/losses.jsonl').read_text() and '"emotion"' in (Path(tmp)/'part/losses.jsonl').read_text()
+        values = {k: v for k, v in PRESETS['toy'].items() if k != 'system'}
+        register('in-turns', InTurns, **values)
+        whole = train(out=tmp + '/whole', **settings)
+        with patch.dict(fit.__globals__, finish_epoch=broken), pytest.raises(MemoryError):
+            train(out=tmp + '/part', **settings)
+        part = train(out=tmp + '/part', **settings).state_dict()
+        assert all(torch.equal(v, part[k]) for k, v in whole.state_dict().items())
+        logs = [(Path(tmp)/folder/'losses.jsonl').read_text() for folder in ('whole', 'part')]
+        assert logs[0] == logs[1] and '"emotion"' in logs[1]

@@ -14,13 +14,18 @@ from ecgen.baselines.shared import *
 
 def test_window_network_equals_two_convolutions():
     torch.manual_seed(0)
+    def conv(f, x, w, left, right):
+        weight = f.weight.unflatten(1, (w, -1)).mT
+        return F.conv1d(F.pad(x.mT, (left, right)), weight, f.bias).mT
     for w in (1, 2, 3):
         ffn, x = WindowFeedForward(6, 4, w), torch.randn(2, 7, 6)
-        def conv(f, x, left, right): return F.conv1d(F.pad(x.mT, (left, right)), f.weight.unflatten(1, (w, -1)).mT, f.bias).mT
         a, b = ffn.layers
-        assert torch.allclose(ffn(x)[0], conv(b, conv(a, x, w - 1, 0).relu(), w - 1, 0), atol=1e-6)
+        by_hand = conv(b, conv(a, x, w, w - 1, 0).relu(), w, w - 1, 0)
+        assert torch.allclose(ffn(x)[0], by_hand, atol=1e-6)
         sides = w // 2, (w - 1) // 2
-        assert torch.allclose(ffn.centred(x, torch.ones(2, 7, dtype=torch.bool)), conv(b, conv(a, x, *sides).relu(), *sides), atol=1e-6)
+        by_hand = conv(b, conv(a, x, w, *sides).relu(), w, *sides)
+        everything = torch.ones(2, 7, dtype=torch.bool)
+        assert torch.allclose(ffn.centred(x, everything), by_hand, atol=1e-6)
 
 
 def test_window_network_remembers_and_ignores_padding():
@@ -31,13 +36,20 @@ def test_window_network_remembers_and_ignores_padding():
         got.append(y)
     assert torch.allclose(torch.cat(got, 1), ffn(x)[0], atol=1e-6)
     real = torch.arange(7)[None] < torch.tensor([[7], [4]])
-    assert torch.allclose(ffn.centred(x, real)[1, :4], ffn.centred(x[1:, :4], real[1:, :4])[0], atol=1e-6)
+    alone = ffn.centred(x[1:, :4], real[1:, :4])[0]
+    assert torch.allclose(ffn.centred(x, real)[1, :4], alone, atol=1e-6)
 
 
 def test_the_last_turn_is_the_speakers():
     from ecgen.batches import SEP
-    src = torch.tensor([[CLS, 7, SEP, 8, SEP, 9, SEP], [CLS, 7, SEP, PAD, PAD, PAD, PAD], [CLS, 8, SEP, 9, SEP, PAD, PAD]])
-    assert roles(src).tolist() == [[1, 2, 2, 3, 3, 2, 2], [1, 2, 2, 0, 0, 0, 0], [1, 3, 3, 2, 2, 0, 0]]      # the third had lost its first turn
+    src = torch.tensor([
+        [CLS, 7, SEP, 8, SEP, 9, SEP],
+        [CLS, 7, SEP, PAD, PAD, PAD, PAD],
+        [CLS, 8, SEP, 9, SEP, PAD, PAD]])          # has lost its first turn
+    assert roles(src).tolist() == [
+        [1, 2, 2, 3, 3, 2, 2],
+        [1, 2, 2, 0, 0, 0, 0],
+        [1, 3, 3, 2, 2, 0, 0]]
 
 
 def small(**changes):
@@ -49,14 +61,15 @@ def test_decoder_block_word_by_word_equals_all_at_once():
     torch.manual_seed(0)
     b, x, h = DecoderBlock(small()), torch.randn(2, 6, 12), torch.randn(2, 5, 12)
     real, past, got = torch.arange(5)[None] < torch.tensor([[5], [3]]), None, []
-    cross = b.cross.keys_values(h)
-    whole, _ = b(x, None, cross, causal(6, None), real)
+    cross, mask = b.cross.keys_values(h), causal(6, None)
+    whole, _ = b(x, None, cross, mask, real)
     for i in range(6):
         y, past = b(x[:, i:i+1], past, cross, causal(1, past), real)
         got.append(y)
     assert torch.allclose(torch.cat(got, 1), whole, atol=1e-5)
     other = torch.cat([x[:, :4], -x[:, 4:]], 1)                      # the future is invisible
-    assert torch.allclose(b(other, None, cross, causal(6, None), real)[0][:, :4], whole[:, :4], atol=1e-6)
+    changed, _ = b(other, None, cross, mask, real)
+    assert torch.allclose(changed[:, :4], whole[:, :4], atol=1e-6)
 
 
 def test_encoder_ignores_padding_but_not_order():
@@ -64,18 +77,23 @@ def test_encoder_ignores_padding_but_not_order():
     e, x = Encoder(small(), 8), torch.randn(2, 5, 8)
     real = torch.arange(5)[None] < torch.tensor([[5], [3]])
     assert torch.allclose(e(x, real)[1, :3], e(x[1:, :3], real[1:, :3])[0], atol=1e-5)
-    assert not torch.allclose(e(x.flip(1), torch.ones(2, 5, dtype=torch.bool)).flip(1), e(x, torch.ones(2, 5, dtype=torch.bool)), atol=1e-2)
+    everything = torch.ones(2, 5, dtype=torch.bool)
+    turned = e(x.flip(1), everything).flip(1)
+    assert not torch.allclose(turned, e(x, everything), atol=1e-2)
 
 
 def test_weights_start_as_published():
     from ecgen.training import TrainingConfig
     torch.manual_seed(0)
     m = SmallSystem(SmallConfig(dim=60), Vocab([f'w{i}' for i in range(94)]))
-    m.start()
-    assert m.out.weight.abs().max() <= (6 / 160) ** .5 and abs(m.out.weight.std() / (2 / 160) ** .5 - 1) < .05
+    m.init_weights()
+    assert m.out.weight.abs().max() <= (6 / 160) ** .5
+    assert abs(m.out.weight.std() / (2 / 160) ** .5 - 1) < .05
     table = torch.randn(100, 60) / 3
     for scale in (60 ** -.5, 1 / 3):
-        assert not m.words.weight[0].any() and not m.roles.weight[0].any() and abs(m.words.weight[6:].std() - scale) < .01 and m.words.weight[:6].abs().max() < .1
+        assert not m.words.weight[0].any() and not m.roles.weight[0].any()
+        assert abs(m.words.weight[6:].std() - scale) < .01 and m.words.weight[:6].abs().max() < .1
         m.set_vectors(table, TrainingConfig())
     assert torch.allclose(m.words.weight[6:], table[6:], atol=1e-6)
-    assert SmallSystem(SmallConfig(dim=60, tied=True), m.vocab).logits(torch.randn(2, 60)).shape == m.logits(torch.randn(2, 60)).shape == (2, 100)
+    tied, states = SmallSystem(SmallConfig(dim=60, tied=True), m.vocab), torch.randn(2, 60)
+    assert tied.logits(states).shape == m.logits(states).shape == (2, 100)
