@@ -94,7 +94,7 @@ def cause_targets(
 def cause_loss(
     logits:Tensor,          # (B, N, 2)
     target:Tensor,          # (B, N) 1, 0, or -1 = not looked at
-    kind:str='nll',         # 'nll' = Eq. 4, 'soft' = probabilities as labels, 'released' = as released
+    kind:str='nll',         # 'nll' = Eq. 4, 'soft' = probabilities as labels, or 'released'
     soft:Tensor|None=None,  # (B, N) probabilities; None = there are none, so 'soft' is 'nll'
 ) -> Tensor:                # scalar, per labelled word; 0 if no word has a label
     "What a wrong cause label costs"
