@@ -83,8 +83,8 @@ class ScaledMemoryAttention(GatedAttention):
     def keys_values(self, memory:Tensor, gates:Gates) -> tuple[Tensor, ...]:
         "Keys and values without gates (to show weights) and with them"
         kv = super().keys_values(memory, gates)
-        g = gates.values[:, None, :, None]                    # (B, 1, N, 1)
-        return (*kv, *(x * g.to(x.dtype) for x in kv))
+        scaled = (x * gates.values[:, None, :, None].to(x.dtype) for x in kv)
+        return (*kv, *scaled)
 
     def weights(self, x:Tensor, kv:tuple, gates:Gates, real:Tensor) -> Tensor:
         return scaled_weights(self.split(self.query(x)), kv[0], gates.values, real)

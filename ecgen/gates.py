@@ -117,8 +117,8 @@ def open_gates(cause:Tensor, *_) -> Tensor:
 def oracle_gates(cause:Tensor, src:Tensor, labels:Tensor|None) -> Tensor:
     "A control: the words labelled as cause are open, and words without a label"
     if labels is None:
-        raise EcgenError('The oracle gate opens words that are labelled as cause, and this dialogue '
-                         'has no labels: use it in `ecgen evaluate` or `ecgen train`.')
+        raise EcgenError('The oracle gate opens words that are labelled as cause, and this '
+                         'dialogue has no labels: use it in `ecgen evaluate` or `ecgen train`.')
     return torch.where(labels != 0, 0., -torch.inf)
 
 def rule_gates(cause:Tensor, src:Tensor, *_) -> Tensor:

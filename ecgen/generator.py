@@ -74,8 +74,8 @@ class DecoderBlock(nn.Module):
     def keys_values(self, h:Tensor, gates:Gates) -> tuple[tuple, tuple]:   # (B, N, dim), (B, N)
         "Of the dialogue: for the cross attention, and for the gated layer (empty without one)"
         if self.instead: return self.cross.keys_values(h, gates), ()
-        gated = self.gated.keys_values(h, gates) if self.gated else ()
-        return self.cross.keys_values(h), gated
+        cross = self.cross.keys_values(h)
+        return cross, self.gated.keys_values(h, gates) if self.gated else ()
 
     def forward(self, x, past, cross, gated, mask, real, gates, seen=None):
         "(B, M, dim) -> (B, M, dim), and keys and values of all words so far"
