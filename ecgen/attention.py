@@ -22,6 +22,7 @@ def scores(
     s = q @ k.transpose(-1, -2)
     return s.to(torch.promote_types(s.dtype, torch.float32)) / math.sqrt(q.shape[-1])
 
+# %% ../nbs/03_attention.ipynb #att-weights
 def attention_weights(
     q:Tensor,                 # queries `(..., M, d)`
     k:Tensor,                 # keys `(..., N, d)`
@@ -46,21 +47,29 @@ class MultiHeadAttention(nn.Module):
     ):
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.query, self.key, self.value = (nn.Linear(dim, heads * head_dim, bias=False) for _ in range(3))
-        self.out = nn.Linear(heads * head_dim, dim, bias=False)
+        inner = heads * head_dim
+        self.query = nn.Linear(dim, inner, bias=False)
+        self.key = nn.Linear(dim, inner, bias=False)
+        self.value = nn.Linear(dim, inner, bias=False)
+        self.out = nn.Linear(inner, dim, bias=False)
 
-    def split(self, x:Tensor) -> Tensor:                       # (B, N, H*d) -> (B, H, N, d)
+    def split(self, x:Tensor) -> Tensor:                     # (B, N, H*d) -> (B, H, N, d)
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def merge(self, x:Tensor) -> Tensor:                       # (B, H, M, d) -> (B, M, dim)
+    def merge(self, x:Tensor) -> Tensor:                     # (B, H, M, d) -> (B, M, dim)
         return self.out(x.transpose(1, 2).flatten(-2))
 
-    def keys_values(self, memory:Tensor) -> KeysValues:        # (B, N, dim) -> 2 x (B, H, N, d)
+    def keys_values(self, memory:Tensor) -> KeysValues:      # (B, N, dim) -> 2 x (B, H, N, d)
         return self.split(self.key(memory)), self.split(self.value(memory))
 
-    def forward(self, x:Tensor, kv:KeysValues, mask:Tensor|None=None) -> Tensor:   # (B, M, dim) -> (B, M, dim)
+    def fused(self, q:Tensor, k:Tensor, v:Tensor, mask:Tensor|None) -> Tensor:
+        "PyTorch's attention, with dropout in training"
         drop = self.dropout if self.training else 0.
-        return self.merge(F.scaled_dot_product_attention(self.split(self.query(x)), *kv, attn_mask=mask, dropout_p=drop))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop)
+
+    def forward(self, x:Tensor, kv:KeysValues, mask:Tensor|None=None) -> Tensor:
+        "(B, M, dim) -> (B, M, dim); `mask` as in `attention_weights`"
+        return self.merge(self.fused(self.split(self.query(x)), *kv, mask))
 
 # %% ../nbs/03_attention.ipynb #03_attenti-14
 def extend(
@@ -68,7 +77,8 @@ def extend(
     new:KeysValues,        # those of the words that follow
 ) -> KeysValues:
     "Put new keys and values behind the old ones"
-    return new if old is None else tuple(torch.cat(p, dim=2) for p in zip(old, new))
+    if old is None: return new
+    return tuple(torch.cat(pair, dim=2) for pair in zip(old, new))
 
 # %% ../nbs/03_attention.ipynb #03_attenti-18
 class FeedForward(nn.Sequential):
@@ -79,10 +89,17 @@ class FeedForward(nn.Sequential):
 # %% ../nbs/03_attention.ipynb #c19
 class EncoderBlock(nn.Module):
     "Self-attention and feed-forward, pre-norm, each with a residual connection"
-    def __init__(self, dim:int, heads:int, head_dim:int, inner:int, dropout:float=0., attention_dropout:float=0.):
+    def __init__(self,
+        dim:int, heads:int, head_dim:int,   # see `MultiHeadAttention`
+        inner:int,                          # width inside the feed-forward network
+        dropout:float=0.,                   # of the two updates
+        attention_dropout:float=0.,         # of the attention weights
+    ):
         super().__init__()
-        self.attn, self.ffn = MultiHeadAttention(dim, heads, head_dim, attention_dropout), FeedForward(dim, inner)
-        self.norm1, self.norm2, self.drop = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.Dropout(dropout)
+        self.attn = MultiHeadAttention(dim, heads, head_dim, attention_dropout)
+        self.ffn = FeedForward(dim, inner)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.drop = nn.Dropout(dropout)
 
     def forward(self, x:Tensor, mask:Tensor|None=None) -> Tensor:   # (B, N, dim) -> (B, N, dim)
         h = self.norm1(x)
@@ -92,9 +109,15 @@ class EncoderBlock(nn.Module):
 # %% ../nbs/03_attention.ipynb #c21
 class BareBlock(nn.Module):
     "Self-attention and nothing else (the released reasoner)"
-    def __init__(self, dim:int, heads:int, head_dim:int, inner:int=0, dropout:float=0., attention_dropout:float=0.):   # `inner` is not used
+    def __init__(self,
+        dim:int, heads:int, head_dim:int,   # see `MultiHeadAttention`
+        inner:int=0,                        # not used
+        dropout:float=0.,                   # of the result
+        attention_dropout:float=0.,         # of the attention weights
+    ):
         super().__init__()
-        self.attn, self.drop = MultiHeadAttention(dim, heads, head_dim, attention_dropout), nn.Dropout(dropout)
+        self.attn = MultiHeadAttention(dim, heads, head_dim, attention_dropout)
+        self.drop = nn.Dropout(dropout)
 
     def forward(self, x:Tensor, mask:Tensor|None=None) -> Tensor:   # (B, N, dim) -> (B, N, dim)
         return self.drop(self.attn(x, self.attn.keys_values(x), mask))
@@ -114,8 +137,9 @@ def positions(
     dim:int,       # width, even
     start:int=0,   # the first position
     device='cpu',  # where they are computed; nothing is copied between devices
-) -> Tensor:       # (n, dim) float32
-    "Sinusoidal position embeddings: first half sines, second half cosines, wavelengths from 2 pi to 10,000 times that"
-    rate = torch.exp(-math.log(1e4) * torch.arange(dim // 2, device=device) / (dim // 2 - 1))
-    angle = torch.arange(start, start + n, device=device)[:, None] * rate
+) -> Tensor:       # (n, dim) float32; wavelengths from 2 pi to 10,000 times that
+    "Sinusoidal position embeddings: first half sines, second half cosines"
+    half = dim // 2
+    frequency = torch.exp(-math.log(1e4) * torch.arange(half, device=device) / (half - 1))
+    angle = torch.arange(start, start + n, device=device)[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=-1)

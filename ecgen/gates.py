@@ -21,22 +21,30 @@ from .corpus import EcgenError
 class Gates:
     "A gate for each word of each context in a batch"
     log: Tensor                 # (B, N) float32; 0 = open, -inf = closed
-    hard: Tensor|None = None    # (B, N) 0 or 1 with the gradient of a Gumbel-Softmax sample; None = `log` says it all
+    hard: Tensor|None = None    # (B, N) 0 or 1, with a gradient; None = not needed
 
-    def __getitem__(self, rows): return Gates(self.log[rows], None if self.hard is None else self.hard[rows])
+    def __getitem__(self, rows):
+        hard = None if self.hard is None else self.hard[rows]
+        return Gates(self.log[rows], hard)
 
     @property
-    def trained(self) -> bool:
+    def values(self) -> Tensor:
+        "The gates themselves, (B, N) between 0 and 1"
+        return self.log.exp() if self.hard is None else self.hard
+
+    @property
+    def needs_grad(self) -> bool:
         "Does a gradient flow back through the gates?"
-        return torch.is_grad_enabled() and (self.log.requires_grad or self.hard is not None and self.hard.requires_grad)
+        if not torch.is_grad_enabled(): return False
+        return self.log.requires_grad or self.hard is not None and self.hard.requires_grad
 
 # %% ../nbs/05_gates.ipynb #c7
 def finish(
     log_gate:Tensor,       # (B, N) before the three rules
     src:Tensor,            # (B, N) token ids, `PAD` = padding
-    cls_open:bool=True,    # is [CLS] always open (section 4.2: labelled 1), or does its gate decide (released code)?
+    cls_open:bool=True,    # is [CLS] always open (section 4.2)? False = its gate decides (released)
 ) -> Gates:
-    "Gates that are safe to attend through"
+    "Apply the three rules: gates that are safe to attend through"
     real, first = src != PAD, torch.arange(src.shape[1], device=src.device) == 0
     if cls_open: log_gate = log_gate.masked_fill(first, 0.)
     log_gate = log_gate.masked_fill(~real, -torch.inf)
@@ -71,7 +79,7 @@ def gumbel_noise(
 def gumbel_softmax(
     logits:Tensor,    # (..., classes)
     tau:float=1.,     # temperature, above 0
-) -> Tensor:          # (..., classes), one 1 and otherwise 0, with the gradient of the softened draw
+) -> Tensor:          # (..., classes), one 1 and otherwise 0, with the gradient of the softmax
     "A straight-through draw from the softmax of logits (section 4.3, after Jang et al., 2017)"
     soft = ((logits + gumbel_noise(logits)) / tau).softmax(-1)
     hard = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.)
@@ -86,18 +94,19 @@ def gumbel_gates(
 ) -> Gates:
     "Hard gating strategy (section 4.3) in training: labels drawn by Gumbel-Softmax"
     draw = gumbel_softmax(cause.float(), tau)[..., 1]
-    safe, free = finish(draw.detach().log(), src, cls_open), src != PAD
+    log = finish(draw.detach().log(), src, cls_open).log
+    opened, free = log.exp(), src != PAD                     # by the three rules; outside them
     if cls_open: free = free & (torch.arange(src.shape[1], device=src.device) > 0)
-    opened = safe.log.exp()                                            # by the three rules
-    return Gates(safe.log, torch.where(free & (opened == draw.detach()), draw, opened))
+    as_drawn = free & (opened == draw.detach())
+    return Gates(log, torch.where(as_drawn, draw, opened))
 
 # %% ../nbs/05_gates.ipynb #c34
 def temperature(
-    done:float,     # share of the training that is behind us, 0 to 1
+    done:float,     # share of the training that is done, 0 to 1
     start:float,    # temperature at its beginning
     end:float,      # and at its end
 ) -> float:
-    "Exponential cooling (Jang et al., 2017, section 4)"
+    "Exponential annealing (Jang et al., 2017, section 4)"
     return start * (end / start) ** min(max(done, 0.), 1.)
 
 # %% ../nbs/05_gates.ipynb #c40
@@ -107,7 +116,9 @@ def open_gates(cause:Tensor, *_) -> Tensor:
 
 def oracle_gates(cause:Tensor, src:Tensor, labels:Tensor|None) -> Tensor:
     "A control: the words labelled as cause are open, and words without a label"
-    if labels is None: raise EcgenError('The oracle gate opens words that are labelled as cause, and this dialogue has no labels: use it in `ecgen evaluate` or `ecgen train`.')
+    if labels is None:
+        raise EcgenError('The oracle gate opens words that are labelled as cause, and this '
+                         'dialogue has no labels: use it in `ecgen evaluate` or `ecgen train`.')
     return torch.where(labels != 0, 0., -torch.inf)
 
 def rule_gates(cause:Tensor, src:Tensor, *_) -> Tensor:
@@ -115,17 +126,19 @@ def rule_gates(cause:Tensor, src:Tensor, *_) -> Tensor:
     return torch.where((turn_of(src) == 0) | (turn_of(src) == 2), 0., -torch.inf)
 
 # %% ../nbs/05_gates.ipynb #c42
-def chance_order(row:Tensor) -> Tensor:     # (N,) token ids -> positions of its words without [CLS], from 0
-    "A random order, always the same for the same words"
+def chance_order(row:Tensor) -> Tensor:     # (N,) token ids
+    "Positions of the words without [CLS], from 0, in an order that depends on the words alone"
     n = int((row != PAD).sum()) - 1
     seed = int((row[1:n + 1] * torch.arange(1, n + 1)).sum())
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 def random_gates(cause:Tensor, src:Tensor, *_) -> Tensor:
-    "A control: as many words as the hard gate opens in a context are open, drawn without knowing causes"
-    res, opened = torch.full(src.shape, -torch.inf), (hard_gates(cause) == 0) & (src != PAD)
-    for row, out, many in zip(src.cpu(), res, opened[:, 1:].sum(1).tolist()):
-        out[1 + chance_order(row)[:many]] = 0.
+    "A control: as many words are open as with the hard gate, but drawn at random"
+    hard_open = (hard_gates(cause) == 0) & (src != PAD)
+    counts = hard_open[:, 1:].sum(1).tolist()
+    res = torch.full(src.shape, -torch.inf)
+    for row, out, n in zip(src.cpu(), res, counts):
+        out[1 + chance_order(row)[:n]] = 0.
     return res.to(src.device)
 
 # %% ../nbs/05_gates.ipynb #2d967c78
@@ -156,18 +169,23 @@ def shuffled_gates(cause:Tensor, src:Tensor, *_) -> Tensor:
     return res
 
 # %% ../nbs/05_gates.ipynb #c43
-GATES = dict(soft=soft_gates, hard=hard_gates, open=open_gates, rule=rule_gates, random=random_gates, oracle=oracle_gates)
+GATES = dict(soft=soft_gates, hard=hard_gates, open=open_gates, rule=rule_gates,
+             random=random_gates, oracle=oracle_gates)
 PROBES = {'turn-mean': turn_mean_gates, 'shuffled': shuffled_gates, 'inverted': inverted_gates}
-UNLABELLED = tuple(g for g in GATES if g != 'oracle')     # those that a dialogue without labels can have
 
+# those that a dialogue without labels can have
+UNLABELLED = tuple(g for g in GATES if g != 'oracle')
+
+# %% ../nbs/05_gates.ipynb #make-gates
 def make_gates(
     name:str,                    # one of `GATES` or `PROBES`
     cause:Tensor,                # cause logits (B, N, 2)
     src:Tensor,                  # (B, N) token ids
     labels:Tensor|None=None,     # (B, N) 1 = cause, 0 = not, -1 = unknown; for the oracle
-    tau:float|None=None,         # draw hard gates at this temperature instead of taking the more probable label
+    tau:float|None=None,         # draw hard gates at this temperature; None = do not draw them
     cls_open:bool=True,          # see `finish`
 ) -> Gates:
     "The gates of a batch, by name"
     if name == 'hard' and tau: return gumbel_gates(cause, src, tau, cls_open)
-    return finish((GATES | PROBES)[name](cause, src, labels), src, cls_open)
+    make = (GATES | PROBES)[name]
+    return finish(make(cause, src, labels), src, cls_open)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RANKED', 'ELSEWHERE', 'RankedDecoder', 'response_log_prob', 'emotion_agreement', 'elsewhere_log_prob', 'Candidate',
-           'draw_candidates']
+           'score_candidates', 'draw_candidates']
 
 # %% ../nbs/08a_ranking.ipynb #rank003
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class RankedDecoder(Decoder):
     k: int = 10                        # draw among the k most probable words
     temperature: float|None = .8       # below 1 sharpens the probabilities
     candidates: int = 20               # responses to draw for each dialogue
-    elsewhere: float = .5              # weight of the log probability after another dialogue (lambda)
+    elsewhere: float = .5              # weight of the log probability elsewhere (lambda)
     emotion: float = .1                # weight of the agreement of emotions (mu)
 
     def write(self, model, ctx, emotion, seeds, on_word=None):
@@ -32,10 +32,10 @@ class RankedDecoder(Decoder):
         res = []
         for row, seed in enumerate(seeds):       # one after another: twenty candidates fill a batch
             mine = torch.arange(len(seeds), device=model.device) == row
-            best = draw_candidates(model, ctx.select(mine), emotion[mine], self, [seed])[0][0]
+            ranked, = draw_candidates(model, ctx.select(mine), emotion[mine], self, [seed])
+            res.append(ranked[0].ids)
             if on_word:
-                for i in best.ids: on_word(row, i)
-            res.append(best.ids)
+                for i in ranked[0].ids: on_word(row, i)
         return res
 
     def describe(self, seed:int) -> str:
@@ -104,6 +104,22 @@ class Candidate:
     emotion: float         # log agreement of emotions
     score: float           # the sum above
 
+# %% ../nbs/08a_ranking.ipynb #score-candidates
+def score_candidates(
+    model, ctx,                   # of n dialogues, perhaps one of them many times
+    emotion:Tensor,               # (n, 32) logits
+    decoder:RankedDecoder,
+    drawn:list[list[int]],        # a response to each
+) -> Tensor:                      # (n, 4): here, elsewhere, emotion, score
+    "How well each response fits its dialogue"
+    size = len(model.vocab)       # words that were copied have higher ids: read as unknown
+    plain = [[i if i < size else UNK for i in ids] for ids in drawn]
+    here = response_log_prob(model, ctx, plain)
+    elsewhere = elsewhere_log_prob(model, plain)
+    agree = emotion_agreement(model, emotion, plain)
+    score = here - decoder.elsewhere * elsewhere + decoder.emotion * agree
+    return torch.stack([here, elsewhere, agree, score], 1)
+
 # %% ../nbs/08a_ranking.ipynb #rank013
 @torch.inference_mode()
 def draw_candidates(
@@ -116,15 +132,10 @@ def draw_candidates(
     "Draw candidates for each dialogue and rank them"
     n = decoder.candidates
     rows = torch.arange(len(seeds), device=model.device).repeat_interleave(n)
-    rngs = [torch.Generator().manual_seed((s * 1_000_003 + i) % 2**63) for s in seeds for i in range(n)]
+    own = [(s * 1_000_003 + i) % 2**63 for s in seeds for i in range(n)]
     ctx = ctx.select(rows)
-    drawn = generate(model, ctx, decoder, rngs)
-    size = len(model.vocab)          # words that were copied have higher ids: they are read as unknown
-    plain = [[i if i < size else UNK for i in ids] for ids in drawn]
-    here = response_log_prob(model, ctx, plain)
-    elsewhere = elsewhere_log_prob(model, plain)
-    agree = emotion_agreement(model, emotion[rows], plain)
-    score = here - decoder.elsewhere * elsewhere + decoder.emotion * agree
-    table = torch.stack([here, elsewhere, agree, score], 1).tolist()
+    drawn = generate(model, ctx, decoder, [torch.Generator().manual_seed(s) for s in own])
+    table = score_candidates(model, ctx, emotion[rows], decoder, drawn).tolist()
     found = [Candidate(i % n, ids, *table[i]) for i, ids in enumerate(drawn)]
-    return [sorted(found[i:i + n], key=lambda c: -c.score) for i in range(0, len(found), n)]
+    of_dialogues = [found[i:i + n] for i in range(0, len(found), n)]
+    return [sorted(each, key=lambda c: -c.score) for each in of_dialogues]

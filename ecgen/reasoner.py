@@ -20,42 +20,51 @@ from .corpus import EMOTIONS
 # %% ../nbs/04_reasoner.ipynb #c5
 @dataclass
 class ReasonerConfig:
-    "Sizes of the reasoner; the defaults are those of the preset `paper`, see `training.paper_settings`"
+    "Sizes of the reasoner; the defaults are the preset `paper`, see `training.paper_settings`"
     dim: int = 300            # width of word vectors and hidden states
     layers: int = 1           # encoder blocks
     heads: int = 1            # attention heads
     head_dim: int = 512       # width of a head (512 inside every attention of the released code)
     inner: int = 1200         # width of the feed-forward network (ours; the paper is silent)
-    dropout: float = .1       # on embeddings and on the blocks' corrections
-    attention_dropout: float = 0.   # on attention weights (the paper is silent; .1 in the released code)
-    block: str = 'standard'   # 'standard' Transformer block (section 4.2), or 'bare' attention as in the released code
-    positions: float = 0.     # loudness of position embeddings added to the words (section 4.2: yes; Appendix A: none)
-    turns: int = 0            # learn an embedding for each of so many last turns and add it to their words (not in the paper)
+    dropout: float = .1       # on embeddings and on what the blocks add
+    attention_dropout: float = 0.   # on attention weights (paper silent; .1 in the released code)
+    block: str = 'standard'   # 'standard' Transformer block (4.2), or 'bare' attention as released
+    positions: float = 0.     # scale of position embeddings (section 4.2: yes; Appendix A: none)
+    turns: int = 0            # learn an embedding for each of so many last turns (not in the paper)
 
 # %% ../nbs/04_reasoner.ipynb #04_reasone-07
 @dataclass
 class Reasoning:
-    "What the reasoner says of a batch"
+    "What the reasoner predicts for a batch"
     emotion: Tensor   # logits (B, 32); softmax gives P(emotion | X), Eq. 1
     cause: Tensor     # logits (B, N, 2); softmax gives P(c_i | v_i), Eq. 2; index 1 = cause
 
 # %% ../nbs/04_reasoner.ipynb #c8
 class EmotionReasoner(nn.Module):
-    "Predicts the emotion of a dialogue and, for every word, whether it belongs to the emotion's cause"
+    "Predicts the emotion of a dialogue and, for every word, whether it belongs to the cause"
     def __init__(self, cfg:ReasonerConfig, vocab_size:int):
         super().__init__()
-        self.cfg, self.words = cfg, nn.Embedding(vocab_size, cfg.dim, padding_idx=PAD)
-        self.blocks = nn.ModuleList(BLOCKS[cfg.block](cfg.dim, cfg.heads, cfg.head_dim, cfg.inner, cfg.dropout, cfg.attention_dropout) for _ in range(cfg.layers))
-        if cfg.turns: self.turns = nn.Embedding(cfg.turns + 1, cfg.dim, padding_idx=0)
-        if cfg.turns: nn.init.normal_(self.turns.weight[1:], std=.1)
+        self.cfg = cfg
+        self.words = nn.Embedding(vocab_size, cfg.dim, padding_idx=PAD)
+        size = cfg.dim, cfg.heads, cfg.head_dim, cfg.inner, cfg.dropout, cfg.attention_dropout
+        self.blocks = nn.ModuleList(BLOCKS[cfg.block](*size) for _ in range(cfg.layers))
+        if cfg.turns:
+            self.turns = nn.Embedding(cfg.turns + 1, cfg.dim, padding_idx=0)
+            nn.init.normal_(self.turns.weight[1:], std=.1)
         self.norm, self.drop = nn.LayerNorm(cfg.dim), nn.Dropout(cfg.dropout)
-        self.emotion, self.cause = nn.Linear(cfg.dim, len(EMOTIONS)), nn.Linear(cfg.dim, 2)
+        self.emotion = nn.Linear(cfg.dim, len(EMOTIONS))     # W_e and b_e of Eq. 1
+        self.cause = nn.Linear(cfg.dim, 2)                   # W_c and b_c of Eq. 2
 
-    def encode(self, src:Tensor) -> Tensor:              # (B, N) -> V of the paper, (B, N, dim)
-        x = self.words(src)
-        if self.cfg.positions: x = x + self.cfg.positions * positions(src.shape[1], self.cfg.dim, device=x.device).to(x.dtype)
-        if self.cfg.turns: x = x + self.turns((turn_of(src) + 1).clamp(max=self.cfg.turns))
-        x, mask = self.drop(x), key_mask(src != PAD)
+    def embed(self, src:Tensor) -> Tensor:               # (B, N) -> (B, N, dim)
+        x, (n, dim) = self.words(src), (src.shape[1], self.cfg.dim)
+        if self.cfg.positions:
+            x = x + self.cfg.positions * positions(n, dim, device=x.device).to(x.dtype)
+        if self.cfg.turns:
+            x = x + self.turns((turn_of(src) + 1).clamp(max=self.cfg.turns))
+        return self.drop(x)
+
+    def encode(self, src:Tensor) -> Tensor:              # (B, N) -> v of Eqs. 1 and 2, (B, N, dim)
+        x, mask = self.embed(src), key_mask(src != PAD)
         for block in self.blocks: x = block(x, mask)
         return self.norm(x)
 
@@ -83,16 +92,21 @@ def cause_targets(
 
 # %% ../nbs/04_reasoner.ipynb #b51c3a29
 def cause_loss(
-    logits:Tensor,        # (B, N, 2)
-    target:Tensor,        # (B, N) 1, 0, or -1 = not looked at
-    kind:str='nll',       # 'nll' = Eq. 4, 'soft' = with probabilities as labels, 'released' = the released code's
-    soft:Tensor|None=None,    # (B, N) probabilities; None = there are none, so 'soft' is 'nll'
-) -> Tensor:              # scalar, per labelled word; 0 if no word has a label
+    logits:Tensor,          # (B, N, 2)
+    target:Tensor,          # (B, N) 1, 0, or -1 = not looked at
+    kind:str='nll',         # 'nll' = Eq. 4, 'soft' = probabilities as labels, or 'released'
+    soft:Tensor|None=None,  # (B, N) probabilities; None = there are none, so 'soft' is 'nll'
+) -> Tensor:                # scalar, per labelled word; 0 if no word has a label
     "What a wrong cause label costs"
-    n = (target >= 0).sum().clamp(min=1)
-    if kind == 'soft' and soft is not None: return -(torch.stack([1 - soft, soft], -1) * logits.log_softmax(-1)).sum(-1)[target >= 0].sum() / n
-    if kind == 'released': return -(logits.log_softmax(-1).sum(-1) * (target == 1)).sum() / n
-    return F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-1, reduction='sum') / n
+    labelled = target >= 0
+    n = labelled.sum().clamp(min=1)
+    if kind == 'soft' and soft is not None:
+        both = torch.stack([1 - soft, soft], -1)                       # (B, N, 2)
+        return -(both * logits.log_softmax(-1)).sum(-1)[labelled].sum() / n
+    if kind == 'released':
+        return -(logits.log_softmax(-1).sum(-1) * (target == 1)).sum() / n
+    flat = logits.flatten(0, 1), target.flatten()
+    return F.cross_entropy(*flat, ignore_index=-1, reduction='sum') / n
 
 # %% ../nbs/04_reasoner.ipynb #04_reasone-17
 @dataclass
@@ -106,10 +120,12 @@ class ReasonerLoss:
 
 # %% ../nbs/04_reasoner.ipynb #6f2a06f2
 def reasoner_loss(
-    out:Reasoning,         # what the reasoner says
+    out:Reasoning,         # what the reasoner predicts
     batch:Batch,           # what is true
     smoothing:float=0.,    # label smoothing of the emotion (.1 in the released code)
     kind:str='nll',        # of the cause loss, see `cause_loss`
 ) -> ReasonerLoss:
     "Eq. 4 with means instead of sums"
-    return ReasonerLoss(F.cross_entropy(out.emotion, batch.emotion, label_smoothing=smoothing), cause_loss(out.cause, cause_targets(batch), kind, batch.soft))
+    emotion = F.cross_entropy(out.emotion, batch.emotion, label_smoothing=smoothing)
+    cause = cause_loss(out.cause, cause_targets(batch), kind, batch.soft)
+    return ReasonerLoss(emotion, cause)

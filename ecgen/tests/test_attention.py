@@ -14,7 +14,7 @@ def test_attention_equals_the_formula_as_a_loop():
     mask = torch.tensor([True, True, True, True, False])
     want = torch.zeros(2, 4, dtype=torch.float64)
     for i in range(2):
-        e = [math.exp(sum(float(a * b) for a, b in zip(q[i], k[j])) / math.sqrt(4)) for j in range(4)]
+        e = [math.exp(float(q[i] @ k[j]) / math.sqrt(4)) for j in range(4)]
         for j in range(4): want[i] += e[j] / sum(e) * v[j]
     got = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     assert torch.allclose(got, want, atol=1e-12)
@@ -28,22 +28,27 @@ def test_heads_are_separate_attentions():
     heads = []
     for h in range(2):
         s = slice(4 * h, 4 * h + 4)
-        q, k, v = x[0] @ a.query.weight[s].T, m[0] @ a.key.weight[s].T, m[0] @ a.value.weight[s].T
+        q = x[0] @ a.query.weight[s].T
+        k = m[0] @ a.key.weight[s].T
+        v = m[0] @ a.value.weight[s].T
         heads.append((q @ k.T / 2).softmax(-1) @ v)
-    assert torch.allclose(a(x, a.keys_values(m))[0], torch.cat(heads, -1) @ a.out.weight.T, atol=1e-12)
+    want = torch.cat(heads, -1) @ a.out.weight.T
+    assert torch.allclose(a(x, a.keys_values(m))[0], want, atol=1e-12)
 
 
 def test_cached_keys_equal_recomputed_ones():
     a = MultiHeadAttention(6, 2, 4)
     m = torch.randn(1, 5, 6)
-    k1, k2 = a.keys_values(m), extend(extend(None, a.keys_values(m[:, :2])), a.keys_values(m[:, 2:]))
-    assert all(torch.allclose(p, q, atol=1e-6) for p, q in zip(k1, k2))
+    whole = a.keys_values(m)
+    cached = extend(extend(None, a.keys_values(m[:, :2])), a.keys_values(m[:, 2:]))
+    for p, q in zip(whole, cached): assert torch.allclose(p, q, atol=1e-6)
 
 
 def test_a_bare_block_is_its_attention():
     torch.manual_seed(0)
     b, x = BareBlock(6, 2, 4, dropout=.5, attention_dropout=.5), torch.randn(2, 5, 6)
-    assert not torch.equal(b(x), b(x)) and torch.equal(b.eval()(x), b.attn(x, b.attn.keys_values(x)))
+    assert not torch.equal(b(x), b(x))
+    assert torch.equal(b.eval()(x), b.attn(x, b.attn.keys_values(x)))
 
 
 def test_padding_changes_nothing():
@@ -58,5 +63,6 @@ def test_padding_changes_nothing():
 def test_positions_are_waves():
     p = positions(5, 6)
     assert torch.allclose(p[0], torch.tensor([0., 0, 0, 1, 1, 1]))
-    assert torch.allclose(p[3, 0], torch.tensor(3.).sin()) and torch.allclose(p[3, 5], torch.tensor(3e-4).cos())
+    assert torch.allclose(p[3, 0], torch.tensor(3.).sin())
+    assert torch.allclose(p[3, 5], torch.tensor(3e-4).cos())
     assert torch.equal(positions(2, 6, start=3), p[3:])

@@ -16,7 +16,9 @@ def test_soft_gate_is_the_probability():
     for b in range(2):
         for i in range(5):
             e0, e1 = cause[b, i].double().exp()
-            want = 0. if src[b, i] == PAD else 1. if i == 0 else float(e1 / (e0 + e1))
+            want = float(e1 / (e0 + e1))
+            if i == 0: want = 1.
+            if src[b, i] == PAD: want = 0.
             assert abs(float(g[b, i]) - want) < 1e-6
 
 
@@ -36,8 +38,10 @@ def test_hard_gate_is_the_more_probable_label():
 
 def test_a_context_is_never_closed_altogether():
     shut, src = torch.full((2, 4), -torch.inf), torch.tensor([[4, 9, 9, SEP], [4, 9, SEP, PAD]])
-    assert finish(shut, src).log.exp().tolist() == [[1, 0, 0, 0]] * 2                        # [CLS] alone
-    assert finish(shut, src, cls_open=False).log.exp().tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]   # all words, no padding
+    cls_alone = finish(shut, src).log.exp()
+    assert cls_alone.tolist() == [[1, 0, 0, 0]] * 2
+    all_words = finish(shut, src, cls_open=False).log.exp()              # but no padding
+    assert all_words.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
     some = shut.index_fill(1, torch.tensor([1]), -2.)
     assert torch.equal(finish(some, src, cls_open=False).log, some)
 
@@ -45,8 +49,9 @@ def test_a_context_is_never_closed_altogether():
 def test_the_largest_noisy_logit_is_a_draw_from_the_softmax():
     torch.manual_seed(1)
     for logits in (torch.tensor([0., 0.]), torch.tensor([2., -1., .3, 0.])):
-        n = 200_000
-        share = (logits + gumbel_noise(torch.zeros(n, len(logits)))).argmax(-1).bincount(minlength=len(logits)) / n
+        n, classes = 200_000, len(logits)
+        drawn = (logits + gumbel_noise(torch.zeros(n, classes))).argmax(-1)
+        share = drawn.bincount(minlength=classes) / n
         p = logits.softmax(-1)
         assert ((share - p).abs() < 4 * (p * (1 - p) / n).sqrt()).all()      # four standard errors
 
@@ -57,7 +62,7 @@ def test_a_draw_is_clean_forward_and_slopes_backward():
     y = gumbel_softmax(x, .7)
     assert set(y.detach().unique().tolist()) == {0., 1.} and (y.sum(-1) == 1).all()
     torch.manual_seed(0)
-    _ = torch.randn(500, 2)
+    _ = torch.randn(500, 2)                                    # the same noise again
     soft = ((x + gumbel_noise(x)) / .7).softmax(-1)
     got, want = (torch.autograd.grad(v[:, 1].sum(), x)[0] for v in (y, soft))
     assert torch.allclose(got, want) and (got != 0).float().mean() > .99
@@ -65,17 +70,25 @@ def test_a_draw_is_clean_forward_and_slopes_backward():
 
 def test_a_draw_of_exactly_zero_leaves_gates_and_gradients_finite():
     from unittest.mock import patch
-    from ecgen.batches import CLS
     for kind in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         with patch.object(torch.Tensor, 'exponential_', torch.Tensor.zero_):
             x = torch.zeros(3, 4, 2, dtype=kind, requires_grad=True)
             y = gumbel_softmax(x, .1)
         y[..., 1].sum().backward()
-        assert gumbel_noise(x.detach()).isfinite().all() and y.isfinite().all() and x.grad.isfinite().all()
-    def mostly_fine(t): return t.fill_(1.).masked_fill_(torch.arange(t.numel()).view(t.shape) % 7 == 0, 0.)
+        assert gumbel_noise(x.detach()).isfinite().all()
+        assert y.isfinite().all() and x.grad.isfinite().all()
+
+
+def test_gates_are_finite_where_some_draws_are_zero():
+    from unittest.mock import patch
+    from ecgen.batches import CLS
+    def mostly_fine(t):
+        "One in seven draws is 0"
+        seventh = torch.arange(t.numel()).view(t.shape) % 7 == 0
+        return t.fill_(1.).masked_fill_(seventh, 0.)
     with patch.object(torch.Tensor, 'exponential_', mostly_fine):
-        x, src = torch.zeros(2, 5, 2, requires_grad=True), torch.tensor([[CLS, 7, 8, 9, SEP]] * 2)
-        gates = gumbel_gates(x, src)
+        x = torch.zeros(2, 5, 2, requires_grad=True)
+        gates = gumbel_gates(x, torch.tensor([[CLS, 7, 8, 9, SEP]] * 2))
     gates.hard.sum().backward()
     assert set(gates.hard.unique().tolist()) <= {0., 1.} and x.grad.isfinite().all()
 
@@ -93,21 +106,30 @@ def test_drawn_gates_obey_the_rules_and_have_a_gradient():
         torch.manual_seed(seed)
         for cls_open in (True, False):
             g = gumbel_gates(cause, src, .5, cls_open)
-            assert torch.equal(g.log.exp(), g.hard.detach()) and (g.hard[1, 3:] == 0).all() and (g.hard.sum(1) >= 1).all()
-            if cls_open: assert (g.hard[:, 0] == 1).all()
+            assert torch.equal(g.log.exp(), g.hard.detach())
+            assert (g.hard[1, 3:] == 0).all() and (g.hard.sum(1) >= 1).all()
             grad, = torch.autograd.grad(g.hard.sum(), cause)
-            assert grad.isfinite().all() and (grad[1, 3:] == 0).all() and not (cls_open and grad[:, 0].any())
-    assert [round(temperature(x, 2., .5), 3) for x in (-1, 0, .5, 1, 2)] == [2., 2., 1., .5, .5]
+            assert grad.isfinite().all() and (grad[1, 3:] == 0).all()
+            if cls_open: assert (g.hard[:, 0] == 1).all() and not grad[:, 0].any()
+
+
+def test_temperatures_go_from_start_to_end():
+    got = [temperature(x, 2., .5) for x in (-1, 0, .5, 1, 2)]
+    assert [round(x, 3) for x in got] == [2., 2., 1., .5, .5]
 
 
 def test_controls_open_what_they_say():
     torch.manual_seed(0)
-    src, cause = words([7, SEP, 8, SEP, 9, 9, SEP, 8, SEP, 10, SEP], [7, 7, SEP]), torch.randn(2, 12, 2)
-    got = {name: make_gates(name, cause, src, labels=torch.arange(24).view(2, 12) % 3 - 1).log.exp() for name in GATES}
+    src = words([7, SEP, 8, SEP, 9, 9, SEP, 8, SEP, 10, SEP], [7, 7, SEP])
+    cause, labels = torch.randn(2, 12, 2), torch.arange(24).view(2, 12) % 3 - 1
+    got = {name: make_gates(name, cause, src, labels=labels).log.exp() for name in GATES}
     assert got['rule'].tolist() == [[1, 0, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1], [1, 1, 1, 1] + [0] * 8]
-    assert torch.equal(got['open'], (src != PAD).float()) and got['oracle'][0].tolist() == [1, 0, 1] * 4
-    assert torch.equal(got['random'].sum(1), got['hard'].sum(1)) and not torch.equal(got['random'], got['hard'])
-    assert torch.equal(make_gates('random', cause[1:, :4], src[1:, :4]).log.exp()[0], got['random'][1, :4])    # padding and company change nothing
+    assert torch.equal(got['open'], (src != PAD).float())
+    assert got['oracle'][0].tolist() == [1, 0, 1] * 4
+    assert torch.equal(got['random'].sum(1), got['hard'].sum(1))
+    assert not torch.equal(got['random'], got['hard'])
+    alone = make_gates('random', cause[1:, :4], src[1:, :4]).log.exp()[0]
+    assert torch.equal(alone, got['random'][1, :4])          # padding and the batch change nothing
 
 
 def test_probes_change_which_words_are_open_and_nothing_else():
@@ -117,11 +139,12 @@ def test_probes_change_which_words_are_open_and_nothing_else():
     got = {name: make_gates(name, cause, src).log.exp() for name in PROBES}
     for g in got.values(): assert (g[:, 0] == 1).all() and (g[1, 4:] == 0).all()
     for turn in (slice(1, 3), slice(3, 6), slice(6, 9)):
-        assert torch.allclose(got['turn-mean'][0, turn], soft[0, turn].mean().expand(turn.stop - turn.start))
+        mean = soft[0, turn].mean()
+        assert torch.allclose(got['turn-mean'][0, turn], mean.expand(turn.stop - turn.start))
     assert torch.allclose(got['inverted'][0, 1:], 1 - soft[0, 1:], atol=1e-6)
     assert torch.equal(got['shuffled'].sort().values, soft.sort().values)
     assert not torch.equal(got['shuffled'], soft)
-    for name in PROBES:                                  # company and padding change nothing
+    for name in PROBES:                                  # padding and the batch change nothing
         alone = make_gates(name, cause[1:, :4], src[1:, :4]).log.exp()[0]
         assert torch.allclose(alone, got[name][1, :4])
 
@@ -135,10 +158,15 @@ def test_probes_of_released_models_keep_the_gate_of_cls():
     assert not set(PROBES) & set(GATES)
 
 
-def test_gates_need_what_they_need():
+def test_the_oracle_needs_labels():
     import pytest
     src, cause = words([7, SEP, 8, SEP, 9, 9, SEP], [7, 7, SEP]), torch.randn(2, 8, 2)
     with pytest.raises(EcgenError, match='has no labels'): make_gates('oracle', cause, src)
+
+
+def test_drawn_hard_gates_are_open_as_often_as_the_probability_says():
     torch.manual_seed(0)
-    draws = torch.stack([make_gates('hard', cause, src, tau=1.).hard for _ in range(4_000)]).mean(0)
-    assert ((draws - cause.softmax(-1)[..., 1])[:, 1:][src[:, 1:] != PAD].abs() < .04).all()
+    src, cause = words([7, SEP, 8, SEP, 9, 9, SEP], [7, 7, SEP]), torch.randn(2, 8, 2)
+    draws = [make_gates('hard', cause, src, tau=1.).hard for _ in range(4_000)]
+    off = torch.stack(draws).mean(0) - cause.softmax(-1)[..., 1]
+    assert (off[:, 1:][src[:, 1:] != PAD].abs() < .04).all()

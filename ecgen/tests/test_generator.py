@@ -7,38 +7,46 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.attention import EncoderBlock, FeedForward, KeysValues, MultiHeadAttention, extend, key_mask, positions
+from ecgen.attention import EncoderBlock, FeedForward, KeysValues, MultiHeadAttention, attention_weights, extend, key_mask, positions
 from ecgen.batches import BOS, CLS, PAD, SEP, Batch
 from ecgen.corpus import EMOTIONS, EcgenError
-from ecgen.gated_attention import GatedAttention
+from ecgen.gated_attention import GATED_ATTENTION, GatedAttention
 from ecgen.gates import Gates
 from ecgen.generator import *
 
-def test_decoder_block_is_four_corrections_in_a_row():
+def test_decoder_block_is_four_updates_in_a_row():
     torch.manual_seed(0)
-    b = DecoderBlock(GeneratorConfig(dim=8, heads=2, head_dim=4, inner=16, dropout=0.)).double()
+    cfg = GeneratorConfig(dim=8, heads=2, head_dim=4, inner=16, dropout=0.)
+    b = DecoderBlock(cfg).double()
     x, h = torch.randn(1, 3, 8).double(), torch.randn(1, 5, 8).double()
-    real, gates, causal = torch.ones(1, 5, dtype=torch.bool), Gates(torch.rand(1, 5).log()), torch.ones(3, 3, dtype=torch.bool).tril()
-    got, _ = b(x, None, b.cross.keys_values(h), b.gated.keys_values(h, gates), causal, real, gates)
-    n = b.norm1(x); y = x + b.attn(n, b.attn.keys_values(n), causal)
+    real, causal = torch.ones(1, 5, dtype=torch.bool), torch.ones(3, 3, dtype=torch.bool).tril()
+    gates = Gates(torch.rand(1, 5).log())
+    def run(): return b(x, None, *b.keys_values(h, gates), causal, real, gates)[0]
+    got, n = run(), b.norm1(x)
+    y = x + b.attn(n, b.attn.keys_values(n), causal)
     y = y + b.cross(b.norm2(y), b.cross.keys_values(h))
     y = y + b.gated(b.norm3(y), b.gated.keys_values(h, gates), gates, real)
     assert torch.allclose(got, y + b.ffn(b.norm4(y)), atol=1e-6)
-    part = got - x
     for layer in (b.attn, b.cross, b.gated):                 # each of them matters
         keep, layer.out.weight.data = layer.out.weight.data, torch.zeros_like(layer.out.weight)
-        assert not torch.allclose(b(x, None, b.cross.keys_values(h), b.gated.keys_values(h, gates), causal, real, gates)[0] - x, part, atol=1e-3)
+        assert not torch.allclose(run() - x, got - x, atol=1e-3)
         layer.out.weight.data = keep
 
 
 from ecgen.batches import collate, Example
 
+SIZES = dict(dim=16, layers=2, heads=2, head_dim=8, inner=32)
+
+def small(**more):
+    "A small generator in evaluation mode"
+    return ResponseGenerator(GeneratorConfig(**SIZES, **more), 30).eval()
+
 def little():
     "A small generator in evaluation mode, a batch of two contexts, their emotions and gates"
     torch.manual_seed(0)
-    gen = ResponseGenerator(GeneratorConfig(dim=16, layers=2, heads=2, head_dim=8, inner=32), 30).eval()
     src = torch.tensor([[CLS, 7, 8, SEP], [CLS, 9, SEP, PAD]])
-    return gen, src, torch.tensor([3, 5]), Gates(torch.tensor([[0., -.1, -3., -1.], [0., -.5, -.5, -torch.inf]]))
+    gates = Gates(torch.tensor([[0., -.1, -3., -1.], [0., -.5, -.5, -torch.inf]]))
+    return small(), src, torch.tensor([3, 5]), gates
 
 
 def test_cached_decoding_equals_uncached():
@@ -56,17 +64,20 @@ def test_the_future_and_padding_are_invisible():
     other = ids.clone()
     other[:, 3:] = 7
     ctx = gen.encode(src, emotion, gates)
-    assert torch.allclose(gen.decode(ids, ctx)[0][:, :3], gen.decode(other, ctx)[0][:, :3], atol=1e-6)
+    states = gen.decode(ids, ctx)[0]
+    assert torch.allclose(states[:, :3], gen.decode(other, ctx)[0][:, :3], atol=1e-6)
     alone = gen.encode(src[1:, :3], emotion[1:], Gates(gates.log[1:, :3]))
-    assert torch.allclose(gen.decode(ids[1:], alone)[0], gen.decode(ids, ctx)[0][1:], atol=1e-5)
+    assert torch.allclose(gen.decode(ids[1:], alone)[0], states[1:], atol=1e-5)
 
 
 def test_weights_are_of_every_block_head_and_word():
     gen, src, emotion, gates = little()
     ctx, ids, past = gen.encode(src, emotion, gates), torch.randint(6, 30, (2, 4)), None
     h, _, seen = gen.decode(ids, ctx, return_weights=True)
-    assert seen.before.shape == seen.after.shape == (2, 2, 2, 4, 4) and torch.equal(h, gen.decode(ids, ctx)[0])
-    for w in (seen.before, seen.after): assert torch.allclose(w.sum(-1), torch.ones(2, 2, 2, 4)) and (w[:, 1, :, :, 3] == 0).all()
+    assert torch.equal(h, gen.decode(ids, ctx)[0])
+    for w in (seen.before, seen.after):
+        assert w.shape == (2, 2, 2, 4, 4)
+        assert torch.allclose(w.sum(-1), torch.ones(2, 2, 2, 4)) and (w[:, 1, :, :, 3] == 0).all()
     for i in range(4):
         _, past, one = gen.decode(ids[:, i:i+1], ctx, past, return_weights=True)
         assert torch.allclose(one.after[..., 0, :], seen.after[..., i, :], atol=1e-5)
@@ -75,33 +86,42 @@ def test_weights_are_of_every_block_head_and_word():
 def test_emotion_and_gates_change_the_output():
     gen, src, emotion, gates = little()
     ids = torch.randint(6, 30, (2, 5))
-    base = gen.decode(ids, gen.encode(src, emotion, gates))[0]
-    assert not torch.allclose(base, gen.decode(ids, gen.encode(src, emotion + 1, gates))[0], atol=1e-3)
-    assert not torch.allclose(base, gen.decode(ids, gen.encode(src, emotion, Gates(gates.log * 5)))[0], atol=1e-4)
+    def states(emotion, gates): return gen.decode(ids, gen.encode(src, emotion, gates))[0]
+    base = states(emotion, gates)
+    assert not torch.allclose(base, states(emotion + 1, gates), atol=1e-3)
+    assert not torch.allclose(base, states(emotion, Gates(gates.log * 5)), atol=1e-4)
 
 
 def test_parts_that_are_taken_away_leave_no_trace():
-    import pytest
     _, src, emotion, gates = little()
     ids = torch.randint(6, 30, (2, 5))
-    for part, name in (('gated', 'gated'), ('emotion_input', 'emotions')):
-        torch.manual_seed(0)
-        gen = ResponseGenerator(GeneratorConfig(dim=16, layers=2, heads=2, head_dim=8, inner=32, **{part: False}), 30).eval()
-        assert not any(name + '.' in k for k in gen.state_dict())
-        base, other = (gen.decode(ids, gen.encode(src, emotion + (part != 'gated') * i, Gates(gates.log * (1 + 5 * i * (part == 'gated')))))[0] for i in (0, 1))
-        assert torch.equal(base, other)
-    gen = ResponseGenerator(GeneratorConfig(dim=16, layers=2, heads=2, head_dim=8, inner=32, gated=False), 30).eval()
-    with pytest.raises(EcgenError, match='without gated attention'): gen.decode(ids, gen.encode(src, emotion, gates), return_weights=True)
+    def states(gen, emotion, gates): return gen.decode(ids, gen.encode(src, emotion, gates))[0]
+    ungated = small(gated=False)
+    assert not any('gated.' in k for k in ungated.state_dict())
+    other = Gates(gates.log * 6)
+    assert torch.equal(states(ungated, emotion, gates), states(ungated, emotion, other))
+    no_emotion = small(emotion_input=False)
+    assert not any('emotions.' in k for k in no_emotion.state_dict())
+    assert torch.equal(states(no_emotion, emotion, gates), states(no_emotion, emotion + 1, gates))
+
+
+def test_there_are_no_weights_to_show_without_gated_layers():
+    import pytest
+    _, src, emotion, gates = little()
+    gen = small(gated=False)
+    ctx, ids = gen.encode(src, emotion, gates), torch.randint(6, 30, (2, 5))
+    with pytest.raises(EcgenError, match='without gated attention'):
+        gen.decode(ids, ctx, return_weights=True)
 
 
 def test_instead_with_open_gates_is_the_model_without_gated_layers():
     _, src, emotion, gates = little()
-    sizes, ids = dict(dim=16, layers=2, heads=2, head_dim=8, inner=32), torch.randint(6, 30, (2, 5))
+    ids = torch.randint(6, 30, (2, 5))
     torch.manual_seed(0)
-    plain = ResponseGenerator(GeneratorConfig(**sizes, gated=False), 30).eval()
+    plain = small(gated=False)
     torch.manual_seed(0)
-    gen = ResponseGenerator(GeneratorConfig(**sizes, gated_attn='instead'), 30).eval()
-    assert all(torch.equal(v, gen.state_dict()[k]) for k, v in plain.state_dict().items())      # drawn alike, too
+    gen = small(gated_attn='instead')
+    for k, v in plain.state_dict().items(): assert torch.equal(v, gen.state_dict()[k])   # drawn alike
     gen.load_state_dict(plain.state_dict())
     opened = Gates(torch.zeros(2, 4).masked_fill(src == PAD, -torch.inf))
     want = plain.decode(ids, plain.encode(src, emotion, gates))[0]
@@ -109,37 +129,46 @@ def test_instead_with_open_gates_is_the_model_without_gated_layers():
     assert not torch.allclose(gen.decode(ids, gen.encode(src, emotion, gates))[0], want, atol=1e-3)
 
 
-def test_instead_shows_the_weights_it_used_and_closed_words_are_invisible():
+def test_instead_shows_the_weights_it_used():
     _, src, emotion, gates = little()
-    sizes, ids = dict(dim=16, layers=2, heads=2, head_dim=8, inner=32), torch.randint(6, 30, (2, 4))
+    ids = torch.randint(6, 30, (2, 4))
     for gate_at in ('eq5', 'scale_memory', 'mask'):
-        gen = ResponseGenerator(GeneratorConfig(**sizes, gated_attn='instead', gate_at=gate_at), 30).eval()
+        gen = small(gated_attn='instead', gate_at=gate_at)
         ctx, past = gen.encode(src, emotion, gates), None
         whole, _, seen = gen.decode(ids, ctx, return_weights=True)
         assert seen.before.shape == seen.after.shape == (2, 2, 2, 4, 4)
-        assert torch.equal(whole, gen.decode(ids, ctx)[0]) and not torch.allclose(seen.before, seen.after)
+        assert torch.equal(whole, gen.decode(ids, ctx)[0])
+        assert not torch.allclose(seen.before, seen.after)
         for i in range(4):
             h, past = gen.decode(ids[:, i:i+1], ctx, past)
             assert torch.allclose(h[:, 0], whole[:, i], atol=1e-5)
-    gen = ResponseGenerator(GeneratorConfig(**sizes, gated_attn='instead'), 30).eval()
+
+
+def test_instead_closed_words_are_invisible():
+    _, src, emotion, gates = little()
+    gen, ids = small(gated_attn='instead'), torch.randint(6, 30, (2, 4))
     shut = Gates(gates.log.index_fill(1, torch.tensor([2]), -torch.inf))
-    assert (gen.decode(ids, gen.encode(src, emotion, shut), return_weights=True)[2].after[..., 2] == 0).all()
+    _, _, seen = gen.decode(ids, gen.encode(src, emotion, shut), return_weights=True)
+    assert (seen.after[..., 2] == 0).all()
 
 
 def test_the_papers_place_keeps_its_names():
-    sizes = dict(dim=16, layers=2, heads=2, head_dim=8, inner=32)
-    keys = set(ResponseGenerator(GeneratorConfig(**sizes), 30).state_dict())
-    assert {'decoder.0.cross.out.weight', 'decoder.0.gated.out.weight', 'decoder.0.norm3.weight'} <= keys
+    keys = set(small().state_dict())
+    assert {'decoder.0.cross.out.weight', 'decoder.0.gated.out.weight'} <= keys
+    assert 'decoder.0.norm3.weight' in keys
     assert GeneratorConfig().gated_attn == 'after'
-    assert not any('gated' in k for k in ResponseGenerator(GeneratorConfig(**sizes, gated_attn='instead'), 30).state_dict())
+    assert not any('gated' in k for k in small(gated_attn='instead').state_dict())
 
 
 def test_generator_loss_equals_eq_6_as_a_loop():
     gen, src, emotion, gates = little()
-    batch = collate([Example('a', 1, 3, [CLS, 7, 8, SEP], [1] * 4, [9, 10]), Example('b', 1, 5, [CLS, 9, SEP], [1] * 3, [11])])
+    batch = collate([
+        Example('a', 1, 3, [CLS, 7, 8, SEP], [1] * 4, [9, 10]),
+        Example('b', 1, 5, [CLS, 9, SEP], [1] * 3, [11])])
     states = gen.decode(batch.tgt_in, gen.encode(batch.src, emotion, gates))[0].detach()
-    total, words = 0., 0
-    for b in range(2):
-        for i, y in enumerate(batch.tgt_out[b].tolist()):
-            if y != PAD: total, words = total - gen.logits(states[b, i]).double().softmax(-1)[y].log(), words + 1
-    assert words == 5 and abs((generator_loss(gen, states, batch) - total / words).item()) < 1e-6
+    nll = []
+    for b, i in (batch.tgt_out != PAD).nonzero().tolist():
+        p = gen.logits(states[b, i]).double().softmax(-1)
+        nll.append(-p[batch.tgt_out[b, i]].log())
+    assert len(nll) == 5
+    assert abs((generator_loss(gen, states, batch) - sum(nll) / 5).item()) < 1e-6

@@ -9,18 +9,21 @@ from ecgen.batches import BOS, CLS, SPECIALS, encode_context, turn_of
 from ecgen.corpus import EcgenError, detokenize
 from ecgen.decoding import GREEDY, Decoder
 from ecgen.gates import Gates
-from ecgen.generator import Seen
+from ecgen.generator import Context, Seen
 from ecgen.model import EmpatheticModel, check_turns
+from ecgen.reasoner import Reasoning
 from ecgen.seen import *
 
 import pytest
 from ecgen.batches import Vocab
 from ecgen.model import ModelConfig
 
-def little():
+def little(**changes):
     "A small untrained model"
     torch.manual_seed(0)
-    return EmpatheticModel(ModelConfig.from_preset('tiny'), Vocab('i am so sad . oh no ! really ?'.split()), dict(name='little')).eval()
+    vocab = Vocab('i am so sad . oh no ! really ?'.split())
+    cfg = ModelConfig.from_preset('tiny', **changes)
+    return EmpatheticModel(cfg, vocab, dict(name='little')).eval()
 
 TURNS = ['I am so sad.', 'Oh no!', 'Really so sad.']
 
@@ -29,8 +32,9 @@ def test_what_is_watched_is_what_was_used():
     m = little()
     w = watch(m, TURNS)
     assert w.response == m.respond(TURNS, decoder=GREEDY).response
-    assert w.seen.before.shape == w.seen.after.shape == (1, 2, len(w.words), len(w.context)) and w.context[0] == CLS_WORD
-    assert torch.allclose(w.seen.after.sum(-1), torch.ones(1)) and w.turn.tolist() == [0] * 7 + [1] * 4 + [2] * 5
+    assert w.seen.before.shape == w.seen.after.shape == (1, 2, len(w.words), len(w.context))
+    assert w.context[0] == CLS_WORD and w.turn.tolist() == [0] * 7 + [1] * 4 + [2] * 5
+    assert torch.allclose(w.seen.after.sum(-1), torch.ones(1))
     again = watch(m, TURNS, response=w.words[:-1])
     assert torch.equal(w.chances, again.chances) and not distance(w, again).any()
 
@@ -38,33 +42,43 @@ def test_what_is_watched_is_what_was_used():
 def test_closed_turns_get_no_attention():
     m = little()
     w = watch(m, TURNS, close=[0])
-    assert (w.seen.after[..., 1:7] == 0).all() and (w.seen.before[..., 1:7] > 0).all() and (w.seen.after[..., 0] > 0).all()
+    before, after = w.seen.before, w.seen.after
+    assert (after[..., 1:7] == 0).all() and (before[..., 1:7] > 0).all()
+    assert (after[..., 0] > 0).all()
     alone = watch(m, TURNS, close=[0, 1, 2])
     assert (alone.seen.after[..., 0] == 1).all()
     before, after = cause_mass(alone, threshold=-1.)
     assert (after == 0).all() and (before > 0).all()
+
+
+def test_what_cannot_be_watched_is_refused():
+    m = little()
     with pytest.raises(EcgenError, match='turns 0 to 2'): watch(m, TURNS, close=[3])
     with pytest.raises(EcgenError, match='has no labels'): watch(m, TURNS, gate='oracle')
 
 
-def test_gated_cross_attention_can_be_watched_and_old_folders_are_the_papers():
+def test_gated_cross_attention_can_be_watched():
+    m = little(**{'generator.gated_attn': 'instead'})
+    w = watch(m, TURNS, close=[0])
+    assert w.seen.before.shape == (1, 2, len(w.words), len(w.context))
+    assert (w.seen.after[..., 1:7] == 0).all()
+    a, b = (watch(m, TURNS, close=close, response=w.words[:-1]) for close in ([], [0]))
+    assert distance(a, b).any()
+
+
+def test_folders_from_before_the_setting_are_the_papers():
     import json, tempfile
     from pathlib import Path
-    from ecgen.model import save_pretrained
-    torch.manual_seed(0)
-    cfg = ModelConfig.from_preset('tiny', **{'generator.gated_attn': 'instead'})
-    m = EmpatheticModel(cfg, little().vocab, dict(name='little')).eval()
-    w = watch(m, TURNS, close=[0])
-    assert w.seen.before.shape == (1, 2, len(w.words), len(w.context)) and (w.seen.after[..., 1:7] == 0).all()
-    assert distance(watch(m, TURNS, response=w.words[:-1]), watch(m, TURNS, close=[0], response=w.words[:-1])).any()
-    for model, place in ((m, 'instead'), (little(), 'after')):
+    for place in ('instead', 'after'):
+        model = little(**{'generator.gated_attn': place})
         with tempfile.TemporaryDirectory() as tmp:
-            save_pretrained(model, tmp)
+            model.save_pretrained(tmp)
             assert EmpatheticModel.from_pretrained(tmp).cfg.generator.gated_attn == place
-            old = json.loads((Path(tmp)/'config.json').read_text())
-            del old['config']['generator']['gated_attn']              # as it was saved before there was the setting
-            (Path(tmp)/'config.json').write_text(json.dumps(old))
+            config = Path(tmp)/'config.json'
+            old = json.loads(config.read_text())
+            del old['config']['generator']['gated_attn']      # as it was before there was the setting
+            config.write_text(json.dumps(old))
             if place == 'after': assert EmpatheticModel.from_pretrained(tmp).cfg == model.cfg
             old['config']['generator']['gated_attn'] = 'before'
-            (Path(tmp)/'config.json').write_text(json.dumps(old))
+            config.write_text(json.dumps(old))
             with pytest.raises(EcgenError, match='gated_attn'): EmpatheticModel.from_pretrained(tmp)
