@@ -8,7 +8,7 @@ bench.py callbacks.py cases.py causes.py chat.py checkpoints.py cli corpus.py de
 detector.py download.py encoders.py evaluation.py experiments.py files.py gated_attention.py
 gates.py generator.py human.py live.py manipulation.py model.py playground.py prepared.py presets.py
 pretrained.py ranking.py readers.py reasoner.py runs.py seen.py show.py spans.py stats.py tables.py
-tests trainer.py training.py vectors.py widgets.py
+tests trainer.py vectors.py widgets.py
 """.split())
 
 

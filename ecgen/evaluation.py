@@ -34,7 +34,8 @@ from .corpus import (EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokenize, h
 from .decoding import DECODERS, Decoder
 from .model import System
 from .prepared import content_hash, fingerprint
-from .training import cause_scores, in_batches, place_prior
+from .callbacks import position_baseline
+from .trainer import cause_scores, in_batches
 
 # %% ../nbs/12_evaluation.ipynb #12_evaluation-05
 def ngrams(
@@ -373,10 +374,10 @@ def is_judged(token:int, cause:int) -> bool:
 def judge_position(
     examples:list,     # with cause labels
 ) -> dict:             # cause_auc_position, cause_f1_position
-    "The figures of `place_prior`, on the same words as the model's"
+    "The figures of `position_baseline`, on the same words as the model's"
     scores, gold = [], []
     for e in examples:
-        for token, score, cause in zip(e.src, place_prior(e), e.cause):
+        for token, score, cause in zip(e.src, position_baseline(e), e.cause):
             if not is_judged(token, cause): continue
             scores.append(score)
             gold.append(cause)

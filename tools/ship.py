@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 from ecgen.corpus import listener_turns, load_split
 from ecgen.evaluation import evaluate
 from ecgen.model import EmpatheticModel, write_json
-from ecgen.training import TrainingConfig
+from ecgen.trainer import TrainingConfig
 
 CARD = """# Model card: {name}
 

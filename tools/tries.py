@@ -17,7 +17,9 @@ from ecgen.batches import CLS, PAD, SEP, UNK, BatchSampler, collate
 from ecgen.model import preset
 from ecgen.prepared import load_prepared
 from ecgen.reasoner import reasoner_loss
-from ecgen.training import TrainingConfig, judge_scores, model_scores, prepare_model, validate
+from ecgen.callbacks import judge_scores, model_scores
+from ecgen.runs import prepare_model
+from ecgen.trainer import TrainingConfig, validate
 
 USUAL = dict(epochs=4, layers=1, dropout=.2, lr=4e-4, words_lr=1., word_dropout=0., smoothing=.1, soft=True, average=.999, vectors='', seed=1024)
 

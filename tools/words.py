@@ -23,7 +23,7 @@ from ecgen.detector import bootstrap, reccon_targets
 from ecgen.model import EmpatheticModel
 from ecgen.readers import read_reccon
 from ecgen.spans import Marked, each_auc, word_marks
-from ecgen.training import judge_scores, model_scores
+from ecgen.callbacks import judge_scores, model_scores
 
 
 def by_turn(example, scores):

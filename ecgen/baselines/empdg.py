@@ -30,7 +30,8 @@ from ..corpus import EMOTIONS, EcgenError, how_to_add, numbered, read_lines
 from ..generator import Rows
 from ..model import Output, Prediction
 from ..prepared import content_hash
-from ..training import Run, add_up, check_loss, in_precision, team, train_step
+from ..callbacks import check_loss
+from ..trainer import Trainer, all_reduce_gradients, in_precision, rank_and_world_size
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #541e862a
 def nrc_words(path:Path) -> frozenset:
@@ -291,16 +292,16 @@ class EmpDG(EmpDGGenerator):
 
     def begin_step(self, stage:str, step:int, share:float, cfg): self.share = share
 
-    def own_step(self, run:Run, rows:list[int]) -> dict[str, float]:
-        "A step of either stage: rows of `run.train` -> losses, for the log"
-        if run.stage == 'joint': return train_step(run, rows)
-        for g in run.adam.param_groups: g['lr'] = g['base']            # no warm-up in this stage
-        generator, judges = (g['params'] for g in run.adam.param_groups)
-        n = sum(len(run.train[i].after) > 0 for i in rows)             # turns with a next one
+    def train_step(self, run:Trainer, rows:list[int]) -> dict[str, float]:
+        "A step of either stage: rows of `run.train_examples` -> losses, for the log"
+        if run.stage == 'joint': return run.train_step(rows)
+        for g in run.optimizer.param_groups: g['lr'] = g['base']            # no warm-up in this stage
+        generator, judges = (g['params'] for g in run.optimizer.param_groups)
+        n = sum(len(run.train_examples[i].after) > 0 for i in rows)             # turns with a next one
         early = self.share < self.cfg.head_start
         if n and (early or run.progress.step % self.cfg.turns == 0):
             update(run, rows, discriminator_losses, judges, dict(judging=n))
-        words = sum(len(run.train[i].tgt) + 1 for i in rows)
+        words = sum(len(run.train_examples[i].tgt) + 1 for i in rows)
         whole = dict(emotion=len(rows), words=words, fooling=n, distance=n)
         res = update(run, rows, adversarial_losses, [] if early else generator, whole)
         return res | dict(loss=res['emotion'] + res['words'] + res['fooling'])
@@ -405,15 +406,15 @@ def gradient_lengths(
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #42641e83
 def own_losses(
-    run:Run, rows:list[int],         # of `run.train`
+    run:Trainer, rows:list[int],         # of `run.train_examples`
     losses,                          # (model, examples, cfg) -> name -> (mean, items)
     whole:dict[str, int],            # how many items the whole batch has of each
     learn:bool,                      # with gradients
 ) -> dict[str, Tensor]:              # name -> this process's share of the mean
     "Losses of the examples that this process has; 'distance' is no loss"
-    (rank, size), k, total = team(), run.cfg.accumulate, {}
+    (rank, size), k, total = rank_and_world_size(), run.cfg.accumulate, {}
     for i in range(rank * k, (rank + 1) * k):
-        mine = [run.train[j] for j in rows[i::size * k]]
+        mine = [run.train_examples[j] for j in rows[i::size * k]]
         if not mine: continue
         with torch.set_grad_enabled(learn):
             found = losses(run.model, mine, run.cfg)
@@ -425,26 +426,26 @@ def own_losses(
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #42641e83-2
 def update(
-    run:Run, rows:list[int],         # of `run.train`
+    run:Trainer, rows:list[int],         # of `run.train_examples`
     losses, params:list,             # see `own_losses`; what may change: [] = nothing, only look
     whole:dict[str, int],            # how many items the whole batch has of each
 ) -> dict[str, float]:               # losses of the whole batch, length of the gradient
     "One update of the generator or of the discriminators"
-    run.adam.zero_grad()
+    run.optimizer.zero_grad()
     total, device = own_losses(run, rows, losses, whole, bool(params)), run.model.device
     values = [torch.as_tensor(total.get(k, 0.), device=device).float() for k in whole]
-    values = torch.stack([*values, torch.tensor(float(len(run.asked)), device=device)])
-    everyone = params or run.adam.param_groups[0]['params']
-    *sums, asked = add_up(everyone, values).tolist()
+    values = torch.stack([*values, torch.tensor(float(len(run.stop_signals)), device=device)])
+    everyone = params or run.optimizer.param_groups[0]['params']
+    *sums, asked = all_reduce_gradients(everyone, values).tolist()
     run.stop, res = asked > 0, dict(zip(whole, sums))
     chosen = {id(p) for p in params}
-    for g in run.adam.param_groups:
+    for g in run.optimizer.param_groups:
         for p in g['params']: p.grad = p.grad if id(p) in chosen else None
     norm = float(torch.nn.utils.clip_grad_norm_(params, run.cfg.clip)) if params else 0.
     if 'words' in res: check_loss(run, rows, res['emotion'] + res['words'], norm)
     elif not (math.isfinite(res['judging']) and math.isfinite(norm)):
         check_loss(run, rows, res['judging'], norm)     # may be any number, but must be one
-    if params: run.adam.step()
+    if params: run.optimizer.step()
     return res | dict(gradient=norm)
 
 # %% ../../nbs/16_baselines/03_empdg.ipynb #059e6e0d

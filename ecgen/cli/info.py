@@ -278,7 +278,7 @@ def preset_text(
 ) -> str:         # a line for each setting
     "Every setting of a preset: name, value, meaning"
     from ecgen.model import preset, system_of
-    from ecgen.training import ORIGINS
+    from ecgen.runs import ORIGINS
     values, origins = preset(name), {}
     if name == 'paper': origins = {k: f'[{who}]' for k, (who, _) in ORIGINS.items()}
     lines = [f'preset {name}; '

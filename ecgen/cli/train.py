@@ -39,7 +39,7 @@ def setting_classes(
 ) -> dict:          # part of the preset -> the class that holds its settings
     "The classes that hold the settings of a preset"
     from ecgen.model import system_of
-    from ecgen.training import TrainingConfig
+    from ecgen.trainer import TrainingConfig
     config = system_of(preset).Config
     return dict(model=config) | config.parts() | dict(training=TrainingConfig)
 
@@ -164,15 +164,15 @@ def logged(
 
 def say_stopped(out:Path):
     "Say how to go on with a run, and end"
-    from ecgen.training import team
-    if team()[0] == 0:
+    from ecgen.trainer import rank_and_world_size
+    if rank_and_world_size()[0] == 0:
         echo_err(f'Stopped; the same command goes on from where {out} was last saved.')
     raise typer.Exit(130)
 
 def say_finished(out:Path, before:bytes|None):
     "Say what a run has reached, and whether it was finished before"
-    from ecgen.training import team
-    if team()[0]: return
+    from ecgen.trainer import rank_and_world_size
+    if rank_and_world_size()[0]: return
     if before and logged(out) == before:
         echo_err(f'The run in {out} was finished already, so nothing was trained now; '
                  'another --out begins a new one.')
@@ -193,13 +193,13 @@ def train(
     was last saved. --data takes a folder made by `ecgen prepare`, too. Several GPUs: `accelerate
     launch --multi_gpu -m ecgen.cli train ...` with the same options; they share every batch.
     """
-    from ecgen import training
+    from ecgen import runs
     out = out or Path('runs')/preset
     values = settings(changes or [], preset)
     if seed is not None: values['seed'] = seed
     vectors, before = vector_file(vectors, data), logged(out)
     args = preset, data, out, vectors, causes, limit, device, judge, generator
-    try: training.train(*args, **values)
+    try: runs.train(*args, **values)
     except KeyboardInterrupt: say_stopped(out)
     say_finished(out, before)
 
@@ -226,7 +226,7 @@ def divide_settings(
     values:dict,      # from `settings`
 ):                    # changes of the model, and those of training
     "Settings that `--set` changes, of the model and of its training"
-    from ecgen.training import TrainingConfig
+    from ecgen.trainer import TrainingConfig
     own = {f.name for f in fields(TrainingConfig)}
     model, training = {}, {}
     for key, value in values.items(): (training if key in own else model)[key] = value
@@ -242,7 +242,7 @@ def prepare_for(
     from ecgen import prepared
     from ecgen.model import preset as preset_values
     from ecgen.model import system_of
-    from ecgen.training import TrainingConfig
+    from ecgen.trainer import TrainingConfig
     model, training = divide_settings(preset, values)
     config = system_of(preset).Config.from_preset(preset, **model)
     cfg = TrainingConfig(**preset_values(preset)['training'] | training)

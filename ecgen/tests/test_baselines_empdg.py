@@ -20,7 +20,8 @@ from ecgen.corpus import EMOTIONS, EcgenError, how_to_add, numbered, read_lines
 from ecgen.generator import Rows
 from ecgen.model import Output, Prediction
 from ecgen.prepared import content_hash
-from ecgen.training import Run, add_up, check_loss, in_precision, team, train_step
+from ecgen.callbacks import check_loss
+from ecgen.trainer import Trainer, all_reduce_gradients, in_precision, rank_and_world_size
 from ecgen.baselines.empdg import *
 
 import contextlib, io, re, tempfile
@@ -136,7 +137,7 @@ def test_words_are_drawn_by_their_probabilities_and_have_gradients():
 from dataclasses import replace
 from ecgen.decoding import Decoder, generate
 from ecgen.model import System
-from ecgen.training import TrainingConfig
+from ecgen.trainer import TrainingConfig
 
 SAID = [     # before the response, the response, after it; c and d are emotional, x is not known
     ('a c x b', 'c x d', 'e'),
@@ -333,17 +334,18 @@ def test_lengths_of_gradients_are_those_of_the_parts():
 
 
 from ecgen.batches import BatchSampler
-from ecgen.training import Progress, optimiser
+from ecgen.trainer import Progress, make_optimizer
 
 def stage_two(step, share, **changes):
     "A run in its second stage, names of the parameters that a step changed, its losses"
     model, rows, _ = tiny(**changes)
     cfg, progress = TrainingConfig(warmup=100), Progress('adversarial', step=step)
-    adam, sampler = optimiser(model, cfg, 'adversarial'), BatchSampler(rows)
-    run = Run(model.train(), cfg, Path('/nowhere'), rows, [], [], sampler, progress, adam)
+    adam, sampler = make_optimizer(model, cfg, 'adversarial'), BatchSampler(rows)
+    run = Trainer(model.train(), cfg, Path('/nowhere'), rows, [], stage=progress.stage)
+    run.sampler, run.progress, run.optimizer = sampler, progress, adam
     before = {k: p.detach().clone() for k, p in model.named_parameters()}
     model.begin_step('adversarial', step, share, cfg)
-    losses = model.own_step(run, [0, 1, 2, 3])
+    losses = model.train_step(run, [0, 1, 2, 3])
     changed = [k for k, p in model.named_parameters() if not torch.equal(p, before[k])]
     return run, {k.split('.')[0] for k in changed}, losses
 
@@ -357,10 +359,10 @@ def test_who_learns_when():
         assert ('block' in moved) == generator
         assert all(math.isfinite(v) for v in losses.values())
         assert set(losses) == {'emotion', 'words', 'fooling', 'distance', 'loss', 'gradient'}
-        assert [g['lr'] for g in run.adam.param_groups] == [1e-4, 1e-4]
+        assert [g['lr'] for g in run.optimizer.param_groups] == [1e-4, 1e-4]
     run, _, _ = stage_two(0, 1., adversarial=.5)
-    run.train = [replace(e, after=[]) for e in run.train]
-    assert run.model.own_step(run, [0, 1])['fooling'] == 0
+    run.train_examples = [replace(e, after=[]) for e in run.train_examples]
+    assert run.model.train_step(run, [0, 1])['fooling'] == 0
 
 
 def test_the_second_stage_takes_its_epochs_from_the_first():
@@ -372,7 +374,7 @@ def test_the_second_stage_takes_its_epochs_from_the_first():
 def test_discriminators_learn_all_over_and_tell_people_from_a_generator():
     run, _, _ = stage_two(0, 0., adversarial_lr=1e-2)
     before = {k: p.clone() for k, p in run.model.named_parameters()}
-    seen = [run.model.own_step(run, [0, 1, 2, 3])['distance'] for _ in range(40)]
+    seen = [run.model.train_step(run, [0, 1, 2, 3])['distance'] for _ in range(40)]
     assert sum(seen[-10:]) / 10 > sum(seen[:5]) / 5 + .5
     changed = {k for k, p in run.model.named_parameters() if not torch.equal(p, before[k])}
     assert changed == {k for k in before if k.startswith('judges.')}
@@ -384,18 +386,19 @@ settings = dict(dim=16, head_dim=4, inner=16, epochs=2, adversarial=.5, budget=9
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one():
     from ecgen.model import system_of
-    from ecgen.training import save_state, train
+    from ecgen.callbacks import save_state
+    from ecgen.runs import train
     sample, system, at = shipped('sample'), system_of('empdg'), []
-    step = system.own_step
+    step = system.train_step
     def broken(self, run, rows):
-        "Like `own_step`, but one step of the second stage fails"
+        "Like `train_step`, but one step of the second stage fails"
         if run.stage == 'adversarial' and run.progress.step == 3 and not at:
             at.append(save_state(run))
             raise MemoryError
         return step(self, run, rows)
     with tempfile.TemporaryDirectory() as tmp, contextlib.redirect_stdout(io.StringIO()):
         whole = train('empdg', sample, f'{tmp}/whole', **settings)
-        with patch.object(system, 'own_step', broken), pytest.raises(MemoryError):
+        with patch.object(system, 'train_step', broken), pytest.raises(MemoryError):
             train('empdg', sample, f'{tmp}/part', **settings)
         part = train('empdg', sample, f'{tmp}/part', **settings).state_dict()
         log = (Path(tmp)/'part/losses.jsonl').read_text().splitlines()

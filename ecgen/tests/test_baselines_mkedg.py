@@ -212,7 +212,7 @@ def test_tables_travel_with_the_model():
 
 
 def test_trains_and_answers_through_the_commands_of_all():
-    from ecgen.training import train
+    from ecgen.runs import train
     from ecgen.evaluation import per_example
     from ecgen.batches import make_examples
     from ecgen.corpus import load_split

@@ -188,7 +188,9 @@ def test_commands():
 
 
 def test_resuming():
-    from ecgen.training import finish_epoch, fit, train
+    from ecgen import trainer
+    from ecgen.runs import train
+    from ecgen.trainer import finish_epoch
     calls = []
     def broken(r):
         "Like `finish_epoch`, but the second call fails"
@@ -196,7 +198,7 @@ def test_resuming():
         if len(calls) == 2: raise MemoryError
         return finish_epoch(r)
     with tempfile.TemporaryDirectory() as tmp, contextlib.redirect_stdout(io.StringIO()):
-        with patch.dict(fit.__globals__, finish_epoch=broken), pytest.raises(MemoryError):
+        with patch.object(trainer, 'finish_epoch', broken), pytest.raises(MemoryError):
             train('moel', shipped('sample'), f'{tmp}/part', **settings)
         assert (Path(tmp)/'part/losses.jsonl').exists()
         whole = train('moel', shipped('sample'), f'{tmp}/whole', **settings).state_dict()

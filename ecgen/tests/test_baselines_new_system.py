@@ -20,12 +20,12 @@ from unittest.mock import patch
 import pytest, torch
 from ecgen.corpus import EcgenError, shipped
 from ecgen.model import PRESETS
-from ecgen.training import train, train_step
+from ecgen.runs import train
 
 class InTurns(Toy):
     "Emotions and words in turns"
-    def own_step(self, run, rows):
-        return train_step(run, rows, 'emotion') | train_step(run, rows, 'words')
+    def train_step(self, trainer, rows):
+        return trainer.train_step(rows, 'emotion') | trainer.train_step(rows, 'words')
 
     def items(self, batch, stage):
         n = super().items(batch, stage)
@@ -197,7 +197,8 @@ def test_a_row_stands_in_the_tables():
 
 
 def test_a_step_of_its_own_goes_on_where_it_was_broken_off():
-    from ecgen.training import finish_epoch, fit
+    from ecgen import trainer
+    from ecgen.trainer import finish_epoch
     settings = dict(name='in-turns', data=shipped('sample'), epochs=3)
     calls = []
     def broken(run):
@@ -209,7 +210,7 @@ def test_a_step_of_its_own_goes_on_where_it_was_broken_off():
         values = {k: v for k, v in PRESETS['toy'].items() if k != 'system'}
         register('in-turns', InTurns, **values)
         whole = train(out=tmp + '/whole', **settings)
-        with patch.dict(fit.__globals__, finish_epoch=broken), pytest.raises(MemoryError):
+        with patch.object(trainer, 'finish_epoch', broken), pytest.raises(MemoryError):
             train(out=tmp + '/part', **settings)
         part = train(out=tmp + '/part', **settings).state_dict()
         assert all(torch.equal(v, part[k]) for k, v in whole.state_dict().items())

@@ -83,7 +83,7 @@ def test_encoder_ignores_padding_but_not_order():
 
 
 def test_weights_start_as_published():
-    from ecgen.training import TrainingConfig
+    from ecgen.trainer import TrainingConfig
     torch.manual_seed(0)
     m = SmallSystem(SmallConfig(dim=60), Vocab([f'w{i}' for i in range(94)]))
     m.init_weights()

@@ -61,7 +61,7 @@ def test_bad_training_input_is_refused():
 
 
 def test_an_interrupted_run_says_how_to_go_on():
-    with mock.patch('ecgen.training.train', side_effect=KeyboardInterrupt):
+    with mock.patch('ecgen.runs.train', side_effect=KeyboardInterrupt):
         r = run('train', '--preset', 'tiny', '--out', 'runs/x')
     assert r.exit_code == 130
     assert r.stderr == 'ecgen: Stopped; the same command goes on from where runs/x was last saved.\n'

@@ -19,7 +19,8 @@ from ecgen.corpus import EMOTIONS, Dialogue, EcgenError, EcgenWarning, detokeniz
 from ecgen.decoding import DECODERS, Decoder
 from ecgen.model import System
 from ecgen.prepared import content_hash, fingerprint
-from ecgen.training import cause_scores, in_batches, place_prior
+from ecgen.callbacks import position_baseline
+from ecgen.trainer import cause_scores, in_batches
 from ecgen.evaluation import *
 
 def test_dist_counts_distinct_grams():
@@ -72,7 +73,7 @@ from ecgen.batches import build_vocab
 from ecgen.corpus import shipped
 from ecgen.decoding import GREEDY
 from ecgen.model import EmpatheticModel, ModelConfig
-from ecgen.training import validate
+from ecgen.trainer import validate
 
 def little():
     "A small untrained model with the words of the sample"

@@ -25,7 +25,8 @@ from ecgen.decoding import DECODERS
 from ecgen.evaluation import automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions, weights_hash, write_json_lines
 from ecgen.model import PRESETS, System, model_folder, preset, read_json, system_of, write_json
 from ecgen.prepared import Prepared, content_hash, fingerprint, labelled_splits, read_table
-from ecgen.training import TrainingConfig, find_device, fit, prepare_model
+from ecgen.runs import find_device, fit, prepare_model
+from ecgen.trainer import TrainingConfig
 from ecgen.experiments import *
 
 import tempfile
@@ -177,16 +178,16 @@ def test_a_result_says_what_was_looked_up():
 
 
 def test_a_broken_run_goes_on():
-    from ecgen import training
+    from ecgen import trainer
     class Break(Exception): pass
     with tempfile.TemporaryDirectory() as tmp:
         whole = try_run(smoke(seed=2), f'{tmp}/a')
-        finish, left = training.finish_epoch, [3]
+        finish, left = trainer.finish_epoch, [3]
         def stop(*args, **kwargs):
             left[0] -= 1
             if not left[0]: raise Break
             return finish(*args, **kwargs)
-        with patch.dict(fit.__globals__, finish_epoch=stop), pytest.raises(Break):
+        with patch.object(trainer, 'finish_epoch', stop), pytest.raises(Break):
             try_run(smoke(seed=2), f'{tmp}/b')
         assert Path(f'{tmp}/b/runs/soft-none-seed2/state').is_dir()
         assert not Path(f'{tmp}/b/results').exists()
@@ -198,7 +199,7 @@ def test_a_broken_run_goes_on():
 
 def test_without_cause_means_without():
     from ecgen.batches import collate
-    from ecgen.training import multitask_loss
+    from ecgen.trainer import multitask_loss
     data, changes = shipped('sample'), ROWS['without-cause']['changes']
     train, ruled = row_splits('none', data)[0], row_splits('rule', data)[0]
     prepared = Prepared(build_vocab(train, 1), [], [])

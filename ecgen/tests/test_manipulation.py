@@ -16,7 +16,7 @@ from ecgen.gates import make_gates
 from ecgen.model import EmpatheticModel, System
 from ecgen.prepared import fingerprint, with_source
 from ecgen.stats import markdown, paired_bootstrap
-from ecgen.training import in_batches
+from ecgen.trainer import in_batches
 from ecgen.manipulation import *
 
 def test_differences_are_per_word_and_paired():
