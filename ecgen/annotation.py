@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['CHUNK', 'mark', 'row_of_marks', 'marks_of', 'fit_thresholds', 'exact_share', 'mean_marks', 'compare_marks', 'places',
            'place_table', 'place_marks', 'probabilities', 'kappa_over_place', 'halves', 'agreement_report',
-           'prefix_targets', 'begin_line', 'annotate_some', 'finished_lines', 'replace_file', 'finish',
-           'card_thresholds', 'own_thresholds', 'detector_hash', 'lock_file', 'annotation_order', 'check_output',
-           'write_lines', 'annotate', 'adapt_detector', 'as_threshold', 'reccon_report', 'labels_to_learn',
-           'agreement_thresholds', 'save_measured', 'build_detector']
+           'prefix_targets', 'begin_line', 'annotate_some', 'finished_lines', 'finish', 'card_thresholds',
+           'own_thresholds', 'detector_hash', 'lock_file', 'annotation_order', 'check_output', 'write_lines',
+           'annotate', 'adapt_detector', 'as_threshold', 'reccon_report', 'labels_to_learn', 'agreement_thresholds',
+           'save_measured', 'build_detector']
 
 # %% ../nbs/01b_annotation.ipynb #c3
 import gzip
@@ -29,6 +29,7 @@ from .detector import (
     RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector,
     load_detector, reccon_splits, rule_marks, score_marks, sigmoid, split_by_target,
     train_detector)
+from .files import replace_file
 
 # %% ../nbs/01b_annotation.ipynb #01b_annotation-07
 def mark(
@@ -258,15 +259,6 @@ def finished_lines(
     return lines[:whole // CHUNK * CHUNK]
 
 # %% ../nbs/01b_annotation.ipynb #01b_annotation-25
-def replace_file(
-    path:Path,
-    content:bytes,
-):
-    "Write a file at once or not at all"
-    tmp = path.with_name(f'{path.name}.tmp')
-    tmp.write_bytes(content)
-    os.replace(tmp, path)
-
 def finish(
     part:Path,     # complete
     out:Path,      # .jsonl or .jsonl.gz

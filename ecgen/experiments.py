@@ -747,12 +747,3 @@ def other_results(
         lines.append(f'{row}: finished with vectors {vectors}, budget {budget}, '
                      f'{many} examples, seeds {which}')
     return lines
-
-# %% ../nbs/13_experiments.ipynb #moved-def
-def __getattr__(name):
-    "Names that moved to `ecgen.tables` and `ecgen.stats`, looked up when they are asked for"
-    if not name.startswith('_'):
-        from ecgen import stats, tables
-        for room in (tables, stats):
-            if name in room.__all__: return getattr(room, name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -26,17 +26,11 @@ from .corpus import (
 from .decoding import Decoder, check_scores
 from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
+from .presets import PRESETS, find_system, preset
+from .pretrained import check_config, from_pretrained, model_folder, save_pretrained
 from .ranking import RANKED
 from .reasoner import (
     EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors)
-
-# %% ../nbs/09_model.ipynb #moved
-from .presets import PAPER_MODEL, PRESETS, find_system, preset, register, system_of
-from .pretrained import (
-    CHOICES, FORMAT, LIMITS, NoInit, add_words_hash, build, check_config, check_device,
-    check_folder, check_names, check_tensors, check_values, check_words, from_pretrained,
-    model_folder, pack, quantise, read_json, replace_file, save_pretrained, unpack, words_hash,
-    write_json, write_tensors)
 
 # %% ../nbs/09_model.ipynb #a2156b34
 class Settings:

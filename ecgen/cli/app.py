@@ -8,7 +8,7 @@ __all__ = ['app', 'ShowVersion', 'OwnModules', 'ModelFolder', 'GateName', 'Decod
            'printable', 'echo_err', 'show_warning', 'file_problem', 'Commands', 'show_version', 'example',
            'own_traceback', 'import_plugin', 'import_plugins', 'options', 'is_pipe', 'writable', 'check_outputs',
            'path_or_empty', 'not_empty', 'or_sample', 'no_file', 'positive', 'check_choice', 'vector_file', 'out_file',
-           'table', 'write', 'write_json', 'main']
+           'table', 'write', 'keep_json', 'main']
 
 # %% ../../nbs/17_cli/00_app.ipynb #a9fe66a6
 import errno
@@ -321,7 +321,7 @@ def write(
     path.write_text(text, encoding='utf-8')
     echo_err(f'wrote {path}')
 
-def write_json(
+def keep_json(
     path:Path|None,     # checked by `writable`, None = keep nothing
     values:dict,        # figures
 ):

@@ -28,7 +28,7 @@ import typer
 from .app import (
     CorpusSplit, DataFolder, DecoderName, DeviceName, EncoderName, GateName, JsonFile, Limit,
     ModelFolder, Overwrite, Seed, app, check_choice, check_outputs, echo_err, example, out_file,
-    positive, table, write, write_json)
+    positive, table, write, keep_json)
 from ..corpus import EcgenError, data_dir, shipped
 
 # %% ../../nbs/17_cli/04_measure.ipynb #measure-eval-opt
@@ -166,7 +166,7 @@ def score(
     else:
         res = evaluation.score(hyp, ref, encoder, blanks)
         print_score(res)
-    write_json(json_file, res)
+    keep_json(json_file, res)
 
 # %% ../../nbs/17_cli/04_measure.ipynb #c8820d1e
 OracleLabels = Annotated[str, typer.Option(
@@ -191,7 +191,7 @@ def manipulation_check(
     res = manipulation.manipulation_check(
         system, data, causes=causes, limit=limit, progress=True)
     print(manipulation.manipulation_table(res))
-    write_json(json_file, res)
+    keep_json(json_file, res)
 
 # %% ../../nbs/17_cli/04_measure.ipynb #daea566f
 HeldOutSplit = Annotated[str, typer.Option(
@@ -216,7 +216,7 @@ def reference_points(
     for name, figures in res['systems'].items():
         print(name)
         print(re.sub(r'(?m)^', '  ', table(figures)))
-    write_json(json_file, res)
+    keep_json(json_file, res)
 
 # %% ../../nbs/17_cli/04_measure.ipynb #fc6adcd0
 experiment = typer.Typer(
@@ -604,4 +604,4 @@ def bench(
     else:
         res = bench_model(preset, data, vocab, against, rounds, steps or 4, device, progress=True)
         print(speed_lines(res))
-    write_json(json_file, res)
+    keep_json(json_file, res)

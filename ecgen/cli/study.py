@@ -15,7 +15,7 @@ import typer
 
 from ecgen.cli.app import (
     CorpusSplit, DataFolder, JsonFile, Overwrite, Seed, app, check_choice, check_outputs, example,
-    write_json)
+    keep_json)
 
 # %% ../../nbs/17_cli/05_study.ipynb #study-app
 study = typer.Typer(
@@ -98,4 +98,4 @@ def study_score(
     check_outputs([json_file], [], overwrite)
     res = score_study(study)
     print(study_tables(res), end='')
-    write_json(json_file, nan_to_none(res))
+    keep_json(json_file, nan_to_none(res))

@@ -15,6 +15,7 @@ import numpy as np
 from ecgen.causes import agreement, auc, for_choosing, with_causes
 from ecgen.corpus import Dialogue, EcgenError, load_split, tokenize
 from ecgen.detector import RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector, load_detector, reccon_splits, rule_marks, score_marks, sigmoid, split_by_target, train_detector
+from ecgen.files import replace_file
 from ecgen.annotation import *
 
 import pytest, shutil, tempfile, torch

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 import typer
-from ecgen.cli.app import CorpusSplit, DataFolder, DecoderName, DeviceName, EncoderName, GateName, JsonFile, Limit, ModelFolder, Overwrite, Seed, app, check_choice, check_outputs, echo_err, example, out_file, positive, table, write, write_json
+from ecgen.cli.app import CorpusSplit, DataFolder, DecoderName, DeviceName, EncoderName, GateName, JsonFile, Limit, ModelFolder, Overwrite, Seed, app, check_choice, check_outputs, echo_err, example, out_file, positive, table, write, keep_json
 from ecgen.corpus import EcgenError, data_dir, shipped
 from ecgen.cli.measure import *
 

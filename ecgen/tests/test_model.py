@@ -15,10 +15,10 @@ from ecgen.corpus import EMOTIONS, MOST_CHARACTERS, EcgenError, EcgenWarning, de
 from ecgen.decoding import Decoder, check_scores
 from ecgen.gates import GATES, Gates, make_gates, temperature
 from ecgen.generator import GeneratorConfig, ResponseGenerator, Rows, Seen, generator_loss
+from ecgen.presets import PRESETS, find_system, preset
+from ecgen.pretrained import check_config, from_pretrained, model_folder, save_pretrained
 from ecgen.ranking import RANKED
 from ecgen.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
-from ecgen.presets import PAPER_MODEL, PRESETS, find_system, preset, register, system_of
-from ecgen.pretrained import CHOICES, FORMAT, LIMITS, NoInit, add_words_hash, build, check_config, check_device, check_folder, check_names, check_tensors, check_values, check_words, from_pretrained, model_folder, pack, quantise, read_json, replace_file, save_pretrained, unpack, words_hash, write_json, write_tensors
 from ecgen.model import *
 
 def test_configs_survive_json():

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from ecgen.attention import BLOCKS
 from ecgen.batches import SPECIALS, Vocab
 from ecgen.corpus import EcgenError, EcgenWarning, begins_like, read_bytes
+from ecgen.files import replace_file
 from ecgen.gated_attention import GATED_ATTENTION
 from ecgen.gates import GATES
 from ecgen.presets import find_system
