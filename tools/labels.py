@@ -27,7 +27,7 @@ The figures are agreement with the labels that the authors of the paper publishe
 whose id has an odd SHA-1; the thresholds of `reccon` were chosen on, and `adapted` was trained on, the even ones. So **cause figures of any model
 trained on `adapted` may be given on the odd dialogues only**. The authors' labels came from a detector too: agreement with them
 says how near these labels are to theirs, not how right they are. On the causes that were chosen by reading for this package's sample,
-two plain rules agree better than either of these sets (notebook 01b_annotation). The labels are those of whole dialogues: a prefix of one
+two plain rules agree better than either of these sets (notebook annotation). The labels are those of whole dialogues: a prefix of one
 may be labelled because of what was said later.
 
 `spans` is another kind: labels of *words*, made anew for every speaker turn from what was said up to then, so nothing in them comes from a
@@ -37,8 +37,8 @@ file. Its detector learnt the words of causes from RECCON's annotators and, like
 *utterances* agree when it reads the whole dialogue, its words are measured in 01c_spans. It was made with
 `ecgen detector --form words` and `ecgen annotate --words --no-text`.
 
-Detector of `reccon` and `adapted`: {detector}. Made with `ecgen detector` and `ecgen annotate --networks 1 --no-text`; the notebooks 01a_detector and
-01b_annotation tell how, and what three networks reach.
+Detector of `reccon` and `adapted`: {detector}. Made with `ecgen detector` and `ecgen annotate --networks 1 --no-text`; the notebooks detector and
+annotation tell how, and what three networks reach.
 Licence of the labels: CC BY-NC 4.0, as the corpus that they belong to.
 """
 HOW = dict(reccon='trained on RECCON; from the authors\' labels only its four thresholds, by distance', adapted='the same, then trained on the authors\' labels of the even dialogues',

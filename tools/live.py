@@ -17,14 +17,15 @@ LONG = 70           # tokens of a context
 
 def corpus():
     "Validation dialogues, and where they come from"
-    from ecgen.corpus import load_split, shipped
+    from ecgen.data.readers import load_split
+    from ecgen.data.files import shipped
     folder = os.environ.get('ECGEN_DATA') or ROOT.parent/'shared'/'data'
     if Path(folder).is_dir(): return load_split('valid', folder), 'validation split'
     return load_split('valid', shipped('sample')), 'sample'
 
 
 def parity(n=500):
-    from ecgen.live import parity as compare, some_questions, text_parity
+    from ecgen.use.live import parity as compare, some_questions, text_parity
     dialogues, name = corpus()
     said = list(dict.fromkeys(u for d in dialogues for u in d.utterances))
     other = text_parity(said)
@@ -76,9 +77,9 @@ window.ecgenFrames = []; { let last = performance.now(); const tick = (t) => { w
 
 def context_of(tokens):
     "A dialogue of about so many tokens: sentences of ours"
-    from ecgen.batches import encode_context
-    from ecgen.corpus import tokenize
-    from ecgen.model import EmpatheticModel
+    from ecgen.data.batches import encode_context
+    from ecgen.data.dialogues import tokenize
+    from ecgen.model.model import EmpatheticModel
     turns = ['My sister moved to Canada last month and the house feels so empty now that she is gone.', 'I am sorry to hear that. You must miss her a lot.',
              'I do. We used to cook together every evening, and now I eat alone in front of the television.']
     vocab = EmpatheticModel.from_pretrained().vocab
@@ -90,10 +91,10 @@ def context_of(tokens):
 def python_times(turns, rounds=ROUNDS):
     "Milliseconds of a response of ten words by PyTorch"
     import torch
-    from ecgen.batches import encode_context
-    from ecgen.corpus import tokenize
-    from ecgen.decoding import Decoder, generate
-    from ecgen.model import EmpatheticModel
+    from ecgen.data.batches import encode_context
+    from ecgen.data.dialogues import tokenize
+    from ecgen.model.decoding import Decoder, generate
+    from ecgen.model.model import EmpatheticModel
     torch.set_num_threads(1)
     m, res = EmpatheticModel.from_pretrained(), []
     for _ in range(rounds + 1):
@@ -130,8 +131,8 @@ def settled_memory(page, before):
 
 def recorded_page(browser, path):
     "What a playground without a model costs: long tasks when it opens, memory"
-    from ecgen.model import EmpatheticModel
-    from ecgen.playground import Playground
+    from ecgen.model.model import EmpatheticModel
+    from ecgen.use.playground import Playground
     Playground(EmpatheticModel.from_pretrained()).save(path)
     before, page = set(renderers()), browser.new_context(viewport=dict(width=1100, height=1000)).new_page()
     page.add_init_script(WATCH)
@@ -147,7 +148,7 @@ def speed():
     from playwright.sync_api import sync_playwright
     sys.path.insert(0, str(ROOT/'tools'))
     from test_browser import FLAGS, find_browser
-    from ecgen.live import LivePlayground, write_live
+    from ecgen.use.live import LivePlayground, write_live
     long, tokens = context_of(LONG)
     short = long[:1]
     res = dict(context_tokens=tokens, words=WORDS, load_before=os.getloadavg()[0], cores=os.cpu_count())

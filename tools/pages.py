@@ -12,7 +12,7 @@ from traitlets.config import Config
 
 from nb import ROOT, directives, write
 
-from ecgen.live import write_live
+from ecgen.use.live import write_live
 
 # cell options in Quarto's words, and the tags by which MyST-NB and nbconvert know them
 TAGS = {'echo: false': 'remove-input', 'output: false': 'remove-output', 'include: false': 'remove-cell', 'code-fold: true': 'hide-input'}
@@ -148,7 +148,7 @@ def touchable(nbs):
     "Name of a picture -> the widget that it shows, as a notebook displays it"
     frames = [o.data['text/html'] for nb in nbs.values() for c in nb.cells for o in c.get('outputs', []) if 'ecgen-widget' in o.get('data', {}).get('text/html', '')]
     found = {name: next((f for f in frames if f'&quot;kind&quot;: &quot;{kind}&quot;' in f), None) for name, kind in LIVE.items()}
-    if lost := [LIVE[n] for n, f in found.items() if not f]: sys.exit(f'No notebook displays {", ".join(lost)}, which the first page of the site wants: run 15_widgets and 15b_playground.')
+    if lost := [LIVE[n] for n, f in found.items() if not f]: sys.exit(f'No notebook displays {", ".join(lost)}, which the first page of the site wants: run widgets and 15b_playground.')
     return {name: f.replace('<iframe ', '<iframe loading="lazy" ', 1) for name, f in found.items()}
 
 

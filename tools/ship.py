@@ -12,10 +12,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.corpus import listener_turns, load_split
-from ecgen.evaluation import evaluate
-from ecgen.model import EmpatheticModel, write_json
-from ecgen.trainer import TrainingConfig
+from ecgen.data.dialogues import listener_turns
+from ecgen.data.readers import load_split
+from ecgen.evaluation.evaluation import evaluate
+from ecgen.model.model import EmpatheticModel
+from ecgen.data.files import write_json
+from ecgen.training.trainer import TrainingConfig
 
 CARD = """# Model card: {name}
 
@@ -76,7 +78,7 @@ def table(results):
 
 def command(card):
     "How the run was started, as far as its card tells"
-    from ecgen.model import PRESETS
+    from ecgen.model.presets import PRESETS
     usual = PRESETS[card['preset']]['training']
     fresh = asdict(TrainingConfig(**usual))
     own = {k: v for k, v in card['training'].items() if k in fresh and v != fresh[k]} | {k: v for k, v in card.get('model', {}).items() if PRESETS[card['preset']].get(k.split('.')[0], {}).get(k.split('.')[-1]) != v}
@@ -129,8 +131,8 @@ def kept(card):
 
 def gates_text(res, model):
     "The manipulation check, as a section of the card; '' without one"
-    from ecgen.evaluation import weights_hash
-    from ecgen.manipulation import manipulation_table
+    from ecgen.evaluation.evaluation import weights_hash
+    from ecgen.evaluation.manipulation import manipulation_table
     path = res/'manipulation_default.json'
     if not path.exists(): return ''
     check = json.loads(path.read_text())

@@ -10,9 +10,9 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ecgen.model import EmpatheticModel
-from ecgen.playground import Playground
-from ecgen.widgets import AttentionExplorer, CauseHighlight
+from ecgen.model.model import EmpatheticModel
+from ecgen.use.playground import Playground
+from ecgen.use.widgets import AttentionExplorer, CauseHighlight
 from test_browser import FLAGS, TURNS, find_browser
 
 SIZES, THEMES = dict(desktop=(1300, 900), phone=(390, 844)), ('light', 'dark')

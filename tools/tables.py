@@ -1,7 +1,7 @@
 """Write the tables of data/results/README.md from the files beside it; `--check` only says whether they agree.
 
 Tables of experiments, of reference points and of the shipped model come from JSON files that commands of `ecgen` wrote; no figure
-is typed by hand. `--check` also looks whether the outputs that 13_experiments, 13c_tables and 05_comparison were saved with are those of today's files,
+is typed by hand. `--check` also looks whether the outputs that experiments, tables and comparison were saved with are those of today's files,
 and whether the card of the shipped model is.
 """
 import argparse, json, sys
@@ -11,13 +11,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 PAGE = ROOT/'data/results/README.md'
-NOTEBOOKS = {'index': 'ecgen.tables', '13_experiments': 'ecgen.tables', '13c_tables': 'ecgen.tables',     # and the module whose functions write their tables
-             '16_baselines/05_comparison': 'ecgen.baselines.comparison'}
+TABLES = 'ecgen.evaluation.tables'
+NOTEBOOKS = {'index': TABLES, '5_evaluation/02_experiments': TABLES, '5_evaluation/03_tables': TABLES,     # and whose functions write their tables
+             '6_baselines/08_comparison': 'ecgen.baselines.comparison'}
 
 
 def shipped_table():
     "Figures of the shipped model, one column for each decoder"
-    from ecgen.experiments import markdown
+    from ecgen.evaluation.stats import markdown
     files = {d: json.loads((ROOT/f'data/results/default_valid_{d}.json').read_text()) for d in ('topk', 'greedy')}
     keys = [k for k, v in files['topk'].items() if isinstance(v, float)]
     return markdown(['shipped model, validation', *files], [[k.replace('_', ' '), *(f'{f[k]:.3f}' for f in files.values())] for k in keys])
@@ -25,7 +26,8 @@ def shipped_table():
 
 def declared(results):
     "The declared contrasts of each budget that has results, and the tables of `night`"
-    from ecgen.experiments import CONTRASTS, NIGHT, contrasts, tables
+    from ecgen.evaluation.experiments import CONTRASTS, NIGHT
+    from ecgen.evaluation.tables import contrasts, tables
     arms = tuple(n for n, r in NIGHT.items() if not {'epochs', 'pretrain_epochs'} & r['changes'].keys())
     parts = []
     for budget in CONTRASTS:
@@ -45,14 +47,15 @@ def laptop(results, sections):
 def page():
     "All tables, as text"
     from ecgen.baselines.comparison import comparison
-    from ecgen.experiments import ROWS, TABLE2, all_runs, answer, reference_table, tables
+    from ecgen.evaluation.experiments import ROWS, TABLE2, answer
+    from ecgen.evaluation.tables import all_runs, reference_table, tables
     results = PAGE.parent
     small = ['## Does knowing the cause help?', answer(), '## All systems', comparison(),
              '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', all_runs()]
     return '\n\n'.join(['# Measured figures', '<!-- Written by tools/tables.py from the files in this folder: run it, do not edit. -->',
         'Each file here was written by a command: `ecgen evaluate`, `ecgen experiment run`, `ecgen reference-points`, `ecgen train`, `ecgen detector`, `ecgen bench` or a script in tools/. '
         'Figures of EmpatheticDialogues are of its validation split, and nothing was chosen on its test split. Those of the detector are also of RECCON\'s test split, '
-        'on which its design was not found blindly (see 01a_detector).',
+        'on which its design was not found blindly (see detector).',
         *declared(results), *laptop(results, small), '## Reference points', reference_table(), '## The shipped model', shipped_table()]) + '\n'
 
 

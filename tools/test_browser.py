@@ -71,7 +71,7 @@ def open_page(browser):
 
 @cache
 def model():
-    from ecgen.model import EmpatheticModel
+    from ecgen.model.model import EmpatheticModel
     return EmpatheticModel.from_pretrained()
 
 
@@ -109,7 +109,7 @@ def tint_of(gate, p, g):
 
 def same_as_python(page, scene, gate, word=-1, root='.ecgen', step=0, layer=0, head=-1, **options):
     "Tints, underlines and weights of a page against what Python computes"
-    from ecgen.widgets import attention, gate_values
+    from ecgen.use.widgets import attention, gate_values
     g, seen = gate_values(scene, gate, **options), page.evaluate(SEEN, root)
     a, b = attention(scene)[layer], attention(scene, g)[layer]
     a, b = (x.mean(0) if head < 0 else x[head] for x in (a, b))
@@ -127,7 +127,7 @@ def same_as_python(page, scene, gate, word=-1, root='.ecgen', step=0, layer=0, h
 # ---------------------------------------------------------------- pages of their own
 
 def test_cause_highlight_by_keyboard(show):
-    from ecgen.widgets import CauseHighlight
+    from ecgen.use.widgets import CauseHighlight
     w = CauseHighlight(model(), TURNS)
     page, s = show(w), w.state['scene']
     same_as_python(page, s, 'soft')
@@ -157,8 +157,8 @@ def test_cause_highlight_by_keyboard(show):
 @pytest.mark.parametrize('gate', ['open', 'rule', 'random'])
 def test_gates_of_controls(show, gate):
     "Recomputed in the page, at an open and a closed word, and as the model itself weighs where it reads and writes with this gate"
-    from ecgen.seen import watch
-    from ecgen.widgets import AttentionExplorer, CauseHighlight, attention, gate_values
+    from ecgen.model.attention_maps import watch
+    from ecgen.use.widgets import AttentionExplorer, CauseHighlight, attention, gate_values
     made, real = CauseHighlight(model(), TURNS, gate=gate), watch(model(), TURNS, gate=gate)
     page, s, g = show(made), made.state['scene'], real.gate.tolist()
     words = [i for i, _ in enumerate(g) if s['context'][i] not in ('[CLS]', '[SEP]')]
@@ -191,8 +191,8 @@ BARS = '''(root) => [...document.querySelectorAll(`${root} .ecgen-emotions li`)]
 @pytest.mark.parametrize('kind', ['CauseHighlight', 'Playground'])
 def test_emotion_bars(show, kind):
     "Names, percentages and drawn lengths of all 32 bars against the model's own answer"
-    from ecgen.playground import Playground
-    from ecgen.widgets import CauseHighlight
+    from ecgen.use.playground import Playground
+    from ecgen.use.widgets import CauseHighlight
     said = model().explain(TURNS).emotions
     page = show(CauseHighlight(model(), TURNS) if kind == 'CauseHighlight' else Playground(model(), [TURNS]))
     page.click('.ecgen-emotions summary')
@@ -205,7 +205,7 @@ def test_emotion_bars(show, kind):
 
 
 def test_every_word_closed_is_said(show):
-    from ecgen.widgets import CauseHighlight
+    from ecgen.use.widgets import CauseHighlight
     w = CauseHighlight(model(), TURNS, gate='hard', threshold=1., word=3)
     page = show(w)
     assert page.get_attribute('.ecgen', 'data-closed') == 'true' and 'all attention goes to [CLS]' in page.inner_text('.ecgen-state')
@@ -215,7 +215,7 @@ def test_every_word_closed_is_said(show):
 
 
 def test_attention_explorer_links_words(show):
-    from ecgen.widgets import AttentionExplorer, attention, gate_values
+    from ecgen.use.widgets import AttentionExplorer, attention, gate_values
     w = AttentionExplorer(model(), TURNS, gate='soft')
     page, s = show(w), w.state['scene']
     a, b = attention(s).mean(1), attention(s, gate_values(s)).mean(1)
@@ -237,7 +237,7 @@ def test_attention_explorer_links_words(show):
 
 
 def test_playground_shows_recorded_responses(show):
-    from ecgen.playground import SAMPLES, Playground, answer
+    from ecgen.use.playground import SAMPLES, Playground, answer
     page = show(Playground(model(), SAMPLES[:2]))
     said = page.eval_on_selector('[data-control=sample]', 'e => e.options[e.value].textContent')
     turns = ['Someone broke into my car last night and took my bag.']
@@ -255,7 +255,7 @@ def test_playground_shows_recorded_responses(show):
 
 
 def test_playground_compares_within_a_gate(show):
-    from ecgen.playground import SAMPLES, Playground
+    from ecgen.use.playground import SAMPLES, Playground
     p = Playground(model(), SAMPLES[:1]).record()
     for r in p.recorded['records']: r['response'] = f'{r["gate"]} {r["closed"]}'                            # so that none is like another
     p.state['first'] = p.recorded['records'][0]
@@ -268,7 +268,7 @@ def test_playground_compares_within_a_gate(show):
 
 
 def test_playground_says_what_a_gate_closes(show):
-    from ecgen.playground import Playground
+    from ecgen.use.playground import Playground
     p = Playground(model(), [TURNS]).record()
     for r in p.recorded['records']:
         if r['gate'] == 'hard': r['gates'] = [1] + [0] * (len(r['gates']) - 1)
@@ -280,7 +280,7 @@ def test_playground_says_what_a_gate_closes(show):
 
 
 def test_playground_without_an_answer_says_so(show):
-    from ecgen.playground import Playground
+    from ecgen.use.playground import Playground
     p = Playground(model(), [TURNS])
     p.recorded = dict(live=True, patience=1)                                       # a page that thinks that it has a kernel, and has none
     page = show(p)
@@ -293,7 +293,7 @@ def test_playground_without_an_answer_says_so(show):
 
 
 def test_a_note_is_said(show):
-    from ecgen.playground import Playground
+    from ecgen.use.playground import Playground
     page = show(Playground(model(), [TURNS[:1], ['I want to die']]))
     page.select_option('[data-control=sample]', '1')
     page.wait_for_selector('.ecgen-note')
@@ -323,8 +323,8 @@ NAMELESS = '''() => [...document.querySelectorAll('.ecgen :is(button, select, in
 
 @cache
 def all_widgets():
-    from ecgen.playground import Playground
-    from ecgen.widgets import AttentionExplorer, CauseHighlight
+    from ecgen.use.playground import Playground
+    from ecgen.use.widgets import AttentionExplorer, CauseHighlight
     return (CauseHighlight(model(), TURNS, word=4), CauseHighlight(model(), TURNS, gate='hard', threshold=0.), AttentionExplorer(model(), TURNS), Playground(model(), [TURNS]).record())
 
 
@@ -342,7 +342,7 @@ def test_contrast_names_and_width(show, theme, width):
 def big_scene(words=150, steps=20, layers=4, heads=4):
     "A scene of a given size, with random weights: for timing only"
     import torch
-    from ecgen.widgets import scene
+    from ecgen.use.widgets import scene
     s, rng = scene(model(), TURNS), torch.Generator().manual_seed(0)
     a = torch.randn(layers, heads, steps, words, generator=rng).softmax(-1)
     names = [f'word{i}' for i in range(words)]
@@ -353,7 +353,7 @@ def big_scene(words=150, steps=20, layers=4, heads=4):
 
 @pytest.mark.parametrize('kind', ['CauseHighlight', 'AttentionExplorer'])
 def test_redraws_within_a_frame(show, kind, record_property):
-    import ecgen.widgets as widgets
+    import ecgen.use.widgets as widgets
     w = getattr(widgets, kind)(model(), TURNS, gate='hard')
     w.state['scene'] = big_scene()
     page = show(w)
@@ -371,8 +371,8 @@ def test_redraws_within_a_frame(show, kind, record_property):
 
 @pytest.mark.parametrize('kind', ['CauseHighlight', 'AttentionExplorer', 'Playground'])
 def test_text_is_data(show, kind):
-    from ecgen import playground, widgets
-    from ecgen.show import clean
+    from ecgen.use import playground, widgets
+    from ecgen.use.show import clean
     w = playground.Playground(model(), [EVIL]) if kind == 'Playground' else getattr(widgets, kind)(model(), EVIL)
     page = show(w)
     title = page.title()
@@ -387,7 +387,7 @@ def test_text_is_data(show, kind):
 
 
 def test_each_turn_takes_its_direction_from_its_own_text(show):
-    from ecgen import playground, widgets
+    from ecgen.use import playground, widgets
     turns = ['אחותי חזרה הביתה (היום).', 'Oh, how nice!', 'اليوم Rex bit 5 dogs.']
     want = ['rtl', 'ltr', 'rtl']
     for w in (widgets.CauseHighlight(model(), turns), widgets.AttentionExplorer(model(), turns), playground.Playground(model(), [turns])):
@@ -405,7 +405,7 @@ def test_each_turn_takes_its_direction_from_its_own_text(show):
 
 @pytest.mark.parametrize('kind', ['CauseHighlight', 'AttentionExplorer'])
 def test_the_note_stands_in_place_of_a_response(show, kind):
-    from ecgen import widgets
+    from ecgen.use import widgets
     page = show(getattr(widgets, kind)(model(), ['I don‘t want to live anymore.']))
     assert 'crisis line' in page.inner_text('.ecgen-response') and page.locator('.ecgen-response [data-word]').count() == 0
     page.hover('text=live')
@@ -415,8 +415,8 @@ def test_the_note_stands_in_place_of_a_response(show, kind):
 
 def test_markup_in_any_field_is_text(show):
     "Words as the model never makes them: each field that holds text holds markup"
-    from ecgen.playground import Playground
-    from ecgen.widgets import AttentionExplorer, CauseHighlight
+    from ecgen.use.playground import Playground
+    from ecgen.use.widgets import AttentionExplorer, CauseHighlight
     evil = '<img src=x onerror="document.title=\'run\'"><b>bold</b>'
 
     def spoil(scene):
@@ -439,7 +439,7 @@ def test_markup_in_any_field_is_text(show):
 
 
 def test_five_thousand_words(show):
-    from ecgen.widgets import CauseHighlight
+    from ecgen.use.widgets import CauseHighlight
     page = show(CauseHighlight(model(), ['so ' * 5000, 'Oh no!', 'I am sad.']))
     assert page.locator('[aria-label^="words of the dialogue"] [data-word]').count() == 512 and page.inner_text('.ecgen-turn p').count('so') > 490
     assert page.evaluate('document.documentElement.scrollWidth') <= 1100
@@ -448,7 +448,7 @@ def test_five_thousand_words(show):
 
 
 def test_pictures_are_saved(show):
-    from ecgen.widgets import AttentionExplorer, CauseHighlight
+    from ecgen.use.widgets import AttentionExplorer, CauseHighlight
     for w in (CauseHighlight(model(), TURNS), AttentionExplorer(model(), TURNS)):
         page = show(w)
         with page.expect_download() as d: page.click('[data-export=png]')
@@ -527,7 +527,7 @@ def lesson(source, target, keep):
 def test_jupyterlab_with_a_live_kernel(open_page, tmp_path):
     if not find_spec('jupyterlab'): missing('needs JupyterLab: pip install -c constraints.txt -e ".[dev]"')
     (tmp_path/'nb').mkdir()
-    lesson(ROOT/'nbs'/'15_widgets.ipynb', tmp_path/'nb'/'widgets.ipynb', 'AttentionExplorer(model, turns')
+    lesson(ROOT/'nbs'/'7_use'/'01_widgets.ipynb', tmp_path/'nb'/'widgets.ipynb', 'AttentionExplorer(model, turns')
     n = port()
     options = ['--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={n}', '--ServerApp.port_retries=0', '--IdentityProvider.token=', f'--ServerApp.root_dir={tmp_path}/nb',
                '--LabApp.news_url=', '--LabApp.expose_app_in_browser=True', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
@@ -565,7 +565,7 @@ def test_jupyterlab_with_a_live_kernel(open_page, tmp_path):
 
 def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
     if not find_spec('voila'): missing('needs Voila: pip install -c constraints.txt -e ".[dev]"')
-    from ecgen.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, answer
     n = port()
     with server([sys.executable, '-m', 'ecgen.cli', 'demo', '--no-browser', '--port', str(n)], f'http://127.0.0.1:{n}/voila/static/', env=private(tmp_path), cwd=tmp_path, log=tmp_path/'log'):
         end = time.monotonic() + 60
@@ -614,7 +614,7 @@ def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
 @pytest.fixture(scope='module')
 def live_folder(tmp_path_factory):
     "The page with the weights in it, and the page with the weights beside it"
-    from ecgen.live import LivePlayground, write_live
+    from ecgen.use.live import LivePlayground, write_live
     folder = tmp_path_factory.mktemp('live')
     LivePlayground().save(folder/'alone.html')
     write_live(folder)
@@ -645,8 +645,8 @@ def response_of(page): return page.locator('.ecgen-response p').evaluate('e => [
 
 
 def by_python(turns, **question):
-    from ecgen.corpus import detokenize
-    from ecgen.live import reference_answer
+    from ecgen.data.dialogues import detokenize
+    from ecgen.use.live import reference_answer
     return detokenize(model().vocab.decode(reference_answer(model(), turns, **question)['ids']))
 
 
@@ -686,13 +686,13 @@ def test_live_page_answers_as_python_does(open_page, live_folder, live_server, w
 
 def test_live_page_shows_numbers_of_python(open_page, live_folder):
     "Emotion bars, cause probabilities, attention before and after for the word under the pointer; comparing two settings"
-    from ecgen.seen import cause_mass, watch
+    from ecgen.model.attention_maps import cause_mass, watch
     page = open_page((live_folder/'alone.html').as_uri())
     wait_ready(page)
     page.select_option('[data-control=sample]', '1')
     page.wait_for_function('() => document.querySelectorAll("[data-turn]").length === 3')
     wait_answered(page)
-    from ecgen.playground import SAMPLES
+    from ecgen.use.playground import SAMPLES
     w, said = watch(model(), SAMPLES[1]), model().explain(SAMPLES[1]).emotions
     page.click('.ecgen-emotions summary')
     for name, percent, length in page.evaluate(BARS, '.ecgen'): assert length == pytest.approx(said[name], abs=2e-3), name
@@ -736,7 +736,7 @@ def test_live_page_takes_text_as_text_and_notes_danger(open_page, live_folder):
 
 @pytest.mark.parametrize('where', ['file', 'http'])
 def test_live_page_with_damaged_weights_keeps_recorded_answers(open_page, live_folder, tmp_path, where):
-    from ecgen.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, answer
     if where == 'file':
         (tmp_path/'live.html').write_bytes((live_folder/'alone.html').read_bytes()[:15_000_000])       # the end of the file is missing
         page = open_page((tmp_path/'live.html').as_uri())
@@ -759,7 +759,7 @@ def test_live_page_with_damaged_weights_keeps_recorded_answers(open_page, live_f
 
 def kept_answers(page):
     "The recorded answers are there and can be chosen"
-    from ecgen.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, answer
     assert 'the recorded answers stay' in page.inner_text('.ecgen-loader') and 'Recorded' in page.inner_text('.ecgen-badge')
     page.press('[data-turn="0"]', 'Enter')
     page.wait_for_selector('.ecgen-was')
@@ -801,7 +801,7 @@ def test_site_has_widgets_that_can_be_touched(site, open_page):
 
 
 def test_first_page_has_widgets_and_no_pictures_of_them(site, open_page):
-    from ecgen.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, answer
     page = open_page(f'{site}/index.html')
     assert page.locator('iframe.ecgen-widget').count() == 4 and page.locator('img[src*="shot-"]').count() == 0
     for i in (2, 3):
@@ -815,7 +815,7 @@ def test_first_page_has_widgets_and_no_pictures_of_them(site, open_page):
 
 
 def test_first_page_has_the_model_itself(site, open_page):
-    from ecgen.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, answer
     page = open_page(f'{site}/index.html')
     game = page.frame_locator('iframe.ecgen-widget').first
     game.locator('[data-control=load]').click()

@@ -37,8 +37,8 @@ def test_badges_follow_the_address():
     from types import SimpleNamespace
     for url, shown in (('https://example.invalid/ecgen', False), ('https://github.com/someone/ecgen', True), ('https://gitlab.com/someone/ecgen', False)):
         cfg = SimpleNamespace(git_url=url, doc_host='https://someone.github.io', branch='main')
-        with patch.object(pages, 'get_config', lambda: cfg): made = pages.badge('nbs/05_gates.ipynb')
-        assert bool(made) == shown and ('github/someone/ecgen/blob/main/nbs/05_gates.ipynb' in made) == shown
+        with patch.object(pages, 'get_config', lambda: cfg): made = pages.badge('nbs/3_model/02_gates.ipynb')
+        assert bool(made) == shown and ('github/someone/ecgen/blob/main/nbs/3_model/02_gates.ipynb' in made) == shown
 
 
 def test_landing_says_where_the_commands_work_and_what_the_widget_shows():
@@ -90,8 +90,8 @@ def test_built_site():
 
 def test_tests_are_folded_and_signatures_stand_once():
     import re
-    if not (ROOT/'_docs'/'gates.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
-    page, notebook = (ROOT/'_docs'/'gates.html').read_text(encoding='utf-8'), (ROOT/'nbs'/'05_gates.ipynb').read_text(encoding='utf-8')
+    if not (ROOT/'_docs'/'3_model'/'gates.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
+    page, notebook = (ROOT/'_docs'/'3_model'/'gates.html').read_text(encoding='utf-8'), (ROOT/'nbs'/'3_model'/'02_gates.ipynb').read_text(encoding='utf-8')
     assert page.count('Test: ') == len(re.findall(r'"#\| test \w', notebook)) > 5 and 'id="soft-gates"' in page
     assert page.count('>soft_gates</span><span class="p">(</span>\n') == 1                                  # the definition, with the shapes of its arguments
 
@@ -101,10 +101,10 @@ def test_messages_name_extras_that_exist():
     from configparser import ConfigParser
     ini = ConfigParser(delimiters=['='])
     ini.read(ROOT/'settings.ini', encoding='utf-8')
-    source = {p: p.read_text(encoding='utf-8') for p in (ROOT/'ecgen').glob('*.py')}
+    source = {p: p.read_text(encoding='utf-8') for p in (ROOT/'ecgen').rglob('*.py') if 'tests' not in p.parts}
     named = {e for s in source.values() for e in re.findall(r'how_to_add\(["\'](\w+)', s)}
     assert len(named) > 4 and all(f'{e}_requirements' in ini['DEFAULT'] for e in named)
-    assert [p.name for p, s in source.items() if re.search(r'pip install.*PIP_NAME\}\[', s)] == ['corpus.py']     # all others let `how_to_add` say it
+    assert [p.name for p, s in source.items() if re.search(r'pip install.*PIP_NAME\}\[', s)] == ['files.py']     # all others let `how_to_add` say it
 
 
 def test_the_distribution_has_one_name_and_no_foreign_files():
@@ -118,19 +118,19 @@ def test_the_distribution_has_one_name_and_no_foreign_files():
         home = shutil.copytree(ROOT/'ecgen', Path(tmp)/'ecgen', ignore=shutil.ignore_patterns('__pycache__', 'tests'))
         def why(module='ecgen'): return subprocess.run([sys.executable, '-S', '-c', f'import {module}'], cwd=tmp, env=dict(PYTHONPATH=tmp), capture_output=True, text=True).stderr
         assert not why()
-        for name in ('api.py', 'training/__init__.py', 'nn/__init__.py'):                    # the first, the second also hides a module of ours
+        for name in ('api.py', 'sampling/__init__.py', 'nn/__init__.py'):                    # the first, the second also hides a module of ours
             (home/name).parent.mkdir(exist_ok=True)
             (home/name).write_text('')
             assert f'another project ({name.split("/")[0]})' in why() and f'install {PIP_NAME} again' in why()
             (home/name).unlink()
         (home/'api.py').write_text('')
         (home/'__init__.py').write_text('')                                                  # theirs came last
-        assert 'another project (api.py)' in why('ecgen.corpus')
+        assert 'another project (api.py)' in why('ecgen.data.dialogues')
 
 
 def test_no_notebook_wants_what_the_wheel_leaves_out():
     import json
-    for path in [*(ROOT/'nbs').glob('*.ipynb'), ROOT/'index.ipynb']:
+    for path in [*(ROOT/'nbs').rglob('*.ipynb'), ROOT/'index.ipynb']:
         code = '\n'.join(''.join(c['source']) for c in json.loads(path.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code')
         assert 'ecgen.tests' not in code, f'{path.name} alone, with the library from a wheel, has no tests to import from'
 

@@ -13,13 +13,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.batches import CLS, PAD, SEP, UNK, BatchSampler, collate
-from ecgen.model import preset
-from ecgen.prepared import load_prepared
-from ecgen.reasoner import reasoner_loss
-from ecgen.callbacks import judge_scores, model_scores
-from ecgen.runs import prepare_model
-from ecgen.trainer import TrainingConfig, validate
+from ecgen.data.batches import CLS, PAD, SEP, UNK, BatchSampler, collate
+from ecgen.model.presets import preset
+from ecgen.training.prepared import load_prepared
+from ecgen.model.reasoner import reasoner_loss
+from ecgen.training.callbacks import judge_scores, model_scores
+from ecgen.training.runs import prepare_model
+from ecgen.training.trainer import TrainingConfig, validate
 
 USUAL = dict(epochs=4, layers=1, dropout=.2, lr=4e-4, words_lr=1., word_dropout=0., smoothing=.1, soft=True, average=.999, vectors='', seed=1024)
 
