@@ -84,14 +84,13 @@ def elsewhere_log_prob(
 ) -> Tensor:                      # (n,) mean log probability of a word, in nats
     "How probable each response is after other dialogues"
     distinct = list(dict.fromkeys(map(tuple, responses)))      # each is read once
-    same = torch.zeros(len(distinct), dtype=torch.long, device=model.device)
-    total = torch.zeros(len(distinct), device=model.device)
-    for text in ELSEWHERE:
-        src, _ = encode_context([tokenize(text)], model.vocab, None)
-        ctx = model.read(torch.tensor([src], device=model.device))[2]
-        total += response_log_prob(model, ctx.select(same), distinct)
+    contexts = [encode_context([tokenize(text)], model.vocab, None)[0] for text in ELSEWHERE]
+    ctx = model.read(pad(contexts).to(model.device))[2]
+    rows = torch.arange(len(contexts), device=model.device).repeat_interleave(len(distinct))
+    found = response_log_prob(model, ctx.select(rows), distinct * len(contexts))
+    mean = found.view(len(contexts), -1).mean(0)
     place = {y: i for i, y in enumerate(distinct)}
-    return total[[place[tuple(y)] for y in responses]] / len(ELSEWHERE)
+    return mean[[place[tuple(y)] for y in responses]]
 
 # %% ../../nbs/3_model/06_ranking.ipynb #rank012
 @dataclass

@@ -19,6 +19,9 @@ from ecgen.causes.detector import RULES, Detector, DetectorConfig, Target, boots
 from ecgen.data.files import replace_file
 from ecgen.causes.annotation import *
 
+import os
+
+
 import pytest, shutil, tempfile, torch
 from unittest.mock import patch
 from ecgen.data.files import shipped

@@ -11,6 +11,11 @@ from ecgen.model.attention import KeysValues, MultiHeadAttention, key_mask, scor
 from ecgen.model.gates import Gates
 from ecgen.model.gated_attention import *
 
+import math
+
+from ecgen.model.attention import attention_weights
+
+
 def test_gated_weights_equal_eq_5_as_a_loop():
     torch.manual_seed(0)
     q, k = torch.randn(2, 3, 2, 4).double(), torch.randn(2, 3, 5, 4).double()

@@ -9,6 +9,9 @@ from ecgen.data.batches import PAD, turn_of
 from ecgen.data.files import EcgenError
 from ecgen.model.gates import *
 
+from ecgen.data.batches import SEP
+
+
 def test_soft_gate_is_the_probability():
     torch.manual_seed(0)
     cause, src = torch.randn(2, 5, 2), torch.tensor([[4, 9, 9, 9, SEP], [4, 9, SEP, PAD, PAD]])

@@ -15,6 +15,9 @@ from ecgen.model.gated_attention import GATED_ATTENTION, GatedAttention
 from ecgen.model.gates import Gates
 from ecgen.model.generator import *
 
+from ecgen.data.batches import BOS, CLS, SEP
+
+
 def test_decoder_block_is_four_updates_in_a_row():
     torch.manual_seed(0)
     cfg = GeneratorConfig(dim=8, heads=2, head_dim=4, inner=16, dropout=0.)

@@ -22,6 +22,9 @@ from ecgen.model.ranking import RANKED
 from ecgen.model.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
 from ecgen.model.model import *
 
+from ecgen.model.presets import PRESETS, system_of
+
+
 def test_configs_survive_json():
     import json
     from dataclasses import asdict

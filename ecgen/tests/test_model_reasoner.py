@@ -11,6 +11,9 @@ from ecgen.data.batches import CLS, PAD, Batch, turn_of
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.model.reasoner import *
 
+from ecgen.data.batches import SEP
+
+
 def test_reasoner_equals_the_equations_written_out():
     torch.manual_seed(0)
     r = EmotionReasoner(ReasonerConfig(dim=6, head_dim=4, inner=8, dropout=0.), 12).double().eval()
