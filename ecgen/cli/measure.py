@@ -77,7 +77,7 @@ def evaluate(
     Emotions and causes are compared with their labels, responses with those that people wrote.
     BLEU-4 and Dist count words; neither says whether a response is kind.
     """
-    from ecgen.evaluation.evaluation import evaluation
+    from ecgen.evaluation import evaluation
     from ecgen.model.model import System
     check_evaluate(gate, decoder, split)
     check_outputs([json_file, responses, references], [data, causes], overwrite)
@@ -136,7 +136,7 @@ def compare_scores(
     blanks:bool,
 ) -> dict:                  # figures of both files, and their differences
     "Print the figures of two files, and what they differ in"
-    from ecgen.evaluation.evaluation import evaluation
+    from ecgen.evaluation import evaluation
     from ecgen.evaluation.stats import compare_files
     files, res = dict(hyp=hyp, against=against), {}
     for name, path in files.items(): res[name] = evaluation.score(path, ref, encoder, blanks)
@@ -161,7 +161,7 @@ def score(
     second file is measured too, and BLEU compared. `ecgen evaluate` writes such files (--responses
     and --references).
     """
-    from ecgen.evaluation.evaluation import evaluation
+    from ecgen.evaluation import evaluation
     check_outputs([json_file], [hyp, ref, against], overwrite)
     if against: res = compare_scores(hyp, against, ref, encoder, blanks)
     else:
@@ -185,7 +185,7 @@ def manipulation_check(
     inverted and other gates, and the difference to soft gates with its 95 % interval over
     dialogues. No model is trained.
     """
-    from ecgen.evaluation.evaluation import manipulation
+    from ecgen.evaluation import manipulation
     from ecgen.model.model import System
     check_outputs([json_file], [data], overwrite)
     system = System.from_pretrained(model)
@@ -210,7 +210,7 @@ def reference_points(
     People's own responses, the last utterance said again, the most frequent response, and the
     response to the training context that is nearest by TF-IDF. Needs the extra "metrics".
     """
-    from ecgen.evaluation.evaluation import evaluation
+    from ecgen.evaluation import evaluation
     check_choice('split', split, ('valid', 'test'))
     check_outputs([json_file], [data], overwrite)
     res = evaluation.reference_points(data, split, encoder)

@@ -356,7 +356,7 @@ def test_a_stop_reaches_both_processes():
     pytest.importorskip('accelerate')
     code = """
 import os, signal, sys
-from ecgen import trainer
+from ecgen.training import trainer
 from ecgen.data.dialogues import shipped
 from ecgen.training.runs import train
 real, calls = trainer.all_reduce_gradients, []

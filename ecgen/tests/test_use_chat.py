@@ -354,7 +354,7 @@ def test_long_messages_and_long_dialogues_are_shortened_and_said_so():
 
 SLOW = '''
 import sys, time
-from ecgen import decoding
+from ecgen.model import decoding
 from ecgen.use.chat import Chat, Session
 from ecgen.model.model import EmpatheticModel
 quick, wait = decoding.choose, float(sys.argv[2])
