@@ -47,8 +47,8 @@ def laptop(results, sections):
 def page():
     "All tables, as text"
     from ecgen.baselines.comparison import comparison
-    from ecgen.evaluation.experiments import ROWS, TABLE2, answer
-    from ecgen.evaluation.tables import all_runs, reference_table, tables
+    from ecgen.evaluation.experiments import ROWS, TABLE2
+    from ecgen.evaluation.tables import all_runs, answer, reference_table, tables
     results = PAGE.parent
     small = ['## Does knowing the cause help?', answer(), '## All systems', comparison(),
              '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', all_runs()]
