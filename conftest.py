@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent
 DATA = ROOT.parent/'shared'/'data'
 if 'ECGEN_DATA' not in os.environ and DATA.is_dir(): os.environ['ECGEN_DATA'] = str(DATA)
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # two processes test at once, see pytest.ini
 os.environ.setdefault('ECGEN_CACHE', tempfile.mkdtemp(prefix='ecgen-tests-'))  # tests leave the user's own cache alone
 STEADY = {'TQDM_DISABLE': '1', 'CI': 'true'}  # no progress bars; hypothesis, when it sees CI, has no deadline and no random seed
 
@@ -42,6 +43,14 @@ def has_gpu():
 
 def pytest_addoption(parser):
     parser.addoption('--run-slow', action='store_true', help='also run tests, and cells of notebooks, that are marked slow')
+
+
+def pytest_configure(config):
+    "Property tests: a few examples, always the same ones; with --run-slow many"
+    from hypothesis import settings
+    examples = 200 if config.getoption('--run-slow') else 25
+    settings.register_profile('ecgen', derandomize=True, deadline=None, database=None, max_examples=examples)
+    settings.load_profile('ecgen')
 
 
 def pytest_collection_modifyitems(config, items):

@@ -342,7 +342,7 @@ def test_whatever_is_typed_becomes_regular_once():
     odd = "\u00a0\u2003\u200b\u200d\ufeff\u2026\uff01\uff07\uff40\u0301\u00b2\ufb01'`-.,! \"atnsI"
     marks = st.sampled_from([*PLAIN, *odd])
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None)
     @given(st.lists(marks | st.characters(), max_size=40).map(''.join))
     def check(text):
         plain = regular(text)
@@ -361,7 +361,7 @@ def test_a_sentence_typed_on_any_device_has_the_same_tokens():
              '!': '!\uff01', '?': '?\uff1f', 'a': 'a\uff41', 'k': ['k', '\u200bk', 'k\u00ad']}
     plain = 'I don\'t know - it\'s my dad\'s "big" day, isn\'t it? No! Ask a co-worker.'
 
-    @settings(deadline=None, max_examples=100)
+    @settings(deadline=None)
     @given(st.tuples(*(st.sampled_from(kinds.get(c, c)) for c in plain)))
     def check(written):
         text = ''.join(written)
@@ -430,7 +430,7 @@ def test_an_intact_cache_spares_the_tokenizer():
 
 def test_any_text_survives_the_cache():
     from hypothesis import given, settings, strategies as st
-    @settings(deadline=None, max_examples=50)
+    @settings(deadline=None)
     @given(st.lists(st.text(st.characters(exclude_categories=['Cs'])), min_size=1, unique=True))
     def check(texts):
         with tempfile.TemporaryDirectory() as tmp:

@@ -278,7 +278,7 @@ def test_any_damaged_archive_is_refused_or_right():
     archives = [packed(kind, {'toy.csv': TEXT[:300]}) for kind in ('zip', 'tar')]
     change = st.tuples(st.integers(0, 400), st.binary(max_size=6))
 
-    @settings(max_examples=150, deadline=None)
+    @settings(deadline=None)
     @given(st.sampled_from(archives), st.lists(change, min_size=1, max_size=4))
     def damage(content, changes):
         with tempfile.TemporaryDirectory() as tmp:

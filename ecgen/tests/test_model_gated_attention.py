@@ -41,7 +41,7 @@ def gate_rows(n):
 
 
 def test_properties_of_gated_weights():
-    @settings(max_examples=200, deadline=None)
+    @settings(deadline=None)
     @given(gate_rows(6), st.floats(.01, 100), st.integers(0, 10_000), st.sampled_from([.1, 1., 30.]))
     def check(g, factor, seed, size):
         torch.manual_seed(seed)

@@ -99,7 +99,7 @@ def test_cause_loss_says_something_of_both_classes():
 
 def test_the_released_loss_is_lowest_where_cause_words_are_at_one_half():
     from hypothesis import given, settings, strategies as st
-    @settings(max_examples=50, deadline=None)
+    @settings(deadline=None)
     @given(st.lists(st.integers(0, 1), min_size=1, max_size=12), st.integers(0, 1000))
     def check(labels, seed):
         torch.manual_seed(seed)

@@ -146,7 +146,7 @@ def test_figures_of_speech_are_answered():
 
 def test_whatever_is_typed_danger_answers():
     from hypothesis import given, settings, strategies as st
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None)
     @given(st.text(max_size=60))
     def check(text):
         assert danger(text) in (True, False) and danger(regular(text)) == danger(text)

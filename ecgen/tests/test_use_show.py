@@ -107,7 +107,7 @@ def test_typed_text_is_shown_to_the_letter():
        ':)<3')
     typed = st.text(st.sampled_from(odd) | st.characters(exclude_categories=['Cs']), max_size=25)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(deadline=None)
     @given(typed)
     def check(text):
         assert piece_text(pieces(by_hand(text).turns[0])) == text
