@@ -2,6 +2,8 @@
 
   python tools/fit.py draw --data DIR --out sheets [--old MODEL]     sheet.jsonl for the judges, key.json to be kept from them
   python tools/fit.py score --out sheets JUDGE1.jsonl JUDGE2.jsonl     -> data/results/fit.json
+  python tools/fit.py draw-sample --out sheets           sample.jsonl: the sample's validation dialogues, answered with seed 0
+  python tools/fit.py score-sample --out sheets JUDGE1.jsonl JUDGE2.jsonl   -> data/results/fit_sample.json
 
 The contexts are drawn from the half of the validation split that no setting of sample and rank was chosen on. Each is answered by the
 shipped model with top-k 3, by the same model with sample and rank, by the person who was there and, if one is named, by an earlier model
@@ -78,9 +80,38 @@ def score(out, files):
     print(json.dumps(res, indent=1))
 
 
+def sample_dialogues():
+    "The validation dialogues that come with the package, up to the speaker's last turn"
+    from ecgen import load_split
+    from ecgen.data.files import shipped
+    return [(d.id, list(d.utterances[:d.last_speaker_turn + 1])) for d in load_split('valid', shipped('sample'))]
+
+
+def draw_sample(out):
+    from ecgen import EmpatheticModel
+    model = EmpatheticModel.from_pretrained()
+    rows = [dict(row=f'S{i:02}', context=turns, response=model.respond(turns, seed=0).response) for i, (_, turns) in enumerate(sample_dialogues())]
+    (out/'sample.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in rows), encoding='utf-8')
+
+
+def score_sample(out, files):
+    "The first dialogue whose response both judges call fitting, and the first whose response neither does"
+    from ecgen import EmpatheticModel
+    from ecgen.evaluation.evaluation import weights_hash
+    ids = [name for name, _ in sample_dialogues()]
+    marks = [{r['row']: r for r in map(json.loads, Path(f).read_text().splitlines())} for f in files]
+    fits = [[all(m[f'S{i:02}'][k] for k in MARKS[:4]) for m in marks] for i in range(len(ids))]
+    res = dict(judges='two machine readers, blind', dialogues=len(ids), decoder='ranked', seed=0, weights=weights_hash(EmpatheticModel.from_pretrained()),
+               both=sum(map(all, fits)), neither=sum(not any(f) for f in fits),
+               first_that_fits=next((d for d, f in zip(ids, fits) if all(f)), None),
+               first_that_does_not=next((d for d, f in zip(ids, fits) if not any(f)), None))
+    (ROOT/'data/results/fit_sample.json').write_text(json.dumps(res, indent=1) + '\n')
+    print(json.dumps(res, indent=1))
+
+
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', choices=('draw', 'score'))
+    parser.add_argument('what', choices=('draw', 'score', 'draw-sample', 'score-sample'))
     parser.add_argument('marks', nargs='*')
     parser.add_argument('--data', type=Path)
     parser.add_argument('--out', type=Path, required=True)
@@ -88,4 +119,6 @@ if __name__ == '__main__':
     parser.add_argument('--n', type=int, default=100)
     args = parser.parse_intermixed_args()
     if args.what == 'draw': draw(args.data, args.out, args.n, args.old)
-    else: score(args.out, args.marks)
+    elif args.what == 'score': score(args.out, args.marks)
+    elif args.what == 'draw-sample': draw_sample(args.out)
+    else: score_sample(args.out, args.marks)

@@ -112,11 +112,32 @@ def refuse_others(folder=Path(__file__).parent):
 '''
 
 
+INIT = '''from ._project import refuse_others
+
+refuse_others()
+
+# what most programs want -> the module that has it, imported when it is first asked for: `import ecgen` itself is quick
+PUBLIC = dict(
+    Dialogue='data.dialogues', load_split='data.readers', EmpatheticModel='model.model', train='training.runs',
+    evaluate='evaluation.evaluation', CauseHighlight='use.widgets', AttentionExplorer='use.widgets')
+__all__ = [*PUBLIC]
+
+
+def __getattr__(name):
+    if name not in PUBLIC: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from importlib import import_module
+    return getattr(import_module(f'{__name__}.{PUBLIC[name]}'), name)
+
+
+def __dir__(): return sorted({*globals(), *PUBLIC})
+'''
+
+
 def write_project():
     "`_project.py` and `__main__.py`, and the import of the first in `__init__.py`"
     cfg, lib = get_config(), get_config().lib_path
     init = (lib/'__init__.py').read_text(encoding='utf-8').split('\n')[0]      # the version, which nbdev writes
-    write(lib/'__init__.py', f'{init}\nfrom ._project import refuse_others\n\nrefuse_others()\n')
+    write(lib/'__init__.py', f'{init}\n{INIT}')
     module, _, function = cfg.console_scripts.partition('=')[2].partition(':')
     head = f'"""What `python -m {cfg.lib_name}` runs"""\nfrom {module} import {function}\n\n'
     write(lib/'__main__.py', f"{head}if __name__ == '__main__': {function}()\n")

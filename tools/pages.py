@@ -115,13 +115,13 @@ def figures():
     "What the shipped model reaches, for the landing page: all of it from data/results"
     greedy = json.loads((ROOT/'data'/'results'/'default_valid_greedy.json').read_text(encoding='utf-8'))
     g = {k: v for k, v in greedy.items() if isinstance(v, float)}
+    words = json.loads((ROOT/'data'/'results'/'reasoner_words.json').read_text(encoding='utf-8'))['shipped (words, spans)']['spans']
     cards = [(f'{g["emotion_accuracy"]:.1%}', f'of emotions named right, out of 32 (guessing: {1 / 32:.1%})'),
-             (f'{g["cause_auc"]:.3f}', f'AUC of cause words (position alone: {g["cause_auc_position"]:.3f})'),
-             (f'{g["cause_f1"]:.3f}', f'F1 of cause words (last two speaker turns: {g["cause_f1_position"]:.3f})'),
+             (f'{words["auc_within"]:.3f}', 'AUC of cause words within an utterance, on spans that people marked (guessing: .500)'),
              (f'{g["perplexity"]:.1f}', f'perplexity; BLEU-4 {g["bleu4"]:.2f} with greedy decoding')]
     items = ''.join(f'<li><strong>{a}</strong><span>{html.escape(b)}</span></li>' for a, b in cards)
     return (f'<ul class="cards">{items}</ul><p class="from">Shipped model on the {greedy["examples"]:,} listener turns of the {greedy["split"]}ation split, seed {greedy["seed"]}, '
-            'from data/results/default_valid_greedy.json. <a href="#how-good-is-it">What these mean</a>.</p>')
+            'from data/results/default_valid_greedy.json; cause words: RECCON&#39;s test split, data/results/reasoner_words.json. <a href="#how-good-is-it">What these mean</a>.</p>')
 
 
 HERO = """```{{raw}} html

@@ -64,6 +64,7 @@ NOTES = dict(spans='those of `data/labels/spans`, probabilities of words, each a
 VECTORS = {'minilm.300d.txt.gz': ': words encoded by the sentence encoder all-MiniLM-L6-v2 (Apache-2.0) and reduced to 300 numbers. They carry '
            'pre-trained knowledge and are not the paper\'s GloVe vectors; `ecgen vectors` makes such a file'}
 SITUATIONS = '| more texts | the situations of the training split, with their emotions, while the reasoner was trained alone |\n'
+WORDS = 'shipped (words, spans)'      # its key in reasoner_words.json
 ROWS = dict(emotion_accuracy='emotion accuracy (32 classes)', perplexity='perplexity', bleu4='BLEU-4', dist1='Dist-1', dist2='Dist-2',
             cause_auc='cause AUC', cause_precision='cause precision at p > .5', cause_recall='cause recall', cause_f1='cause F1',
             cause_f1_all_ones='F1 of marking every word',
@@ -126,7 +127,7 @@ def kept(card):
     "A row of the card about the running mean of the weights; empty without one"
     if 'kept' not in card: return ''
     return (f'| weights | after each epoch the weights and their running mean (decay {card["training"]["average"]}) were validated; '
-            f'the {card["kept"]} of that epoch was better and is shipped |\n')
+            f'the {card["kept"]} of the epoch below {"were" if card["kept"] == "weights" else "was"} better and shipped |\n')
 
 
 def gates_text(res, model):
@@ -149,7 +150,13 @@ def card_text():
     lines = [json.loads(line) for line in (res/'default_training.jsonl').read_text().splitlines()]
     ran = sum(line['stage'] == 'joint' for line in lines)
     card, settings, r = model.card, model.card['training'], results[0]
+    words = res/'reasoner_words.json'
+    within = json.loads(words.read_text()).get(WORDS, {}).get('spans', {}) if words.exists() else {}
     causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words{" of the dialogues whose id has an odd hash" if r.get("cause_dialogues") == "odd half" else ""}. The last two rows are what a reader reaches who sees only whose turn a word is in and how near the end.' if 'cause_words' in r else ''
+    if causes and within:
+        low, high = within['interval']
+        causes += (f' Those labels are of whole utterances. Within the causal utterances of RECCON\'s test split, the word AUC against the spans that '
+                   f'people marked is {within["auc_within"]:.3f} [{low:.3f}, {high:.3f}] (`data/results/reasoner_words.json`).')
     return CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
         planned=settings['epochs'], ran=ran, kept=kept(card), command=command(card), situations=SITUATIONS * settings.get('situations', False),

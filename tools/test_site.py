@@ -138,3 +138,12 @@ def test_no_notebook_wants_what_the_wheel_leaves_out():
 def test_without_quarto_the_other_site_is_named():
     import pages
     with patch('shutil.which', lambda name: None), pytest.raises(SystemExit, match='tools/nb.py docs'): pages.quarto()
+
+
+def test_import_is_quick_and_public_names_are_there():
+    import subprocess, sys
+    code = 'import ecgen, sys; assert "torch" not in sys.modules; from ecgen import EmpatheticModel, load_split; print(EmpatheticModel.__name__)'
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == 'EmpatheticModel\n'
+    import ecgen
+    assert set(ecgen.PUBLIC) <= set(dir(ecgen)) and all(getattr(ecgen, n) for n in ecgen.PUBLIC if n not in ('CauseHighlight', 'AttentionExplorer'))
+    with pytest.raises(AttributeError): ecgen.nothing_of_this_name

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['NEUTRAL', 'DROPPED', 'FUNCTION_WORDS', 'parse_ratings', 'read_vad', 'intensity', 'parse_assertion', 'best_assertions',
-           'filter_assertions', 'positive_number', 'read_graph', 'related_concepts', 'word_tables', 'to_digits',
-           'from_digits', 'find_vad', 'find_graph', 'choose_nodes', 'edges']
+           'filter_assertions', 'keep_english', 'positive_number', 'read_graph', 'related_concepts', 'word_tables',
+           'to_digits', 'from_digits', 'find_vad', 'find_graph', 'choose_nodes', 'edges']
 
 # %% ../../nbs/6_baselines/06_concepts.ipynb #3f3402d7
 import gzip
@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from ..data.batches import PAD, SPECIALS, Vocab
-from ..data.files import EcgenError
 from ..data.dialogues import numbered, read_lines
+from ..data.download import File, note, problem, settle
+from ..data.files import EcgenError
 
 # %% ../../nbs/6_baselines/06_concepts.ipynb #a2665237
 NEUTRAL = .5, 0., .5      # of words without ratings: neither pleasant nor unpleasant, and calm
@@ -102,6 +103,23 @@ def filter_assertions(
         raise EcgenError(f'{why}: delete it and run the command again.') from None
     with open(out, 'w', encoding='utf-8', newline='\n') as f:
         for words, weight in sorted(best.items()): f.write('\t'.join([*words, f'{weight}\n']))
+
+# %% ../../nbs/6_baselines/06_concepts.ipynb #5e3fd6ad
+def keep_english(
+    archive:Path, files:list[File], data:Path,    # as in `unpack`
+):
+    "Of ConceptNet's archive, the one small file that is used"
+    path = data/files[0].path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + '.new')
+    try:
+        filter_assertions(archive, new)
+        if why := problem(files[0], new):
+            raise EcgenError(f'{archive} holds no assertions as of ConceptNet 5.7 ({why}): '
+                             'delete it and run the command again.')
+        settle(new, path)
+    finally: new.unlink(missing_ok=True)
+    note(files[0], data)
 
 # %% ../../nbs/6_baselines/06_concepts.ipynb #f11196d8
 FUNCTION_WORDS = frozenset('''

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'MOST_TURNS', 'MOST_CHARACTERS', 'WORTH_A_WARNING', 'HEADER', 'VARIATION_SELECTORS', 'LOOK_ALIKES',
-           'PLAIN', 'CATEGORIES', 'AS_RELEASED', 'KEPT', 'TOKENIZER_VERSION', 'Dialogue', 'role', 'Report',
+           'PLAIN', 'CATEGORIES', 'AS_RELEASED', 'KEPT', 'UNSAFE', 'TOKENIZER_VERSION', 'Dialogue', 'role', 'Report',
            'new_report', 'decode_lines', 'read_lines', 'numbered', 'parse_all', 'shorten', 'dialogue_fault',
            'keep_valid', 'refuse_if_damaged', 'check_row', 'parse_line', 'csv_fields', 'csv_records', 'csv_votes',
            'parse_csv', 'conversations', 'dialogue', 'assemble', 'columns_of', 'rows_of', 'read_dialogues', 'data_dir',
            'listener_turns', 'word_tokenizer', 'regular_character', 'typed', 'as_released', 'regular', 'typed_places',
-           'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize', 'words_file', 'load_words', 'save_words',
-           'keep_words']
+           'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize', 'clean', 'words_file', 'load_words',
+           'save_words', 'keep_words']
 
 # %% ../../nbs/1_data/01_dialogues.ipynb #00_corpus-03
 import codecs
@@ -561,6 +561,16 @@ def detokenize(
     text = re.sub(r'([(\[$#]) ', r'\1', re.sub(r"\b(can|gon|wan|got) (not|na|ta)\b", r'\1\2', text))
     text = re.sub(r"\bi\b(?!\.[a-z])", 'I', re.sub(r"(`` | '')", '"', text))
     return re.sub(r'(^|[.!?] )([a-z])', lambda m: m[1] + m[2].upper(), text)
+
+# %% ../../nbs/1_data/01_dialogues.ipynb #09a_show-19
+UNSAFE = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069'
+                    '\ud800-\udfff\ufffe\uffff]')
+
+def clean(
+    text:str,    # from a dialogue
+) -> str:        # without control characters; those that are blanks become blanks
+    "Text that is safe to show (markup has yet to be escaped)"
+    return UNSAFE.sub(lambda m: ' ' if m[0].isspace() else '', text)
 
 # %% ../../nbs/1_data/01_dialogues.ipynb #00_corpus-85
 TOKENIZER_VERSION = 2   # raise it when `cut_words` changes

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['recec_at', 'ED_ARCHIVE', 'ED', 'RECEC', 'reccon_at', 'RECCON', 'EMOCAUSE', 'GLOVE', 'TERMS', 'HOME', 'NRC_VAD',
            'NRC_EMOTION', 'CONCEPTNET_ARCHIVE', 'CONCEPTNET', 'ALL_SOURCES', 'SOURCES', 'TIMEOUT', 'File', 'Source',
-           'github', 'split_file', 'labels_file', 'reccon_file', 'keep_english', 'megabytes', 'transfer_size',
-           'fingerprint', 'problem', 'notes', 'note', 'target_dir', 'progress', 'Arrival', 'transfer', 'reason',
-           'receive', 'settle', 'fetch', 'members', 'member', 'make_room', 'unpack_one', 'unpack', 'missing',
-           'from_archive', 'one_by_one', 'obtain', 'notice', 'download', 'listing']
+           'github', 'split_file', 'labels_file', 'reccon_file', 'megabytes', 'transfer_size', 'fingerprint', 'problem',
+           'notes', 'note', 'target_dir', 'progress', 'Arrival', 'transfer', 'reason', 'receive', 'settle', 'fetch',
+           'members', 'member', 'make_room', 'unpack_one', 'unpack', 'missing', 'from_archive', 'one_by_one', 'obtain',
+           'notice', 'download', 'listing']
 
 # %% ../../nbs/1_data/02_download.ipynb #27f0cb16
 import errno
@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from urllib.parse import urlsplit
 
 from pooch import HTTPDownloader, file_hash
@@ -52,8 +53,8 @@ class Source:
     page: str                      # where its authors describe it
     files: tuple[File, ...]        # what there is in the end
     archive: File | None = None    # a zip or tar file with these files in it
-    # (archive, files, data folder) in place of `unpack`, for an archive of another kind
-    unpack: Callable | None = None
+    # in place of the function `unpack`, for an archive of another kind: 'module:function'
+    unpack: str = ''
 
 # %% ../../nbs/1_data/02_download.ipynb #00a_downlo-09
 def github(
@@ -186,24 +187,6 @@ NRC_EMOTION = Source(
     archive=File('downloads/NRC-Emotion-Lexicon.zip', begins='PK',
                  urls=(f'{HOME}Docs/Lexicons/NRC-Emotion-Lexicon.zip',)))
 
-# %% ../../nbs/1_data/02_download.ipynb #5e3fd6ad
-def keep_english(
-    archive:Path, files:list[File], data:Path,    # as in `unpack`
-):
-    "Of ConceptNet's archive, the one small file that is used"
-    from ecgen.baselines.concepts import filter_assertions
-    path = data/files[0].path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + '.new')
-    try:
-        filter_assertions(archive, new)
-        if why := problem(files[0], new):
-            raise EcgenError(f'{archive} holds no assertions as of ConceptNet 5.7 ({why}): '
-                             'delete it and run the command again.')
-        settle(new, path)
-    finally: new.unlink(missing_ok=True)
-    note(files[0], data)
-
 # %% ../../nbs/1_data/02_download.ipynb #conceptnet
 CONCEPTNET_ARCHIVE = File(
     'downloads/conceptnet-assertions-5.7.0.csv.gz', size=497_963_447,
@@ -218,7 +201,7 @@ CONCEPTNET = Source(
     'ConceptNet 5.7: how 34 million pairs of words are related; the English ones are kept',
     licence='CC BY-SA 4.0', page='https://conceptnet.io',
     files=(File('conceptnet/assertions-en.tsv', begins=r'[a-z]+\t[A-Z]\w+\t[a-z]+\t\d'),),
-    archive=CONCEPTNET_ARCHIVE, unpack=keep_english)
+    archive=CONCEPTNET_ARCHIVE, unpack='ecgen.baselines.concepts:keep_english')
 
 # %% ../../nbs/1_data/02_download.ipynb #77c1813b
 ALL_SOURCES = ED, RECEC, RECCON, EMOCAUSE, GLOVE, NRC_VAD, NRC_EMOTION, CONCEPTNET
@@ -514,7 +497,8 @@ def from_archive(
     "Get the lacking files out of the archive of their source"
     archive = data/source.archive.path
     if not (by_hand := archive.exists()): fetch(source.archive, data, timeout)
-    try: (source.unpack or unpack)(archive, lacking, data)
+    open_archive = resolve_name(source.unpack) if source.unpack else unpack
+    try: open_archive(archive, lacking, data)
     except EcgenError:
         if not by_hand: archive.unlink()
         raise

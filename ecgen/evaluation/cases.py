@@ -16,7 +16,8 @@ from ..data.readers import load_split
 from ..model.decoding import DECODERS
 from ..model.model import Explanation, System
 from ..data.readers import recognise
-from ..use.show import HEAD, clean, html_words, percent, pieces, stylesheet
+from ..data.dialogues import clean
+from ..use.show import HEAD, html_words, percent, pieces, stylesheet
 
 # %% ../../nbs/5_evaluation/04_cases.ipynb #966c2d63
 def case_dialogues(

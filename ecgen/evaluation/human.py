@@ -34,7 +34,7 @@ from ..data.readers import load_split
 from ..model.pretrained import read_json
 from ..data.files import write_json
 from ..training.prepared import with_source
-from ..use.show import clean
+from ..data.dialogues import clean
 
 # %% ../../nbs/5_evaluation/06_human.ipynb #305825e5
 SCALE = {1: 'unacceptable', 2: '', 3: 'moderate', 4: '', 5: 'excellent'}     # section 5.3

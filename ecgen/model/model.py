@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.batches import PAD, Batch, Vocab, encode_context, turn_of
-from ..data.dialogues import EMOTIONS, MOST_CHARACTERS, detokenize, role, split_words
+from ..data.dialogues import (
+    EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words)
 from ..data.files import EcgenError, EcgenWarning, shipped
 from .decoding import Decoder, check_scores
 from .gates import GATES, Gates, make_gates, temperature
@@ -483,7 +484,6 @@ def write_response(
     decoder:Decoder, seed:int, on_word:Callable|None,     # as in `explain`
 ) -> str:
     "A response as text"
-    from ecgen.use.show import clean       # here, because show.py stands on this module
     def tell(_, i): on_word(clean(model.vocab.decode([i])[0]))
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
     ids, = decoder.write(model, ctx, emotion, [seed], on_word and tell)
@@ -491,7 +491,6 @@ def write_response(
 
 def model_name(model:System) -> str:
     "The name on a model's card, without characters that a terminal would obey"
-    from ecgen.use.show import clean
     return clean(str(model.card.get('name', 'unnamed')))
 
 # %% ../../nbs/3_model/08_model.ipynb #f272437c

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from ecgen.data.batches import PAD, SPECIALS, Vocab
-from ecgen.data.files import EcgenError
 from ecgen.data.dialogues import numbered, read_lines
+from ecgen.data.download import File, note, problem, settle
+from ecgen.data.files import EcgenError
 from ecgen.baselines.concepts import *
 
 import tempfile

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from urllib.parse import urlsplit
 from pooch import HTTPDownloader, file_hash
 from tqdm.utils import CallbackIOWrapper

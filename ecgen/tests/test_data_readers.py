@@ -38,6 +38,7 @@ def test_fields_are_checked():
 
 
 def test_labelled_files_are_dialogues_with_causes():
+    from ecgen.data.readers import load_split
     def facts(found): return [(d.id, d.emotion, len(d.utterances)) for d in found]
     for split in ('train', 'valid'):
         want = load_split(split, shipped('sample'))

@@ -11,7 +11,8 @@ from ecgen.data.readers import load_split
 from ecgen.model.decoding import DECODERS
 from ecgen.model.model import Explanation, System
 from ecgen.data.readers import recognise
-from ecgen.use.show import HEAD, clean, html_words, percent, pieces, stylesheet
+from ecgen.data.dialogues import clean
+from ecgen.use.show import HEAD, html_words, percent, pieces, stylesheet
 from ecgen.evaluation.cases import *
 
 import json, re

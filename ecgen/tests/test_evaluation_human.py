@@ -20,7 +20,7 @@ from ecgen.data.readers import load_split
 from ecgen.model.pretrained import read_json
 from ecgen.data.files import write_json
 from ecgen.training.prepared import with_source
-from ecgen.use.show import clean
+from ecgen.data.dialogues import clean
 from ecgen.evaluation.human import *
 
 import tempfile, pytest

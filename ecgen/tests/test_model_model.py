@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.data.batches import PAD, Batch, Vocab, encode_context, turn_of
-from ecgen.data.dialogues import EMOTIONS, MOST_CHARACTERS, detokenize, role, split_words
+from ecgen.data.dialogues import EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words
 from ecgen.data.files import EcgenError, EcgenWarning, shipped
 from ecgen.model.decoding import Decoder, check_scores
 from ecgen.model.gates import GATES, Gates, make_gates, temperature

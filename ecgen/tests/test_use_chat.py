@@ -16,7 +16,8 @@ from ecgen.model.decoding import Decoder
 from ecgen.model.gates import UNLABELLED
 from ecgen.model.model import Explanation, System
 from ecgen.model.ranking import RANKED
-from ecgen.use.show import clean, columns, to_terminal
+from ecgen.data.dialogues import clean
+from ecgen.use.show import columns, to_terminal
 from ecgen.use.chat import *
 
 def test_dangerous_messages_are_recognised():

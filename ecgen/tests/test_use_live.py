@@ -25,7 +25,8 @@ from ecgen.data.batches import turn_of
 from ecgen.model.model import EmpatheticModel, check_turns
 from ecgen.model.pretrained import model_folder
 from ecgen.use.playground import SAMPLES, Playground
-from ecgen.use.show import QUOTES, UNSAFE
+from ecgen.data.dialogues import UNSAFE
+from ecgen.use.show import QUOTES
 from ecgen.use.widgets import VIEW, page, source
 from ecgen.use.live import *
 

@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import asdict
 from itertools import groupby
 from rich.cells import cell_len
-from ecgen.data.dialogues import regular, typed_places
+from ecgen.data.dialogues import clean, regular, typed_places
 from ecgen.model.model import Explanation
 from ecgen.use.show import *
 

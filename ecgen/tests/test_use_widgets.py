@@ -19,7 +19,8 @@ from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import gumbel_noise, make_gates
 from ecgen.model.model import EmpatheticModel, annotate, check_turns
 from ecgen.model.attention_maps import watch
-from ecgen.use.show import clean, pieces
+from ecgen.data.dialogues import clean
+from ecgen.use.show import pieces
 from ecgen.use.widgets import *
 
 import pytest

@@ -24,7 +24,8 @@ from ..model.decoding import Decoder
 from ..model.gates import UNLABELLED
 from ..model.model import Explanation, System
 from ..model.ranking import RANKED
-from .show import clean, columns, to_terminal
+from ..data.dialogues import clean
+from .show import columns, to_terminal
 
 # %% ../../nbs/7_use/04_chat.ipynb #15a_chat-05
 NOTE = (

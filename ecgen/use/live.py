@@ -36,7 +36,8 @@ from ..data.batches import turn_of
 from ..model.model import EmpatheticModel, check_turns
 from ..model.pretrained import model_folder
 from .playground import SAMPLES, Playground
-from .show import QUOTES, UNSAFE
+from ..data.dialogues import UNSAFE
+from .show import QUOTES
 from .widgets import VIEW, page, source
 
 # %% ../../nbs/7_use/02_live.ipynb #live-to-js

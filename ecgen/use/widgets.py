@@ -28,7 +28,8 @@ from ..model.decoding import GREEDY, Decoder
 from ..model.gates import gumbel_noise, make_gates
 from ..model.model import EmpatheticModel, annotate, check_turns
 from ..model.attention_maps import watch
-from .show import clean, pieces
+from ..data.dialogues import clean
+from .show import pieces
 
 # %% ../../nbs/7_use/01_widgets.ipynb #7da37ed6
 def text_pieces(
