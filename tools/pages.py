@@ -116,8 +116,9 @@ def figures():
     greedy = json.loads((ROOT/'data'/'results'/'default_valid_greedy.json').read_text(encoding='utf-8'))
     g = {k: v for k, v in greedy.items() if isinstance(v, float)}
     words = json.loads((ROOT/'data'/'results'/'reasoner_words.json').read_text(encoding='utf-8'))['shipped (words, spans)']['spans']
+    place = json.loads((ROOT/'data'/'results'/'detector_words.json').read_text(encoding='utf-8'))['words']['test']['position in the turn']
     cards = [(f'{g["emotion_accuracy"]:.1%}', f'of emotions named right, out of 32 (guessing: {1 / 32:.1%})'),
-             (f'{words["auc_within"]:.3f}', 'AUC of cause words within an utterance, on spans that people marked (guessing: .500)'),
+             (f'{words["auc_within"]:.3f}', 'AUC of cause words within an utterance, on spans that people marked ' f'(guessing: .500, place in the turn alone: {place["auc_within"]:.3f})'),
              (f'{g["perplexity"]:.1f}', f'perplexity; BLEU-4 {g["bleu4"]:.2f} with greedy decoding')]
     items = ''.join(f'<li><strong>{a}</strong><span>{html.escape(b)}</span></li>' for a, b in cards)
     return (f'<ul class="cards">{items}</ul><p class="from">Shipped model on the {greedy["examples"]:,} listener turns of the {greedy["split"]}ation split, seed {greedy["seed"]}, '

@@ -18,7 +18,6 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
