@@ -9,7 +9,7 @@ never edited by hand. After editing a notebook: run it, then `python tools/nb.py
   readme   write README.md, with its pictures in README_files/, from index.ipynb
   docs     build the site into _docs/ (Sphinx, MyST-NB, furo)
   quarto   build nbdev's own site into _docs/ instead, for people who have Quarto: `nbdev_docs` without two of its habits (see pages.py)
-  check    clean, export and readme, then name the files that this changed; fails if there are any
+  check    lines and names by ruff.toml; then clean, export and readme, and name the files that this changed; fails if there are any
 """
 import argparse, ast, os, re, sys, textwrap
 from pathlib import Path
@@ -162,19 +162,25 @@ def export():
 
 
 INSTALL = """#| hide
-# Where the library is missing, as on Colab: install it and keep the torch that is there; ECGEN_INSTALL names a wheel or a folder instead.
-# Cells marked `eval: false` or `slow` want data or time that such a place has not: they are left out there until their mark is taken away.
+# Where the library is missing, as on Colab: install it and keep the torch that is there.
+# ECGEN_INSTALL names a wheel or a folder instead. Cells marked `eval: false` or `slow` want
+# data or time that such a place has not: they are left out there until their mark is taken away.
 import importlib.util, os, subprocess, sys
 from importlib.metadata import version
 missing, marks = not importlib.util.find_spec('ecgen'), ('#| eval: false', '#| slow')
 if missing:
-    what = os.environ['ECGEN_INSTALL'] + '[notebooks]' if 'ECGEN_INSTALL' in os.environ else '{what}'
-    if not what: sys.exit('The library is missing, and has no public address yet: let ECGEN_INSTALL name a wheel or a checkout, or run this notebook in a checkout after pip install -e .')
+    what = '{what}'
+    if 'ECGEN_INSTALL' in os.environ: what = os.environ['ECGEN_INSTALL'] + '[notebooks]'
+    if not what:
+        sys.exit('The library is missing, and has no public address yet: let ECGEN_INSTALL name a '
+                 'wheel or a checkout, or run this notebook in a checkout after pip install -e .')
     keep = [f'torch=={{version("torch")}}'] if importlib.util.find_spec('torch') else []
     subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', what, *keep], check=True)
     importlib.invalidate_caches()
+def leave_out(lines, marks=marks):
+    return ["print('left out')"] if any(x.startswith(marks) for x in lines) else lines
 if missing or 'ECGEN_INSTALL' in os.environ or 'google.colab' in sys.modules:
-    get_ipython().input_transformers_cleanup.append(lambda lines, marks=marks: ["print('left out')"] if any(l.startswith(marks) for l in lines) else lines)"""
+    get_ipython().input_transformers_cleanup.append(leave_out)"""
 
 
 def install_cell():
@@ -225,7 +231,15 @@ def generated():
     return {f: f.read_bytes() for f in files | set((ROOT/'README_files').glob('*')) if f.is_file()}
 
 
+def lint():
+    "Lines and names of the notebooks, by the rules of ruff.toml"
+    import subprocess
+    found = subprocess.run([sys.executable, '-m', 'ruff', 'check', '--quiet', '--output-format', 'concise', '.'], capture_output=True, text=True)
+    if found.returncode: sys.exit(f'check: lines or names that ruff.toml does not allow:\n{found.stdout}{found.stderr}')
+
+
 def check():
+    lint()
     before = generated()
     clean(), export(), readme()  # in this order: clean gives each cell the id that nbdev notes in the library
     after = generated()

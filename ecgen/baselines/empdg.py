@@ -296,9 +296,9 @@ class EmpDG(EmpDGGenerator):
     def train_step(self, run:Trainer, rows:list[int]) -> dict[str, float]:
         "A step of either stage: rows of `run.train_examples` -> losses, for the log"
         if run.stage == 'joint': return run.train_step(rows)
-        for g in run.optimizer.param_groups: g['lr'] = g['base']            # no warm-up in this stage
+        for g in run.optimizer.param_groups: g['lr'] = g['base']       # no warm-up in this stage
         generator, judges = (g['params'] for g in run.optimizer.param_groups)
-        n = sum(len(run.train_examples[i].after) > 0 for i in rows)             # turns with a next one
+        n = sum(len(run.train_examples[i].after) > 0 for i in rows)    # turns with a next one
         early = self.share < self.cfg.head_start
         if n and (early or run.progress.step % self.cfg.turns == 0):
             update(run, rows, discriminator_losses, judges, dict(judging=n))

@@ -263,7 +263,7 @@ def labelled_from(
     d:Dialogue,        # of this id
 ) -> Dialogue:         # the same conversation with its labels
     "Give a dialogue all that labels say of it"
-    of = lambda kind: kind.get(d.id)
+    def of(kind): return kind.get(d.id)
     return d.labelled(
         causes=of(labels), cause_probabilities=of(labels.probabilities),
         prefix_causes=of(labels.prefixes), prefix_words=of(labels.words),

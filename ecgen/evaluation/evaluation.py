@@ -466,7 +466,7 @@ def check_wish(
                          'name a file of labels (causes).')
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #gold-examples-def
-LEARNT_FROM_HALF = 'adapted', 'adapted-prefix', 'spans'     # labels of ours, see data/labels/README.md
+LEARNT_FROM_HALF = 'adapted', 'adapted-prefix', 'spans'     # see data/labels/README.md
 
 def gold_examples(
     model:System,

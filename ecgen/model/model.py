@@ -429,7 +429,8 @@ def check_asked(
 def check_decoder(decoder:Decoder, words:int):
     "Refuse a decoder whose settings mean nothing"
     if not isinstance(decoder, Decoder):
-        raise TypeError(f'decoder is {decoder!r}: give a Decoder, such as ecgen.model.decoding.GREEDY.')
+        raise TypeError(f'decoder is {decoder!r}: '
+                        'give a Decoder, such as ecgen.model.decoding.GREEDY.')
     for name, low, high in (('k', 1, words), ('longest', 1, 10_000), ('candidates', 1, 1000)):
         value = getattr(decoder, name, 1)          # only `RankedDecoder` has candidates
         if type(value) is not int or not low <= value <= high:
