@@ -4,13 +4,13 @@
 // reads the same model.safetensors as Python. Its parts stand in the paper's order and have the
 // names of their Python twins: text, weights, layers, reasoner (Eqs. 1 and 2), gates (section
 // 4.3), gated attention (Eq. 5), generator, choice of words. What Python knows as data (marks that
-// look alike, NLTK's rules, the patterns of dangerous messages) comes from ecgen/live.py as JSON
+// look alike, NLTK's rules, the patterns of dangerous messages) comes from ecgen/use/live.py as JSON
 // and is not repeated here.
 
 export const [PAD, UNK, BOS, EOS, CLS, SEP] = [0, 1, 2, 3, 4, 5];
 const SPECIALS = ['<pad>', '<unk>', '<bos>', '<eos>', '[CLS]', '[SEP]'];
 
-// ---------------------------------------- text (ecgen/corpus.py, ecgen/chat.py)
+// ---------------------------------------- text (ecgen/data/dialogues.py, ecgen/use/chat.py)
 
 // Python's blanks; JavaScript's \s has others
 const SPACES = '\\t-\\r\\x1c- \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
@@ -205,7 +205,7 @@ export class Text {
   }
 }
 
-/** Words and their ids (ecgen/batches.py). */
+/** Words and their ids (ecgen/data/batches.py). */
 export class Vocab {
   constructor(words) {
     this.words = [...SPECIALS, ...words];
@@ -331,7 +331,7 @@ function sha256Constants() {
   return { h, k: Int32Array.from(primes, (p) => bits(Math.cbrt(p))) };
 }
 
-// ---------------------------------------- layers (ecgen/attention.py)
+// ---------------------------------------- layers (ecgen/model/attention.py)
 
 /**
  * y = x W^T + b, as nn.Linear: four rows of x and two of W at a time, so that a number fetched is
@@ -501,7 +501,7 @@ function encoderBlock(x, block, heads) {
   return add(x, feedForward(layerNorm(x, block.norm2), block.ffn));
 }
 
-// ---------------------------------------- reasoner (Eqs. 1 and 2, ecgen/reasoner.py)
+// ---------------------------------------- reasoner (Eqs. 1 and 2, ecgen/model/reasoner.py)
 
 export class EmotionReasoner {
   constructor(weights, config) { Object.assign(this, { w: weights, cfg: config }); }
@@ -522,7 +522,7 @@ export class EmotionReasoner {
   }
 }
 
-// ---------------------------------------- gates (section 4.3, ecgen/gates.py)
+// ---------------------------------------- gates (section 4.3, ecgen/model/gates.py)
 
 /** Log-odds of "cause" of each word: its logit less that of "not cause". */
 function logOdds(cause) {
@@ -577,7 +577,7 @@ export function makeGates({ gate, turns, hand = {}, ...options }, cause, src, cl
   return applyGateRules(handGates(log, src, hand, turns.length - 1), clsOpen);
 }
 
-// ---------------------------------------- generator (ecgen/generator.py)
+// ---------------------------------------- generator (ecgen/model/generator.py)
 
 /** Rows of b below those of a. */
 function extend(a, b) {
@@ -661,7 +661,7 @@ function wordDots(X, W, outs, n, Y) {
   for (; i < outs; i++) for (let j = 0; j < n; j++) Y[i] += W[i * n + j] * X[j];
 }
 
-// ---------------------------------------- choice of words (ecgen/decoding.py)
+// ---------------------------------------- choice of words (ecgen/model/decoding.py)
 
 /**
  * Numbers from 0 to 1 that are the same for the same seed (mulberry32); other numbers than
@@ -694,7 +694,7 @@ export function choose(logits, { k = 1, temperature = 1 }, first, random) {
   return top[Math.max(0, chances.findIndex((p) => (rest -= p) < 0))];
 }
 
-// ---------------------------------------- the model as one (ecgen/model.py, ecgen/playground.py)
+// ---------------------------------------- the model as one (ecgen/model/model.py, ecgen/use/playground.py)
 
 /**
  * Reasoner, gates and generator. `settings`: config.json's, the words of vocab.json, emotions,
@@ -741,7 +741,7 @@ export class EmpatheticModel {
    * Answer a question:
    * { turns, gate, hand: { turns, words }, threshold, temperature, draw, k, seed }.
    * Yields the answer without a response as soon as it is known, then the text so far for each
-   * word, then the whole answer; ecgen.playground.answer gives the same data.
+   * word, then the whole answer; ecgen.use.playground.answer gives the same data.
    */
   *answer(question) {
     const { text, vocab, cfg } = this, { turns, gate = cfg.gate, hand = {} } = question;

@@ -15,7 +15,7 @@ const HELP = 'Click a word, or press Enter on it, to close its gate; once more o
 const SETTINGS = ['threshold', 'temperature', 'draw', 'k', 'seed']; // of an answer, besides gates
 const sameJson = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-/** Share of attention on words of the cause, without and with gates, as `ecgen.seen.cause_mass`. */
+/** Share of attention on words of the cause, without and with gates, as `ecgen.model.attention_maps.cause_mass`. */
 export function causeMass(a) {
   const at = new Attention(a), on = a.cause.map((p, i) => p > 0.5 && a.context[i] !== '[CLS]');
   const mass = (gates) => {

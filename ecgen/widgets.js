@@ -1,7 +1,7 @@
 // The widgets of ecgen: CauseHighlight, AttentionExplorer, Playground. live_page.js adds the playground with the model in the page.
 //
 // One ES module without dependencies. anywidget calls `render` in a notebook with a live kernel; a page of its own (a file, or an
-// iframe of the site) calls `standalone` with the same state as plain data. What it shows was recorded by ecgen/widgets.py: cause
+// iframe of the site) calls `standalone` with the same state as plain data. What it shows was recorded by ecgen/use/widgets.py: cause
 // log-odds and ungated attention weights. Gates and gated weights are computed here, so they need no kernel.
 //
 // Text of dialogues is data: it gets into the page only through `textContent` and attributes, never as markup.
@@ -28,7 +28,7 @@ export function causeLogits(scene, view) {
   return scene.logit.map((z, i) => { const p = sum[turn[i]] / many[turn[i]]; return i ? Math.log(p / (1 - p)) : z; });
 }
 
-/** Gate of each word of the context; `ecgen.widgets.gate_values` is the same in Python. */
+/** Gate of each word of the context; `ecgen.use.widgets.gate_values` is the same in Python. */
 export function gateValues(scene, view, closed = []) {
   const kinds = {
     soft: (z) => sigmoid(z),
@@ -340,7 +340,7 @@ export function direction(text) {
   return '';
 }
 
-/** The order in which the texts of a line stand beside each other, from left to right; `ecgen.show.visual` is the same in Python. */
+/** The order in which the texts of a line stand beside each other, from left to right; `ecgen.use.show.visual` is the same in Python. */
 export function visual(texts, base) {
   let last = base;
   const own = texts.map((t) => { const way = direction(t); last = way || last; return way || /\p{Nd}/u.test(t) ? last : ''; }), runs = []; // a number goes with the word before it

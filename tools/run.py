@@ -1,7 +1,7 @@
 """Execute notebooks in place and keep what they print and draw: `python tools/run.py [NOTEBOOK ...]`, all of nbs/ by default.
 
 Running again changes nothing, as far as the notebook itself is deterministic: bars of tqdm, execution counts, dates inside
-figures and the random names of widgets do not get in. Cells marked `#| eval: false` or with one of tst_flags (slow, cuda), and
+figures and the random names of widgets do not get in. Named test cells are left out: pytest runs them. Cells marked `#| eval: false` or with one of tst_flags (slow, cuda), and
 notebooks whose front matter says `skip_exec: true`, keep the outputs that they have.
 """
 import argparse, json, os, re, sys, tempfile
@@ -27,7 +27,7 @@ def skipped(path, run_flags):
     if str(front.get('skip_exec', '')).lower() == 'true': return None
     flags = set(get_config().tst_flags.split()) - set(run_flags)
     dirs = [c.directives_ or {} for c in NBProcessor(path).nb.cells]
-    return [i for i, d in enumerate(dirs) if flags & d.keys() or d.get('eval:', [''])[0].lower() == 'false']
+    return [i for i, d in enumerate(dirs) if flags & d.keys() or d.get('test') or d.get('eval:', [''])[0].lower() == 'false']
 
 
 def environment(rc):

@@ -166,7 +166,7 @@ def load_optimizer(optimizer:torch.optim.Optimizer, moments:dict[str, Tensor]):
     optimizer.load_state_dict(optimizer.state_dict() | dict(state=state))
 
 def load_state(trainer:Trainer):
-    "Go back to the last checkpoint, if there is one"
+    "Resume: go back to the last checkpoint, if there is one"
     found = load_checkpoint(trainer.out/'state')
     if found is None: return
     tensors, values = found
@@ -184,7 +184,7 @@ def load_state(trainer:Trainer):
 
 # %% ../../nbs/4_training/03_callbacks.ipynb #10_callbacks-checkpoint-code
 class Checkpoint(Callback):
-    "Save the state of a run, and go back to it"
+    "Save the state of a run, and resume from it"
     every = 300.                     # seconds between checkpoints
 
     def on_fit_begin(self, trainer):
