@@ -200,7 +200,8 @@ def test_emotion_bars(show, kind):
     assert len(bars) == 32 and [b[0] for b in bars] == sorted(said, key=lambda e: -said[e]) and sum(said.values()) == pytest.approx(1, abs=1e-3)
     for name, percent, length in bars:
         assert length == pytest.approx(said[name], abs=2e-3), name                                        # a browser draws whole 64ths of a pixel
-        assert percent == ('<1%' if said[name] < .005 else f'{int(100 * said[name] + .5)}%'), name
+        near = [said[name] + d for d in (-5e-5, 5e-5)]                                                        # the playground sends four digits
+        assert percent in ['<1%' if p < .005 else f'{int(100 * p + .5)}%' for p in near], name
     assert max(b[2] for b in bars) > 3 * min(b[2] for b in bars) and len({round(b[2], 3) for b in bars}) > 8      # drawn, and not all alike
 
 

@@ -80,7 +80,9 @@ def test_install_cell_takes_nothing_that_only_has_our_name():
 def test_landing_figures_come_from_results():
     import json, pages
     figures, card = pages.figures(), json.loads((ROOT/'data'/'results'/'default_valid_greedy.json').read_text())
-    assert f'{card["emotion_accuracy"]:.1%}' in figures and f'{card["cause_auc"]:.3f}' in figures and 'default_valid_greedy.json' in figures
+    words = json.loads((ROOT/'data'/'results'/'reasoner_words.json').read_text())['shipped (words, spans)']['spans']
+    assert f'{card["emotion_accuracy"]:.1%}' in figures and f'{words["auc_within"]:.3f}' in figures and f'{card["perplexity"]:.1f}' in figures
+    assert 'default_valid_greedy.json' in figures and 'reasoner_words.json' in figures
 
 
 def test_built_site():
