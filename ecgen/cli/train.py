@@ -274,4 +274,5 @@ def prepare(
     size = save_prepared(p, out)
     print(f'{len(p.train)} training examples, {len(p.valid)} for validation, '
           f'{len(p.vocab)} words: {size / 1e6:.1f} MB in {out}')
+    if p.situations: print(f'{len(p.situations)} situations for the reasoner are in it, too')
     print(f'Train with: ecgen train --preset {preset} --data {shlex.quote(str(out))}')

@@ -172,7 +172,8 @@ def test_an_older_run_folder_goes_on():
         for k in ADDED_LATER: del was['training'][k]
         path.write_text(json.dumps(was))
         assert train(out=tmp, **settings).card['stage'] == 'joint'
-        with pytest.raises(EcgenError, match='other settings'): train(out=tmp, average=.9, **settings)
+        wrong = r'other settings or data \(average was 0.0 and is now 0.9\)'
+        with pytest.raises(EcgenError, match=wrong): train(out=tmp, average=.9, **settings)
 
 
 def test_lost_lines_do_not_stop_a_run():

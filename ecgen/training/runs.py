@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ADDED_LATER', 'ORIGINS', 'find_device', 'data_for', 'check_prepared', 'prepare_model', 'describe_run', 'check_run',
-           'lock_folder', 'describe_model', 'announce', 'begin_run', 'fit', 'same_kind_of_labels', 'settings_of',
-           'train', 'paper_settings']
+           'first_change', 'lock_folder', 'describe_model', 'announce', 'begin_run', 'fit', 'same_kind_of_labels',
+           'settings_of', 'train', 'paper_settings']
 
 # %% ../../nbs/4_training/04_runs.ipynb #10_runs-imports
 import json
@@ -128,8 +128,17 @@ def check_run(
         if isinstance(was.get('training'), dict):
             was['training'].setdefault(k, getattr(TrainingConfig, k))
     if was == run: return
-    raise EcgenError(f'{out} holds a run with other settings or data: '
+    raise EcgenError(f'{out} holds a run with other settings or data{first_change(was, run)}: '
                      'choose another folder for --out.')
+
+def first_change(was:dict, run:dict) -> str:
+    "The first setting of training that is another one, in brackets"
+    old = was.get('training')
+    if not isinstance(old, dict): return ''
+    changed = [k for k, v in run.get('training', {}).items() if k in old and old[k] != v]
+    if not changed: return ''
+    k = changed[0]
+    return f' ({k} was {old[k]} and is now {run["training"][k]})'
 
 # %% ../../nbs/4_training/04_runs.ipynb #7704e6c8
 @contextmanager
@@ -166,7 +175,9 @@ def announce(model:System, data:Prepared, cfg:TrainingConfig, share:float):
     if not model.card.get('soft_labels', True):
         print('These cause labels have no probabilities, so they are learnt from as they are '
               '(cause_loss=nll).')
-    if cfg.situations: print(f'{len(data.situations)} situations for the reasoner, too')
+    if cfg.situations and data.situations:
+        print(f'{len(data.situations)} situations for the reasoner, too')
+    elif cfg.situations: print('These data have no situations: the setting changes nothing here.')
     print(f'{len(data.train)} training examples, {len(data.valid)} for validation; '
           f'{share:.1%} of the positions in batches are real tokens')
 

@@ -64,7 +64,7 @@ class TrainingConfig:
     warmup: int = 0                  # steps over which the rate of a stage rises from 0
     decay: bool = False              # let the rate of a stage fall to 0 along a half cosine
     smoothing: float = .1            # label smoothing of emotions and words
-    smooth_words: bool = True        # False = smooth emotions only
+    smooth_words: bool = True        # smooth words, too; False = emotions only
     average: float = 0.              # decay of a running mean of the weights; 0 = none
     situations: bool = False         # the reasoner alone learns from situations, too
     clip: float = 1.                 # longest gradient; longer ones are scaled down
