@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.data.readers import load_split
 from ecgen.data.files import shipped
+from ecgen.data.readers import load_split
 from ecgen.model.model import System
 
 TINT = '<span style="background:rgba(214,69,65,{:.2f});padding:0 2px">{}</span>'

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgen.data.batches import SEP, make_examples
+from ecgen.causes.detector import dialogue_target, load_detector
 from ecgen.causes.labels import for_choosing, with_causes
+from ecgen.data.batches import SEP, make_examples
 from ecgen.data.dialogues import data_dir
 from ecgen.data.readers import load_split
-from ecgen.causes.detector import dialogue_target, load_detector
 from ecgen.model.model import EmpatheticModel
 from ecgen.training.callbacks import judge_scores, model_scores, position_baseline
 

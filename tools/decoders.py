@@ -27,15 +27,15 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.data.batches import collate, make_examples
 from ecgen.causes.labels import for_choosing
+from ecgen.data.batches import collate, make_examples
 from ecgen.data.dialogues import detokenize
-from ecgen.data.readers import load_split
-from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.data.encoders import encode_words, load_encoder
-from ecgen.evaluation.evaluation import overlap, respond_all
-from ecgen.model.model import EmpatheticModel
 from ecgen.data.files import write_json
+from ecgen.data.readers import load_split
+from ecgen.evaluation.evaluation import overlap, respond_all
+from ecgen.model.decoding import GREEDY, Decoder
+from ecgen.model.model import EmpatheticModel
 from ecgen.model.ranking import RANKED, draw_candidates
 from ecgen.training.trainer import in_batches
 

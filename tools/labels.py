@@ -34,7 +34,7 @@ may be labelled because of what was said later.
 later turn. A word has a hexadecimal digit, 0 for improbable, f for certain: the probability that its utterance is a cause, times the
 probability that it lies in the span of that cause. `ecgen train --causes spans` learns the words, `--causes adapted-prefix` the utterances of the same
 file. Its detector learnt the words of causes from RECCON's annotators and, like `adapted`, utterances from the even dialogues too; its row says how its
-*utterances* agree when it reads the whole dialogue, its words are measured in 01c_spans. It was made with
+*utterances* agree when it reads the whole dialogue, its words are measured in spans. It was made with
 `ecgen detector --form words` and `ecgen annotate --words --no-text`.
 
 Detector of `reccon` and `adapted`: {detector}. Made with `ecgen detector` and `ecgen annotate --networks 1 --no-text`; the notebooks detector and

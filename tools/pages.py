@@ -118,7 +118,8 @@ def figures():
     words = json.loads((ROOT/'data'/'results'/'reasoner_words.json').read_text(encoding='utf-8'))['shipped (words, spans)']['spans']
     place = json.loads((ROOT/'data'/'results'/'detector_words.json').read_text(encoding='utf-8'))['words']['test']['position in the turn']
     cards = [(f'{g["emotion_accuracy"]:.1%}', f'of emotions named right, out of 32 (guessing: {1 / 32:.1%})'),
-             (f'{words["auc_within"]:.3f}', 'AUC of cause words within an utterance, on spans that people marked ' f'(guessing: .500, place in the turn alone: {place["auc_within"]:.3f})'),
+             (f'{words["auc_within"]:.3f}', 'AUC of cause words within an utterance, on spans that people marked '
+              f'(guessing: .500, place in the turn alone: {place["auc_within"]:.3f})'),
              (f'{g["perplexity"]:.1f}', f'perplexity; BLEU-4 {g["bleu4"]:.2f} with greedy decoding')]
     items = ''.join(f'<li><strong>{a}</strong><span>{html.escape(b)}</span></li>' for a, b in cards)
     return (f'<ul class="cards">{items}</ul><p class="from">Shipped model on the {greedy["examples"]:,} listener turns of the {greedy["split"]}ation split, seed {greedy["seed"]}, '
@@ -149,7 +150,7 @@ def touchable(nbs):
     "Name of a picture -> the widget that it shows, as a notebook displays it"
     frames = [o.data['text/html'] for nb in nbs.values() for c in nb.cells for o in c.get('outputs', []) if 'ecgen-widget' in o.get('data', {}).get('text/html', '')]
     found = {name: next((f for f in frames if f'&quot;kind&quot;: &quot;{kind}&quot;' in f), None) for name, kind in LIVE.items()}
-    if lost := [LIVE[n] for n, f in found.items() if not f]: sys.exit(f'No notebook displays {", ".join(lost)}, which the first page of the site wants: run widgets and 15b_playground.')
+    if lost := [LIVE[n] for n, f in found.items() if not f]: sys.exit(f'No notebook displays {", ".join(lost)}, which the first page of the site wants: run 7_use/01_widgets and 7_use/03_playground.')
     return {name: f.replace('<iframe ', '<iframe loading="lazy" ', 1) for name, f in found.items()}
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from ecgen.data.dialogues import listener_turns
+from ecgen.data.files import write_json
 from ecgen.data.readers import load_split
 from ecgen.evaluation.evaluation import evaluate
 from ecgen.model.model import EmpatheticModel
-from ecgen.data.files import write_json
 from ecgen.training.trainer import TrainingConfig
 
 CARD = """# Model card: {name}
@@ -155,8 +155,10 @@ def card_text():
     causes = f'Cause figures: word level, against the paper\'s authors\' released validation labels, {r["cause_words"]:,} words{" of the dialogues whose id has an odd hash" if r.get("cause_dialogues") == "odd half" else ""}. The last two rows are what a reader reaches who sees only whose turn a word is in and how near the end.' if 'cause_words' in r else ''
     if causes and within:
         low, high = within['interval']
+        place = json.loads((res/'detector_words.json').read_text())['words']['test']['position in the turn']['auc_within']
         causes += (f' Those labels are of whole utterances. Within the causal utterances of RECCON\'s test split, the word AUC against the spans that '
-                   f'people marked is {within["auc_within"]:.3f} [{low:.3f}, {high:.3f}] (`data/results/reasoner_words.json`).')
+                   f'people marked is {within["auc_within"]:.3f} [{low:.3f}, {high:.3f}] (`data/results/reasoner_words.json`); place in the turn alone '
+                   f'reaches {place:.3f} (`data/results/detector_words.json`).')
     return CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
         planned=settings['epochs'], ran=ran, kept=kept(card), command=command(card), situations=SITUATIONS * settings.get('situations', False),

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from ecgen.data.batches import CLS, PAD, SEP, UNK, BatchSampler, collate
 from ecgen.model.presets import preset
-from ecgen.training.prepared import load_prepared
 from ecgen.model.reasoner import reasoner_loss
 from ecgen.training.callbacks import judge_scores, model_scores
+from ecgen.training.prepared import load_prepared
 from ecgen.training.runs import prepare_model
 from ecgen.training.trainer import TrainingConfig, validate
 

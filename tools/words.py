@@ -16,15 +16,14 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.data.batches import CLS, SEP, UNK, Example, encode_context, make_examples
-from ecgen.causes.labels import auc, for_choosing, with_causes
-from ecgen.data.dialogues import data_dir, keep_words, tokenize
-from ecgen.data.readers import load_split
-from ecgen.data.files import shipped
 from ecgen.causes.detector import bootstrap, reccon_targets
-from ecgen.model.model import EmpatheticModel
-from ecgen.data.readers import read_reccon
+from ecgen.causes.labels import auc, for_choosing, with_causes
 from ecgen.causes.spans import Marked, each_auc, word_marks
+from ecgen.data.batches import CLS, SEP, UNK, Example, encode_context, make_examples
+from ecgen.data.dialogues import data_dir, keep_words, tokenize
+from ecgen.data.files import shipped
+from ecgen.data.readers import load_split, read_reccon
+from ecgen.model.model import EmpatheticModel
 from ecgen.training.callbacks import judge_scores, model_scores
 
 

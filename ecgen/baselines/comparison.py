@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ..data.files import shipped
-from ..evaluation.tables import FOOTNOTES, METRICS, PAPER
 from ..evaluation.experiments import TABLE2
-from ..evaluation.tables import caption, load_results
 from ..evaluation.stats import markdown, spread
+from ..evaluation.tables import FOOTNOTES, METRICS, PAPER, caption, load_results
 from ..model.pretrained import read_json
 
 # %% ../../nbs/6_baselines/08_comparison.ipynb #edaa9348

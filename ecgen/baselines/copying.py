@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.attention import MultiHeadAttention, key_mask, positions, scores
 from .shared import DecoderBlock, SmallSystem
 from ..data.batches import PAD, SPECIALS, UNK, Batch, Example, Vocab
 from ..data.files import EcgenError
+from ..model.attention import MultiHeadAttention, key_mask, positions, scores
 from ..model.model import Output, Prediction
 
 # %% ../../nbs/6_baselines/04_copy.ipynb #f5464fda

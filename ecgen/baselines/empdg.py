@@ -20,18 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.attention import KeysValues
 from .concepts import FUNCTION_WORDS
-from .copying import CopyingSystem, Pointed, PointingBlock, Switch
-from .copying import copyable, hide_unknown, mixture
+from .copying import (
+    CopyingSystem, Pointed, PointingBlock, Switch, copyable, hide_unknown, mixture)
 from .shared import Encoder, SmallConfig, causal
 from ..data.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ..data.dialogues import EMOTIONS, numbered, read_lines
 from ..data.files import EcgenError, how_to_add
+from ..model.attention import KeysValues
 from ..model.generator import Rows
 from ..model.model import Output, Prediction
-from ..training.prepared import content_hash
 from ..training.callbacks import check_loss
+from ..training.prepared import content_hash
 from ..training.trainer import Trainer, all_reduce_gradients, in_precision, rank_and_world_size
 
 # %% ../../nbs/6_baselines/05_empdg.ipynb #541e862a

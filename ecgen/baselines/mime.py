@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..model.attention import KeysValues
 from .shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, causal
 from ..data.batches import Batch, Vocab
 from ..data.dialogues import EMOTIONS
+from ..model.attention import KeysValues
 from ..model.generator import Rows
 from ..model.model import Prediction
 

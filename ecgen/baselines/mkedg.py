@@ -15,15 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.attention import KeysValues, MultiHeadAttention, key_mask
-from .concepts import choose_nodes, edges, find_graph, find_vad, from_digits
-from .concepts import read_graph, read_vad, to_digits, word_tables
-from .copying import CopyingSystem, Pointed, PointingBlock, Switch
-from .copying import copy_attention, copyable, hide_unknown
+from ecgen.baselines.concepts import (
+    choose_nodes, edges, find_graph, find_vad, from_digits, read_graph, read_vad, to_digits,
+    word_tables)
+from .copying import (
+    CopyingSystem, Pointed, PointingBlock, Switch, copy_attention, copyable, hide_unknown)
 from .shared import SmallConfig, causal, roles
 from ..data.batches import PAD, SPECIALS, Batch, Vocab
 from ..data.dialogues import EMOTIONS
 from ..data.files import EcgenError
+from ..model.attention import KeysValues, MultiHeadAttention, key_mask
 from ..model.generator import Rows
 from ..model.model import Output, Prediction
 from ..training.prepared import content_hash

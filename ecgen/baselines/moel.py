@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.attention import KeysValues, extend, key_mask
-from .shared import DecoderBlock, SmallConfig, SmallSystem
-from .shared import as_batch, causal, window_memory, windows
+from .shared import (
+    DecoderBlock, SmallConfig, SmallSystem, as_batch, causal, window_memory, windows)
 from ..data.batches import Vocab
 from ..data.dialogues import EMOTIONS
 from ..data.files import EcgenError
+from ..model.attention import KeysValues, extend, key_mask
 from ..model.model import Prediction
 
 # %% ../../nbs/6_baselines/02_moel.ipynb #51dd6903

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ..data.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
+from ..model.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ..model.model import Output, System, SystemConfig, check_turns
 
 # %% ../../nbs/6_baselines/01_shared.ipynb #3c7f24a2

@@ -22,14 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .labels import agreement, auc, for_choosing, with_causes
-from ..data.dialogues import Dialogue, tokenize
-from ..data.files import EcgenError
-from ..data.readers import load_split
 from .detector import (
     RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector,
     load_detector, reccon_splits, rule_marks, score_marks, sigmoid, split_by_target, train_detector)
-from ..data.files import replace_file
+from .labels import agreement, auc, for_choosing, with_causes
+from ..data.dialogues import Dialogue, tokenize
+from ..data.files import EcgenError, replace_file
+from ..data.readers import load_split
 
 # %% ../../nbs/2_causes/02_annotation.ipynb #01b_annotation-07
 def mark(

@@ -34,8 +34,8 @@ from torch import Tensor, nn
 
 from .labels import auc, put_aside
 from ..data.dialogues import Dialogue, data_dir, role
-from ..data.files import EcgenError, how_to_add, refuse_special
 from ..data.encoders import first_line, load_encoder
+from ..data.files import EcgenError, how_to_add, refuse_special
 from ..data.readers import Annotated, read_reccon
 
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-05

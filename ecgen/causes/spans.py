@@ -29,17 +29,16 @@ from torch import Tensor, nn
 from .annotation import (
     agreement_report, agreement_thresholds, as_threshold, begin_line, halves, labels_to_learn, mark,
     prefix_targets, reccon_report)
-from ..data.files import replace_file
-from .labels import auc, read_lexicon
-from ..training.checkpoints import load_checkpoint, save_checkpoint
-from ..data.dialogues import Dialogue, data_dir, regular, split_words, typed_places
-from ..data.files import EcgenError
 from ecgen.causes.detector import (
     AS_RECCON, NETWORK, READ, Detector, DetectorConfig, JointNetwork, Reading, Target,
     batches_by_length, bootstrap, check_detector_folder, collate_readings, facts, fit_facts,
     load_detector, need_extra, new_head, optimizer_for, pad_rows, put, reccon_splits, set_dropout,
     shorten, sigmoid, start_encoder, start_network, training_arguments, training_batches,
     word_pieces)
+from .labels import auc, read_lexicon
+from ..data.dialogues import Dialogue, data_dir, regular, split_words, typed_places
+from ..data.files import EcgenError, replace_file
+from ..training.checkpoints import load_checkpoint, save_checkpoint
 
 # %% ../../nbs/2_causes/03_spans.ipynb #s003-2
 from ..model.pretrained import read_json
@@ -162,6 +161,7 @@ def word_loss(
     if told.any(): loss = loss + entropy(words[told], word_labels[told].to(words.dtype))
     return loss
 
+# %% ../../nbs/2_causes/03_spans.ipynb #word-network
 class WordNetwork(JointNetwork):
     "Logits of all candidates of a target and of all their words, from one reading"
     def __init__(self, encoder:nn.Module, far:int=12):

@@ -26,8 +26,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from ..data.files import EcgenError, EcgenWarning, shipped
 from ..data.dialogues import data_dir
+from ..data.files import EcgenError, EcgenWarning, shipped
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #17_cli-05
 def printable(

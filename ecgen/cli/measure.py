@@ -27,10 +27,10 @@ import typer
 
 from .app import (
     CorpusSplit, DataFolder, DecoderName, DeviceName, EncoderName, GateName, JsonFile, Limit,
-    ModelFolder, Overwrite, Seed, app, check_choice, check_outputs, echo_err, example, out_file,
-    positive, table, write, keep_json)
-from ..data.files import EcgenError, shipped
+    ModelFolder, Overwrite, Seed, app, check_choice, check_outputs, echo_err, example, keep_json,
+    out_file, positive, table, write)
 from ..data.dialogues import data_dir
+from ..data.files import EcgenError, shipped
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-eval-opt
 CauseLabels = Annotated[Path|None, typer.Option(

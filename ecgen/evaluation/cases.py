@@ -9,14 +9,12 @@ __all__ = ['CASES', 'case_dialogues', 'context_of', 'case_study', 'plain', 'colu
 import html
 from pathlib import Path
 
-from ..use.chat import explain_or_note
-from ..data.dialogues import Dialogue
+from ..data.dialogues import Dialogue, clean
 from ..data.files import EcgenError, shipped
-from ..data.readers import load_split
+from ..data.readers import load_split, recognise
 from ..model.decoding import DECODERS
 from ..model.model import Explanation, System
-from ..data.readers import recognise
-from ..data.dialogues import clean
+from ..use.chat import explain_or_note
 from ..use.show import HEAD, html_words, percent, pieces, stylesheet
 
 # %% ../../nbs/5_evaluation/04_cases.ipynb #966c2d63

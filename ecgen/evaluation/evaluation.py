@@ -27,16 +27,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
 from ..causes.labels import agreement, auc, for_choosing, with_causes
+from ..data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
 from ..data.dialogues import (
     EMOTIONS, Dialogue, detokenize, keep_words, numbered, read_lines, tokenize)
 from ..data.files import EcgenError, EcgenWarning, how_to_add
 from ..data.readers import load_split
 from ..model.decoding import DECODERS, Decoder
 from ..model.model import System
-from ..training.prepared import content_hash, fingerprint
 from ..training.callbacks import position_baseline
+from ..training.prepared import content_hash, fingerprint
 from ..training.trainer import cause_scores, in_batches
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #12_evaluation-05

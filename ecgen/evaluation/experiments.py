@@ -31,21 +31,21 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from ..data.batches import build_vocab, make_examples
 from ..causes.labels import for_choosing, read_lexicon, with_causes
-from ..data.files import EcgenError, shipped
+from ..data.batches import build_vocab, make_examples
 from ..data.dialogues import data_dir
+from ..data.files import EcgenError, shipped
 from ..model.decoding import DECODERS
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #31f1c801-2
+from ..data.files import write_json
 from .evaluation import (
     automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware,
     judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions,
     weights_hash, write_json_lines)
-from ..model.presets import PRESETS, preset, system_of
 from ..model.model import System
+from ..model.presets import PRESETS, preset, system_of
 from ..model.pretrained import model_folder, read_json
-from ..data.files import write_json
 from ..training.prepared import Prepared, content_hash, fingerprint, labelled_splits, read_table
 from ..training.runs import find_device, fit, prepare_model
 from ..training.trainer import TrainingConfig

@@ -28,13 +28,11 @@ from pathlib import Path
 import numpy as np
 
 from ..causes.labels import agreement, for_choosing
-from ..data.files import EcgenError, how_to_add, refuse_special
-from ..data.dialogues import data_dir, detokenize, role, tokenize
+from ..data.dialogues import clean, data_dir, detokenize, role, tokenize
+from ..data.files import EcgenError, how_to_add, refuse_special, write_json
 from ..data.readers import load_split
 from ..model.pretrained import read_json
-from ..data.files import write_json
 from ..training.prepared import with_source
-from ..data.dialogues import clean
 
 # %% ../../nbs/5_evaluation/06_human.ipynb #305825e5
 SCALE = {1: 'unacceptable', 2: '', 3: 'moderate', 4: '', 5: 'excellent'}     # section 5.3

@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 
 from ..data.batches import PAD, Batch, collate, make_examples
-from ..data.files import EcgenError
 from ..data.dialogues import data_dir, keep_words
+from ..data.files import EcgenError
 from ..data.readers import load_split
 from .evaluation import hardware, versions, weights_hash
+from .stats import markdown, paired_bootstrap
 from ..model.gates import make_gates
 from ..model.model import EmpatheticModel, System
 from ..training.prepared import fingerprint, with_source
-from .stats import markdown, paired_bootstrap
 from ..training.trainer import in_batches
 
 # %% ../../nbs/5_evaluation/05_manipulation.ipynb #041d9c95

@@ -24,10 +24,10 @@ import numpy as np
 from ..data.files import EcgenError, shipped
 from .evaluation import bleu_from, bleu_sums
 from .experiments import BOUND, CONTRASTS, GRIDS, ROWS, SEEDS, TABLE2
-from ..model.pretrained import read_json
 from ecgen.evaluation.stats import (
     Metric, holm, markdown, over_seeds, p_text, paired_bootstrap, permutation_test, seed_test,
     spread)
+from ..model.pretrained import read_json
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-parts
 def columns(*cols) -> np.ndarray:

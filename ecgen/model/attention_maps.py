@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ..data.batches import BOS, CLS, SPECIALS, encode_context, turn_of
-from ..data.files import EcgenError
 from ..data.dialogues import detokenize
+from ..data.files import EcgenError
 from .decoding import GREEDY, Decoder
 from .gates import Gates
 from .generator import Context, Seen

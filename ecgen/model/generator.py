@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ecgen.model.attention import (
-    EncoderBlock, FeedForward, KeysValues, MultiHeadAttention, attention_weights, extend, key_mask,
-    positions)
 from ..data.batches import PAD, Batch
 from ..data.dialogues import EMOTIONS
 from ..data.files import EcgenError
+from ecgen.model.attention import (
+    EncoderBlock, FeedForward, KeysValues, MultiHeadAttention, attention_weights, extend, key_mask,
+    positions)
 from .gated_attention import GATED_ATTENTION, GatedAttention
 from .gates import Gates
 

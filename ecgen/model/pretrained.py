@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .attention import BLOCKS
 from ..data.batches import SPECIALS, Vocab
-from ..data.files import EcgenError, EcgenWarning, begins_like, read_bytes
-from ..data.files import replace_file, write_json
+from ..data.files import (
+    EcgenError, EcgenWarning, begins_like, read_bytes, replace_file, write_json)
+from .attention import BLOCKS
 from .gated_attention import GATED_ATTENTION
 from .gates import GATES
 from .presets import find_system

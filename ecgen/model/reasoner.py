@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import BLOCKS, key_mask, positions
 from ..data.batches import CLS, PAD, Batch, turn_of
 from ..data.dialogues import EMOTIONS
+from .attention import BLOCKS, key_mask, positions
 
 # %% ../../nbs/3_model/01_reasoner.ipynb #c5
 @dataclass

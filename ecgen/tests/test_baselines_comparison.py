@@ -5,10 +5,9 @@
 from pathlib import Path
 import numpy as np
 from ecgen.data.files import shipped
-from ecgen.evaluation.tables import FOOTNOTES, METRICS, PAPER
 from ecgen.evaluation.experiments import TABLE2
-from ecgen.evaluation.tables import caption, load_results
 from ecgen.evaluation.stats import markdown, spread
+from ecgen.evaluation.tables import FOOTNOTES, METRICS, PAPER, caption, load_results
 from ecgen.model.pretrained import read_json
 from ecgen.baselines.comparison import *
 

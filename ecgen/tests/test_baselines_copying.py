@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.model.attention import MultiHeadAttention, key_mask, positions, scores
 from ecgen.baselines.shared import DecoderBlock, SmallSystem
 from ecgen.data.batches import PAD, SPECIALS, UNK, Batch, Example, Vocab
 from ecgen.data.files import EcgenError
+from ecgen.model.attention import MultiHeadAttention, key_mask, positions, scores
 from ecgen.model.model import Output, Prediction
 from ecgen.baselines.copying import *
 

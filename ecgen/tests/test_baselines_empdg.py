@@ -10,18 +10,17 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.model.attention import KeysValues
 from ecgen.baselines.concepts import FUNCTION_WORDS
-from ecgen.baselines.copying import CopyingSystem, Pointed, PointingBlock, Switch
-from ecgen.baselines.copying import copyable, hide_unknown, mixture
+from ecgen.baselines.copying import CopyingSystem, Pointed, PointingBlock, Switch, copyable, hide_unknown, mixture
 from ecgen.baselines.shared import Encoder, SmallConfig, causal
 from ecgen.data.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ecgen.data.dialogues import EMOTIONS, numbered, read_lines
 from ecgen.data.files import EcgenError, how_to_add
+from ecgen.model.attention import KeysValues
 from ecgen.model.generator import Rows
 from ecgen.model.model import Output, Prediction
-from ecgen.training.prepared import content_hash
 from ecgen.training.callbacks import check_loss
+from ecgen.training.prepared import content_hash
 from ecgen.training.trainer import Trainer, all_reduce_gradients, in_precision, rank_and_world_size
 from ecgen.baselines.empdg import *
 

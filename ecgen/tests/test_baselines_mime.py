@@ -5,10 +5,10 @@
 from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
-from ecgen.model.attention import KeysValues
 from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, causal
 from ecgen.data.batches import Batch, Vocab
 from ecgen.data.dialogues import EMOTIONS
+from ecgen.model.attention import KeysValues
 from ecgen.model.generator import Rows
 from ecgen.model.model import Prediction
 from ecgen.baselines.mime import *

@@ -8,15 +8,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.model.attention import KeysValues, MultiHeadAttention, key_mask
-from ecgen.baselines.concepts import choose_nodes, edges, find_graph, find_vad, from_digits
-from ecgen.baselines.concepts import read_graph, read_vad, to_digits, word_tables
-from ecgen.baselines.copying import CopyingSystem, Pointed, PointingBlock, Switch
-from ecgen.baselines.copying import copy_attention, copyable, hide_unknown
+from ecgen.baselines.concepts import choose_nodes, edges, find_graph, find_vad, from_digits, read_graph, read_vad, to_digits, word_tables
+from ecgen.baselines.copying import CopyingSystem, Pointed, PointingBlock, Switch, copy_attention, copyable, hide_unknown
 from ecgen.baselines.shared import SmallConfig, causal, roles
 from ecgen.data.batches import PAD, SPECIALS, Batch, Vocab
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.data.files import EcgenError
+from ecgen.model.attention import KeysValues, MultiHeadAttention, key_mask
 from ecgen.model.generator import Rows
 from ecgen.model.model import Output, Prediction
 from ecgen.training.prepared import content_hash
@@ -213,10 +211,10 @@ def test_tables_travel_with_the_model():
 
 
 def test_trains_and_answers_through_the_commands_of_all():
-    from ecgen.training.runs import train
-    from ecgen.evaluation.evaluation import per_example
     from ecgen.data.batches import make_examples
     from ecgen.data.readers import load_split
+    from ecgen.evaluation.evaluation import per_example
+    from ecgen.training.runs import train
     small = dict(dim=16, head_dim=4, inner=8, epochs=2, warmup=0, lr=5e-3, limit=6, device='cpu',
                  min_count=1)
     talks, turns = load_split('valid', shipped('sample'))[:4], ['my gran baked a cake for biscuit']

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.model.attention import KeysValues, extend, key_mask
-from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem
-from ecgen.baselines.shared import as_batch, causal, window_memory, windows
+from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem, as_batch, causal, window_memory, windows
 from ecgen.data.batches import Vocab
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.data.files import EcgenError
+from ecgen.model.attention import KeysValues, extend, key_mask
 from ecgen.model.model import Prediction
 from ecgen.baselines.moel import *
 

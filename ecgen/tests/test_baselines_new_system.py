@@ -186,8 +186,7 @@ def test_a_row_has_the_budget_of_the_others():
 
 def test_a_row_stands_in_the_tables():
     from ecgen.evaluation.experiments import ROWS, Run, do_run, row
-    from ecgen.evaluation.tables import table_rows
-    from ecgen.evaluation.tables import load_results, tables
+    from ecgen.evaluation.tables import load_results, table_rows, tables
     with patch.dict(ROWS, toy=row('a toy', 'none', 'toy')), tempfile.TemporaryDirectory() as tmp:
         for r in ('toy', 'without-cause'):
             do_run(Run(r, None, 1, 'smoke'), shipped('sample'), tmp + '/runs', tmp + '/results')

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.model.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ecgen.data.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
+from ecgen.model.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ecgen.model.model import Output, System, SystemConfig, check_turns
 from ecgen.baselines.shared import *
 

@@ -14,8 +14,8 @@ from ecgen.data.files import EcgenError, EcgenWarning, refuse_special
 from ecgen.causes.labels import *
 
 import pytest
-from ecgen.data.readers import load_split
 from ecgen.data.files import shipped
+from ecgen.data.readers import load_split
 
 
 def test_rule_marks_the_last_two_speaker_turns():

@@ -15,12 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.causes.annotation import agreement_report, agreement_thresholds, as_threshold, begin_line, halves, labels_to_learn, mark, prefix_targets, reccon_report
-from ecgen.data.files import replace_file
-from ecgen.causes.labels import auc, read_lexicon
-from ecgen.training.checkpoints import load_checkpoint, save_checkpoint
-from ecgen.data.dialogues import Dialogue, data_dir, regular, split_words, typed_places
-from ecgen.data.files import EcgenError
 from ecgen.causes.detector import AS_RECCON, NETWORK, READ, Detector, DetectorConfig, JointNetwork, Reading, Target, batches_by_length, bootstrap, check_detector_folder, collate_readings, facts, fit_facts, load_detector, need_extra, new_head, optimizer_for, pad_rows, put, reccon_splits, set_dropout, shorten, sigmoid, start_encoder, start_network, training_arguments, training_batches, word_pieces
+from ecgen.causes.labels import auc, read_lexicon
+from ecgen.data.dialogues import Dialogue, data_dir, regular, split_words, typed_places
+from ecgen.data.files import EcgenError, replace_file
+from ecgen.training.checkpoints import load_checkpoint, save_checkpoint
 from ecgen.model.pretrained import read_json
 from ecgen.causes.spans import *
 
@@ -34,12 +33,11 @@ import os, pytest, tempfile
 from functools import cache
 from unittest.mock import patch
 from ecgen.causes.annotation import annotate
-from ecgen.causes.labels import with_causes
-from ecgen.data.readers import load_split
-from ecgen.data.files import shipped
-from ecgen.data.dialogues import tokenize
-from ecgen.data.readers import read_reccon
 from ecgen.causes.detector import reccon_targets
+from ecgen.causes.labels import with_causes
+from ecgen.data.dialogues import tokenize
+from ecgen.data.files import shipped
+from ecgen.data.readers import load_split, read_reccon
 
 def split_of(name):
     "Targets of a real split of RECCON, or the test is skipped"

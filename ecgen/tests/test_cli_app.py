@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Annotated
 import typer
 from typer.core import TyperGroup
-from ecgen.data.files import EcgenError, EcgenWarning, shipped
 from ecgen.data.dialogues import data_dir
+from ecgen.data.files import EcgenError, EcgenWarning, shipped
 from ecgen.cli.app import *
 
 import subprocess

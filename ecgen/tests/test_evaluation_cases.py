@@ -4,14 +4,12 @@
 
 import html
 from pathlib import Path
-from ecgen.use.chat import explain_or_note
-from ecgen.data.dialogues import Dialogue
+from ecgen.data.dialogues import Dialogue, clean
 from ecgen.data.files import EcgenError, shipped
-from ecgen.data.readers import load_split
+from ecgen.data.readers import load_split, recognise
 from ecgen.model.decoding import DECODERS
 from ecgen.model.model import Explanation, System
-from ecgen.data.readers import recognise
-from ecgen.data.dialogues import clean
+from ecgen.use.chat import explain_or_note
 from ecgen.use.show import HEAD, html_words, percent, pieces, stylesheet
 from ecgen.evaluation.cases import *
 

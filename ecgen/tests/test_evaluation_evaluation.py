@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
-from ecgen.data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
 from ecgen.causes.labels import agreement, auc, for_choosing, with_causes
+from ecgen.data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
 from ecgen.data.dialogues import EMOTIONS, Dialogue, detokenize, keep_words, numbered, read_lines, tokenize
 from ecgen.data.files import EcgenError, EcgenWarning, how_to_add
 from ecgen.data.readers import load_split
 from ecgen.model.decoding import DECODERS, Decoder
 from ecgen.model.model import System
-from ecgen.training.prepared import content_hash, fingerprint
 from ecgen.training.callbacks import position_baseline
+from ecgen.training.prepared import content_hash, fingerprint
 from ecgen.training.trainer import cause_scores, in_batches
 from ecgen.evaluation.evaluation import *
 

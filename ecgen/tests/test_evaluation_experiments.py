@@ -19,16 +19,16 @@ from pathlib import Path
 from time import perf_counter
 import numpy as np
 import torch
-from ecgen.data.batches import build_vocab, make_examples
 from ecgen.causes.labels import for_choosing, read_lexicon, with_causes
-from ecgen.data.files import EcgenError, shipped
+from ecgen.data.batches import build_vocab, make_examples
 from ecgen.data.dialogues import data_dir
+from ecgen.data.files import EcgenError, shipped
 from ecgen.model.decoding import DECODERS
-from ecgen.evaluation.evaluation import automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions, weights_hash, write_json_lines
-from ecgen.model.presets import PRESETS, preset, system_of
-from ecgen.model.model import System
-from ecgen.model.pretrained import model_folder, read_json
 from ecgen.data.files import write_json
+from ecgen.evaluation.evaluation import automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions, weights_hash, write_json_lines
+from ecgen.model.model import System
+from ecgen.model.presets import PRESETS, preset, system_of
+from ecgen.model.pretrained import model_folder, read_json
 from ecgen.training.prepared import Prepared, content_hash, fingerprint, labelled_splits, read_table
 from ecgen.training.runs import find_device, fit, prepare_model
 from ecgen.training.trainer import TrainingConfig

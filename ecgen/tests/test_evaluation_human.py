@@ -14,13 +14,11 @@ from itertools import combinations
 from pathlib import Path
 import numpy as np
 from ecgen.causes.labels import agreement, for_choosing
-from ecgen.data.files import EcgenError, how_to_add, refuse_special
-from ecgen.data.dialogues import data_dir, detokenize, role, tokenize
+from ecgen.data.dialogues import clean, data_dir, detokenize, role, tokenize
+from ecgen.data.files import EcgenError, how_to_add, refuse_special, write_json
 from ecgen.data.readers import load_split
 from ecgen.model.pretrained import read_json
-from ecgen.data.files import write_json
 from ecgen.training.prepared import with_source
-from ecgen.data.dialogues import clean
 from ecgen.evaluation.human import *
 
 import tempfile, pytest

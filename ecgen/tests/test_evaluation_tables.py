@@ -9,8 +9,8 @@ import numpy as np
 from ecgen.data.files import EcgenError, shipped
 from ecgen.evaluation.evaluation import bleu_from, bleu_sums
 from ecgen.evaluation.experiments import BOUND, CONTRASTS, GRIDS, ROWS, SEEDS, TABLE2
-from ecgen.model.pretrained import read_json
 from ecgen.evaluation.stats import Metric, holm, markdown, over_seeds, p_text, paired_bootstrap, permutation_test, seed_test, spread
+from ecgen.model.pretrained import read_json
 from ecgen.evaluation.tables import *
 
 import re, subprocess, sys, tempfile

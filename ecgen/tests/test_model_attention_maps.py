@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 from ecgen.data.batches import BOS, CLS, SPECIALS, encode_context, turn_of
-from ecgen.data.files import EcgenError
 from ecgen.data.dialogues import detokenize
+from ecgen.data.files import EcgenError
 from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import Gates
 from ecgen.model.generator import Context, Seen

@@ -13,10 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from ecgen.model.attention import BLOCKS
 from ecgen.data.batches import SPECIALS, Vocab
-from ecgen.data.files import EcgenError, EcgenWarning, begins_like, read_bytes
-from ecgen.data.files import replace_file, write_json
+from ecgen.data.files import EcgenError, EcgenWarning, begins_like, read_bytes, replace_file, write_json
+from ecgen.model.attention import BLOCKS
 from ecgen.model.gated_attention import GATED_ATTENTION
 from ecgen.model.gates import GATES
 from ecgen.model.presets import find_system

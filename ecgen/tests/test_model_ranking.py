@@ -11,9 +11,9 @@ from ecgen.data.dialogues import tokenize
 from ecgen.model.decoding import DECODERS, Decoder, generate
 from ecgen.model.ranking import *
 
+from ecgen.data.batches import SPECIALS, Vocab
 from ecgen.model.gates import finish
 from ecgen.model.generator import GeneratorConfig
-from ecgen.data.batches import SPECIALS, Vocab
 from ecgen.model.model import EmpatheticModel, ModelConfig
 from ecgen.model.reasoner import ReasonerConfig
 

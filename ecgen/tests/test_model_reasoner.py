@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.model.attention import BLOCKS, key_mask, positions
 from ecgen.data.batches import CLS, PAD, Batch, turn_of
 from ecgen.data.dialogues import EMOTIONS
+from ecgen.model.attention import BLOCKS, key_mask, positions
 from ecgen.model.reasoner import *
 
 from ecgen.data.batches import SEP
@@ -117,10 +117,10 @@ def test_the_released_loss_is_lowest_where_cause_words_are_at_one_half():
 
 
 def test_the_reasoner_can_memorise_the_sample():
-    from ecgen.data.batches import build_vocab, collate, make_examples
-    from ecgen.data.readers import load_split
     from ecgen.causes.labels import with_causes
+    from ecgen.data.batches import build_vocab, collate, make_examples
     from ecgen.data.files import shipped
+    from ecgen.data.readers import load_split
     sample = with_causes(load_split('train', shipped('sample')))[:8]
     vocab = build_vocab(sample, min_count=1)
     batch = collate(make_examples(sample, vocab))

@@ -21,8 +21,8 @@ from ecgen.model.decoding import Decoder, choose
 from ecgen.model.generator import Context
 from ecgen.model.model import EmpatheticModel, System
 from ecgen.model.presets import preset, system_of
-from ecgen.training.prepared import Prepared, is_prepared, load_prepared, prepare
 from ecgen.model.reasoner import reasoner_loss
+from ecgen.training.prepared import Prepared, is_prepared, load_prepared, prepare
 from ecgen.training.runs import find_device, prepare_model
 from ecgen.training.trainer import Trainer, TrainingConfig, in_precision
 from ecgen.training.bench import *

@@ -17,16 +17,14 @@ from statistics import median
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.data.batches import CLS, PAD, SEP, Example, collate, turn_of
-from ecgen.causes.labels import auc
-from ecgen.training.checkpoints import load_checkpoint, save_checkpoint
-from ecgen.data.files import EcgenError, EcgenWarning
 from ecgen.causes.detector import bootstrap
+from ecgen.causes.labels import auc
+from ecgen.data.batches import CLS, PAD, SEP, Example, collate, turn_of
+from ecgen.data.files import EcgenError, EcgenWarning, write_json
 from ecgen.model.model import System
 from ecgen.model.pretrained import save_pretrained
-from ecgen.data.files import write_json
-from ecgen.training.trainer import Callback, Progress, Trainer, all_gather, barrier, begin_stage
-from ecgen.training.trainer import in_batches, rank_and_world_size
+from ecgen.training.checkpoints import load_checkpoint, save_checkpoint
+from ecgen.training.trainer import Callback, Progress, Trainer, all_gather, barrier, begin_stage, in_batches, rank_and_world_size
 from ecgen.training.callbacks import *
 
 import pytest

@@ -12,20 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.data.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context
-from ecgen.data.batches import make_examples, rare_words, read_vectors
 from ecgen.causes.labels import for_choosing, read_lexicon, with_causes
-from ecgen.training.checkpoints import checksum
-from ecgen.data.dialogues import EMOTIONS, data_dir, keep_words
-from ecgen.data.files import EcgenError, EcgenWarning
+from ecgen.data.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words, read_vectors
+from ecgen.data.dialogues import EMOTIONS, data_dir, keep_words, tokenize
+from ecgen.data.files import EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json
 from ecgen.data.readers import load_split
-from ecgen.data.files import refuse_special, shipped
-from ecgen.data.dialogues import tokenize
 from ecgen.model.model import System
-from ecgen.model.pretrained import check_config, read_json
-from ecgen.data.files import replace_file, write_json
 from ecgen.model.presets import system_of
-from ecgen.model.pretrained import write_tensors
+from ecgen.model.pretrained import check_config, read_json, write_tensors
+from ecgen.training.checkpoints import checksum
 from ecgen.training.prepared import *
 
 import gzip, shutil, tempfile

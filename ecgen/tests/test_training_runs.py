@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from ecgen.data.batches import BatchSampler, Example, real_token_share
-from ecgen.training.callbacks import cause_baselines, default_callbacks
-from ecgen.data.files import EcgenError, how_to_add
+from ecgen.data.files import EcgenError, how_to_add, write_json
 from ecgen.model.model import EmpatheticModel, Settings, System
 from ecgen.model.presets import preset, system_of
 from ecgen.model.pretrained import read_json
-from ecgen.data.files import write_json
-from ecgen.training.prepared import Prepared, content_hash, fill_words, fresh_system
-from ecgen.training.prepared import is_prepared, load_prepared, prepare
+from ecgen.training.callbacks import cause_baselines, default_callbacks
+from ecgen.training.prepared import Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare
 from ecgen.training.trainer import Trainer, TrainingConfig, barrier, rank_and_world_size
 from ecgen.training.runs import *
 
@@ -52,9 +50,9 @@ import math
 import signal
 from unittest.mock import patch
 import pytest
+from ecgen.data.files import EcgenWarning, shipped
 from ecgen.training import trainer as trainer_module
 from ecgen.training.checkpoints import checkpoint_ids
-from ecgen.data.files import EcgenWarning, shipped
 from ecgen.training.prepared import save_prepared
 from ecgen.training.trainer import finish_epoch, multitask_loss, watched_loss
 

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 from torch.optim.swa_utils import AveragedModel
-from ecgen.data.batches import CLS, PAD, SEP, Batch, BatchSampler, Example
-from ecgen.data.batches import collate, cut, length_order
 from ecgen.causes.labels import auc
+from ecgen.data.batches import CLS, PAD, SEP, Batch, BatchSampler, Example, collate, cut, length_order
 from ecgen.data.files import EcgenError
 from ecgen.model.model import System
 from ecgen.model.pretrained import save_pretrained

@@ -10,13 +10,12 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from ecgen.data.dialogues import MOST_CHARACTERS, detokenize, regular, split_words
+from ecgen.data.dialogues import MOST_CHARACTERS, clean, detokenize, regular, split_words
 from ecgen.data.files import EcgenError
 from ecgen.model.decoding import Decoder
 from ecgen.model.gates import UNLABELLED
 from ecgen.model.model import Explanation, System
 from ecgen.model.ranking import RANKED
-from ecgen.data.dialogues import clean
 from ecgen.use.show import columns, to_terminal
 from ecgen.use.chat import *
 

@@ -15,17 +15,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import torch
-from ecgen.data.batches import SPECIALS, encode_context
-from ecgen.use.chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE, danger
-from ecgen.data.dialogues import AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, regular, split_words, tokenize, word_tokenizer
+from ecgen.data.batches import SPECIALS, encode_context, turn_of
+from ecgen.data.dialogues import AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, UNSAFE, regular, split_words, tokenize, word_tokenizer
 from ecgen.data.files import EcgenError, shipped
 from ecgen.model.decoding import GREEDY, generate
 from ecgen.model.gates import Gates, finish
-from ecgen.data.batches import turn_of
 from ecgen.model.model import EmpatheticModel, check_turns
 from ecgen.model.pretrained import model_folder
+from ecgen.use.chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE, danger
 from ecgen.use.playground import SAMPLES, Playground
-from ecgen.data.dialogues import UNSAFE
 from ecgen.use.show import QUOTES
 from ecgen.use.widgets import VIEW, page, source
 from ecgen.use.live import *

@@ -16,12 +16,12 @@ from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from ecgen.use.chat import note_for
 from ecgen.data.files import EcgenError, how_to_add, shipped
+from ecgen.model.attention_maps import watch
 from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import UNLABELLED
 from ecgen.model.model import EmpatheticModel, check_turns, explain
-from ecgen.model.attention_maps import watch
+from ecgen.use.chat import note_for
 from ecgen.use.widgets import Widget, text_pieces, typed_names
 from ecgen.use.playground import *
 

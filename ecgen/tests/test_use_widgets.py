@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 import ecgen
 from ecgen.data.batches import encode_context
-from ecgen.use.chat import note_for
-from ecgen.data.dialogues import EMOTIONS
+from ecgen.data.dialogues import EMOTIONS, clean
 from ecgen.data.files import EcgenError, how_to_add
+from ecgen.model.attention_maps import watch
 from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import gumbel_noise, make_gates
 from ecgen.model.model import EmpatheticModel, annotate, check_turns
-from ecgen.model.attention_maps import watch
-from ecgen.data.dialogues import clean
+from ecgen.use.chat import note_for
 from ecgen.use.show import pieces
 from ecgen.use.widgets import *
 

@@ -30,8 +30,8 @@ from ..model.decoding import Decoder, choose
 from ..model.generator import Context
 from ..model.model import EmpatheticModel, System
 from ..model.presets import preset, system_of
-from .prepared import Prepared, is_prepared, load_prepared, prepare
 from ..model.reasoner import reasoner_loss
+from .prepared import Prepared, is_prepared, load_prepared, prepare
 from .runs import find_device, prepare_model
 from .trainer import Trainer, TrainingConfig, in_precision
 

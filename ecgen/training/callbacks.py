@@ -28,16 +28,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.batches import CLS, PAD, SEP, Example, collate, turn_of
-from ..causes.labels import auc
-from .checkpoints import load_checkpoint, save_checkpoint
-from ..data.files import EcgenError, EcgenWarning
 from ..causes.detector import bootstrap
+from ..causes.labels import auc
+from ..data.batches import CLS, PAD, SEP, Example, collate, turn_of
+from ..data.files import EcgenError, EcgenWarning, write_json
 from ..model.model import System
 from ..model.pretrained import save_pretrained
-from ..data.files import write_json
-from .trainer import Callback, Progress, Trainer, all_gather, barrier, begin_stage
-from .trainer import in_batches, rank_and_world_size
+from .checkpoints import load_checkpoint, save_checkpoint
+from .trainer import (
+    Callback, Progress, Trainer, all_gather, barrier, begin_stage, in_batches, rank_and_world_size)
 
 # %% ../../nbs/4_training/03_callbacks.ipynb #95715edb
 def write_lines(path:Path, lines:list[dict], after:int) -> int:     # how many lines it has then

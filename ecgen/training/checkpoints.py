@@ -15,8 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ..data.files import EcgenError, EcgenWarning, refuse_special
-from ..data.files import write_json
+from ..data.files import EcgenError, EcgenWarning, refuse_special, write_json
 from ..model.pretrained import write_tensors
 
 # %% ../../nbs/4_training/00_checkpoints.ipynb #9e65b07e

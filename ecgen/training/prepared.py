@@ -22,20 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context
-from ..data.batches import make_examples, rare_words, read_vectors
 from ..causes.labels import for_choosing, read_lexicon, with_causes
-from .checkpoints import checksum
-from ..data.dialogues import EMOTIONS, data_dir, keep_words
-from ..data.files import EcgenError, EcgenWarning
+from ecgen.data.batches import (
+    SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words,
+    read_vectors)
+from ..data.dialogues import EMOTIONS, data_dir, keep_words, tokenize
+from ..data.files import (
+    EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json)
 from ..data.readers import load_split
-from ..data.files import refuse_special, shipped
-from ..data.dialogues import tokenize
 from ..model.model import System
-from ..model.pretrained import check_config, read_json
-from ..data.files import replace_file, write_json
 from ..model.presets import system_of
-from ..model.pretrained import write_tensors
+from ..model.pretrained import check_config, read_json, write_tensors
+from .checkpoints import checksum
 
 # %% ../../nbs/4_training/01_prepared.ipynb #2587ce92
 # source -> folder in data/labels
@@ -114,10 +112,7 @@ def labelled_splits(
 def content_hash(path:str|Path|None) -> str|None:
     "A short hash of a file's content; None if there is no such file (an archive's member, say)"
     if path is None or not Path(path).is_file(): return None
-    sha = hashlib.sha256()
-    with open(path, 'rb') as f:
-        while chunk := f.read(2**22): sha.update(chunk)
-    return sha.hexdigest()[:16]
+    return file_hash(Path(path))[:16]
 
 def fingerprint(splits:list) -> str:
     "A short hash of all texts and labels"

@@ -18,14 +18,13 @@ import numpy as np
 import torch
 
 from ..data.batches import BatchSampler, Example, real_token_share
-from .callbacks import cause_baselines, default_callbacks
-from ..data.files import EcgenError, how_to_add
+from ..data.files import EcgenError, how_to_add, write_json
 from ..model.model import EmpatheticModel, Settings, System
 from ..model.presets import preset, system_of
 from ..model.pretrained import read_json
-from ..data.files import write_json
-from .prepared import Prepared, content_hash, fill_words, fresh_system
-from .prepared import is_prepared, load_prepared, prepare
+from .callbacks import cause_baselines, default_callbacks
+from .prepared import (
+    Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare)
 from .trainer import Trainer, TrainingConfig, barrier, rank_and_world_size
 
 # %% ../../nbs/4_training/04_runs.ipynb #de816501

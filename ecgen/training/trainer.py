@@ -25,9 +25,9 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.optim.swa_utils import AveragedModel
 
-from ..data.batches import CLS, PAD, SEP, Batch, BatchSampler, Example
-from ..data.batches import collate, cut, length_order
 from ..causes.labels import auc
+from ..data.batches import (
+    CLS, PAD, SEP, Batch, BatchSampler, Example, collate, cut, length_order)
 from ..data.files import EcgenError
 from ..model.model import System
 from ..model.pretrained import save_pretrained

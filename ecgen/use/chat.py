@@ -18,13 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..data.dialogues import MOST_CHARACTERS, detokenize, regular, split_words
+from ..data.dialogues import MOST_CHARACTERS, clean, detokenize, regular, split_words
 from ..data.files import EcgenError
 from ..model.decoding import Decoder
 from ..model.gates import UNLABELLED
 from ..model.model import Explanation, System
 from ..model.ranking import RANKED
-from ..data.dialogues import clean
 from .show import columns, to_terminal
 
 # %% ../../nbs/7_use/04_chat.ipynb #15a_chat-05

@@ -24,19 +24,17 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ..data.batches import SPECIALS, encode_context
-from .chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE, danger
-from ecgen.data.dialogues import (
-    AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, regular, split_words, tokenize,
-    word_tokenizer)
+from ..data.batches import SPECIALS, encode_context, turn_of
+from ..data.dialogues import (
+    AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, UNSAFE, regular, split_words,
+    tokenize, word_tokenizer)
 from ..data.files import EcgenError, shipped
 from ..model.decoding import GREEDY, generate
 from ..model.gates import Gates, finish
-from ..data.batches import turn_of
 from ..model.model import EmpatheticModel, check_turns
 from ..model.pretrained import model_folder
+from .chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE, danger
 from .playground import SAMPLES, Playground
-from ..data.dialogues import UNSAFE
 from .show import QUOTES
 from .widgets import VIEW, page, source
 

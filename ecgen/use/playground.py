@@ -23,12 +23,12 @@ from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .chat import note_for
 from ..data.files import EcgenError, how_to_add, shipped
+from ..model.attention_maps import watch
 from ..model.decoding import GREEDY, Decoder
 from ..model.gates import UNLABELLED
 from ..model.model import EmpatheticModel, check_turns, explain
-from ..model.attention_maps import watch
+from .chat import note_for
 from .widgets import Widget, text_pieces, typed_names
 
 # %% ../../nbs/7_use/03_playground.ipynb #c68884ef

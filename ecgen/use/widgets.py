@@ -21,14 +21,13 @@ from torch import Tensor
 
 import ecgen
 from ..data.batches import encode_context
-from .chat import note_for
-from ..data.dialogues import EMOTIONS
+from ..data.dialogues import EMOTIONS, clean
 from ..data.files import EcgenError, how_to_add
+from ..model.attention_maps import watch
 from ..model.decoding import GREEDY, Decoder
 from ..model.gates import gumbel_noise, make_gates
 from ..model.model import EmpatheticModel, annotate, check_turns
-from ..model.attention_maps import watch
-from ..data.dialogues import clean
+from .chat import note_for
 from .show import pieces
 
 # %% ../../nbs/7_use/01_widgets.ipynb #7da37ed6
