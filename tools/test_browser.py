@@ -635,6 +635,24 @@ def wait_ready(page):
 def wait_answered(page): page.wait_for_function('() => document.querySelector(".ecgen").dataset.busy === "false" && document.querySelector(".ecgen-response [data-word], .ecgen-note")')
 
 
+COUNT = """() => {
+  const el = document.querySelector('.ecgen');
+  if (window.busyChanges === undefined) {
+    window.busyChanges = 0;
+    new MutationObserver((records) => { window.busyChanges += records.length; }).observe(el, { attributes: true, attributeFilter: ['data-busy'] });
+  }
+  return window.busyChanges;
+}"""
+
+
+def answered(page, act):
+    "Do something that asks the model, and wait for its answer; an answer may come faster than one can look"
+    before = page.evaluate(COUNT)
+    act()
+    page.wait_for_function('n => window.busyChanges > n', arg=before)
+    wait_answered(page)
+
+
 def say_live(page, text):
     page.fill('[data-control=message]', text)
     page.press('[data-control=message]', 'Enter')
@@ -666,19 +684,13 @@ def test_live_page_answers_as_python_does(open_page, live_folder, live_server, w
     page.context.set_offline(True)                                                 # nothing more is needed
     assert response_of(page) == by_python([text])
     for key, hand in (('Enter', dict(turns={0: 0})), ('Enter', dict(turns={0: 1})), ('Enter', {})):
-        page.press('[data-turn="0"]', key)
-        page.wait_for_function('() => document.querySelector(".ecgen").dataset.busy === "true"')
-        wait_answered(page)
+        answered(page, lambda: page.press('[data-turn="0"]', key))
         assert response_of(page) == by_python([text], hand=hand), hand
     for i, hand in ((13, {13: 0}), (12, {13: 0, 12: 0}), (12, {13: 0, 12: 1})):
-        page.locator(f'.ecgen-stage > [role=listbox] [data-word="{i}"]').first.click()
-        page.wait_for_function('() => document.querySelector(".ecgen").dataset.busy === "true"')
-        wait_answered(page)
+        answered(page, page.locator(f'.ecgen-stage > [role=listbox] [data-word="{i}"]').first.click)
         assert response_of(page) == by_python([text], hand=dict(words=hand)), hand
     for gate in ('hard', 'open', 'rule'):
-        page.select_option('[data-control=gate]', gate)
-        page.wait_for_function('() => document.querySelector(".ecgen").dataset.busy === "true"')
-        wait_answered(page)
+        answered(page, lambda: page.select_option('[data-control=gate]', gate))
         assert response_of(page) == by_python([text], gate=gate, hand=dict(words={13: 0, 12: 1})), gate
     first = response_of(page)
     say_live(page, 'I call her every night, but it is not the same.')
