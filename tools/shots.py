@@ -47,7 +47,11 @@ if __name__ == '__main__':
     args.folder = args.folder.resolve()
     args.folder.mkdir(parents=True, exist_ok=True)
     alone = widgets(args.folder)
-    site = {f'site-{name}': ((ROOT/'_docs'/f'{name}.html').as_uri(), None) for name in ('index', 'gated_attention', 'widgets')} if (ROOT/'_docs').is_dir() else {}
+    pages = 'index', 'tour', '3_model/gated_attention', '7_use/widgets'
+    site = {}
+    if (ROOT/'_docs').is_dir():
+        site = {f'site-{name.split("/")[-1]}': ((ROOT/'_docs'/f'{name}.html').as_uri(), None)
+                for name in pages}
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=find_browser(), args=FLAGS)
         for name, (url, act) in (alone | site).items():

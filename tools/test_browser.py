@@ -847,11 +847,11 @@ def test_first_page_has_the_model_itself(site, open_page):
 
 
 def test_site_pages_work_without_network(site, open_page):
-    page = open_page(f'{site}/gated_attention.html')
+    page = open_page(f'{site}/3_model/gated_attention.html')
     page.wait_for_selector('mjx-container')                                                               # maths, from this site's own files
     assert page.locator('#gated-weights, #gated_weights').count() and page.locator('.next-page').count() == 1 == page.locator('.prev-page').count()
     page.goto(f'{site}/search.html?q=gumbel')
     page.wait_for_selector('#search-results li a')
-    page.goto(f'{site}/widgets.html')
+    page.goto(f'{site}/7_use/widgets.html')
     assert page.locator('iframe.ecgen-widget').count() == 2
     assert page.frame_locator('iframe.ecgen-widget').nth(1).locator('.ecgen-small button').count() == 8
