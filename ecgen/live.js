@@ -220,9 +220,9 @@ export class Vocab {
  * X of the paper: [CLS], then the turns, each with its [SEP]; what was said first is dropped
  * first.
  */
-export function encodeContext(tokens, vocab, longest = 512) {
+export function encodeContext(tokens, vocab, maxContext = 512) {
   const src = tokens.flatMap((turn) => [...vocab.encode(turn), SEP]);
-  return [CLS, ...src.slice(-(longest - 1))];
+  return [CLS, ...src.slice(-(maxContext - 1))];
 }
 
 /** How many turns lie between a word and the end of the context. */
@@ -614,16 +614,17 @@ export class ResponseGenerator {
   }
 
   /**
-   * One more word: its state, of which `logits` makes scores of the next one. `past` grows by its
-   * keys and values.
+   * One more word: its state, of which `logits` makes scores of the next one. `kvCache` grows by
+   * its keys and values.
    */
-  decode(id, ctx, past, logGates, seen = null) {
+  decode(id, ctx, kvCache, logGates, seen = null) {
     const { w, cfg } = this, { heads } = cfg;
-    const x = this.embed([id], ctx.emotion, past[0] ? past[0].key.rows : 0);
+    const x = this.embed([id], ctx.emotion, kvCache[0] ? kvCache[0].key.rows : 0);
     for (let i = 0; i < cfg.layers; i++) {
       const block = w.decoder[i], h = layerNorm(x, block.norm1), now = keysValues(h, block.attn);
-      past[i] = { key: extend(past[i]?.key, now.key), value: extend(past[i]?.value, now.value) };
-      add(x, multiHeadAttention(h, past[i], block.attn, heads));
+      const before = kvCache[i];
+      kvCache[i] = { key: extend(before?.key, now.key), value: extend(before?.value, now.value) };
+      add(x, multiHeadAttention(h, kvCache[i], block.attn, heads));
       add(x, multiHeadAttention(layerNorm(x, block.norm2), ctx.cross[i], block.cross, heads));
       const gated = [ctx.gated[i], block.gated, heads, logGates, seen];
       add(x, multiHeadAttention(layerNorm(x, block.norm3), ...gated));
@@ -678,7 +679,7 @@ export function seededRandom(seed) {
 }
 
 /** The next word: the most probable one, or one of the k most probable ones by chance. */
-export function choose(logits, { k = 1, temperature = 1 }, first, random) {
+export function sampleNext(logits, { k = 1, temperature = 1 }, first, random) {
   for (const id of [PAD, UNK, BOS, CLS, SEP, ...(first ? [EOS] : [])]) logits[id] = -Infinity;
   const top = [];
   for (let n = 0; n < k; n++) {
@@ -711,7 +712,7 @@ export class EmpatheticModel {
   /**
    * Reason about token ids and get the generator ready; once for all gates of the same dialogue.
    */
-  read(src) {
+  encode(src) {
     if (this.last.key === src.join()) return this.last;
     const reasoning = this.reasoner.forward(src), { emotion } = reasoning;
     const ctx = this.generator.encode(src, emotion.indexOf(Math.max(...emotion)));
@@ -724,16 +725,17 @@ export class EmpatheticModel {
    * the end's.
    */
   *generate(ctx, logGates, decoder = {}) {
-    const past = [], random = seededRandom(decoder.seed ?? 0), longest = decoder.longest ?? 40;
+    const kvCache = [], most = decoder.max_new_tokens ?? 40;
+    const random = seededRandom(decoder.seed ?? 0);
     let id = BOS;
-    for (let n = 0; n < longest && (n === 0 || id !== EOS); n++) {
-      const seen = [], state = this.generator.decode(id, ctx, past, logGates, seen);
-      id = choose(this.generator.logits(state), decoder, n === 0, random);
+    for (let n = 0; n < most && (n === 0 || id !== EOS); n++) {
+      const seen = [], state = this.generator.decode(id, ctx, kvCache, logGates, seen);
+      id = sampleNext(this.generator.logits(state), decoder, n === 0, random);
       yield { id, seen };
     }
     if (id === EOS) return;
     const seen = []; // as Python watches it, the last word read is the last one written
-    this.generator.decode(id, ctx, past, logGates, seen);
+    this.generator.decode(id, ctx, kvCache, logGates, seen);
     yield { id: EOS, seen };
   }
 
@@ -747,7 +749,7 @@ export class EmpatheticModel {
     const { text, vocab, cfg } = this, { turns, gate = cfg.gate, hand = {} } = question;
     const { k = 1, seed = 0, threshold = 0.5, temperature = 1, draw = 0 } = question;
     const words = text.checkTurns(turns), lower = words.map((t) => t.map((w) => w.toLowerCase()));
-    const src = encodeContext(lower, vocab, cfg.longest), { reasoning, ctx } = this.read(src);
+    const src = encodeContext(lower, vocab, cfg.max_context), { reasoning, ctx } = this.encode(src);
     const logGates = makeGates({ ...question, gate }, reasoning.cause, src, cfg.cls_open);
     const cut = text.textPieces(turns, words, src.length), context = vocab.decode(src);
     const marked = cut.flatMap((t) => t.pieces).filter(([, i]) => i >= 0);

@@ -114,9 +114,9 @@ def candidates(model, examples, decoder, seed=0):
     from tqdm.auto import tqdm
     res = [None] * len(examples)
     with tqdm(total=len(examples), desc='drawing', unit='turn') as bar:
-        for rows in in_batches(examples, budget=1024):
+        for rows in in_batches(examples, max_tokens_per_batch=1024):
             batch = collate([examples[i] for i in rows])
-            out, _, ctx = model.read(batch.src, '', batch.cause)
+            out, _, ctx = model.encode(batch.src, '', batch.cause)
             seeds = [random.Random(f'{seed} {examples[i].id} {examples[i].turn}').getrandbits(62) for i in rows]
             found = draw_candidates(model, ctx, out.emotion, decoder, seeds)
             for i, c in zip(rows, found): res[i] = sorted(c, key=lambda c: c.number)

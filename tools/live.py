@@ -100,7 +100,7 @@ def python_times(turns, rounds=ROUNDS):
     for _ in range(rounds + 1):
         start = time.perf_counter()
         src = torch.tensor([encode_context([tokenize(u) for u in turns], m.vocab, None)[0]])
-        with torch.inference_mode(): generate(m, m.read(src)[2], Decoder(k=1, longest=WORDS))
+        with torch.inference_mode(): generate(m, m.encode(src)[2], Decoder(k=1, max_new_tokens=WORDS))
         res.append(1000 * (time.perf_counter() - start))
     return res[1:]
 

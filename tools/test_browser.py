@@ -157,12 +157,12 @@ def test_cause_highlight_by_keyboard(show):
 @pytest.mark.parametrize('gate', ['open', 'rule', 'random'])
 def test_gates_of_controls(show, gate):
     "Recomputed in the page, at an open and a closed word, and as the model itself weighs where it reads and writes with this gate"
-    from ecgen.model.attention_maps import watch
+    from ecgen.model.attention_maps import trace
     from ecgen.use.widgets import AttentionExplorer, CauseHighlight, attention, gate_values
-    made, real = CauseHighlight(model(), TURNS, gate=gate), watch(model(), TURNS, gate=gate)
+    made, real = CauseHighlight(model(), TURNS, gate=gate), trace(model(), TURNS, gate=gate)
     page, s, g = show(made), made.state['scene'], real.gate.tolist()
     words = [i for i, _ in enumerate(g) if s['context'][i] not in ('[CLS]', '[SEP]')]
-    shown = [max((i for i in words if g[i] == wanted), key=lambda i: real.seen.before[:, :, 0, i].mean(1).min()) for wanted in ((1,) if gate == 'open' else (1, 0))]
+    shown = [max((i for i in words if g[i] == wanted), key=lambda i: real.maps.before[:, :, 0, i].mean(1).min()) for wanted in ((1,) if gate == 'open' else (1, 0))]
     for layer in range(s['shape'][0]):
         if layer: press(page, 'layer', 'ArrowDown')
         for i in shown:
@@ -170,7 +170,7 @@ def test_gates_of_controls(show, gate):
             page.wait_for_function('t => document.querySelector(".ecgen-say").textContent.startsWith(t)', arg=f'{s["context"][i]}: ')
             same_as_python(page, s, gate, word=i, layer=layer)
             said = [float(x) for x in re.findall(r' (\d+\.\d+)', page.inner_text('.ecgen-say'))]
-            assert said == pytest.approx([x[i].item() for x in (real.cause, real.gate, real.seen.before[layer].mean(0)[0], real.seen.after[layer].mean(0)[0])], abs=6e-4)
+            assert said == pytest.approx([x[i].item() for x in (real.cause, real.gate, real.maps.before[layer].mean(0)[0], real.maps.after[layer].mean(0)[0])], abs=6e-4)
             assert said[2] > 0 and (said[1], said[3] > 0) == ((1, True) if g[i] else (0, False))
     page, s = show(CauseHighlight(model(), TURNS)), CauseHighlight(model(), TURNS).state['scene']         # and chosen in a page that was written with another
     n = draws(page)
@@ -699,14 +699,14 @@ def test_live_page_answers_as_python_does(open_page, live_folder, live_server, w
 
 def test_live_page_shows_numbers_of_python(open_page, live_folder):
     "Emotion bars, cause probabilities, attention before and after for the word under the pointer; comparing two settings"
-    from ecgen.model.attention_maps import cause_mass, watch
+    from ecgen.model.attention_maps import cause_mass, trace
     page = open_page((live_folder/'alone.html').as_uri())
     wait_ready(page)
     page.select_option('[data-control=sample]', '1')
     page.wait_for_function('() => document.querySelectorAll("[data-turn]").length === 3')
     wait_answered(page)
     from ecgen.use.playground import SAMPLES
-    w, said = watch(model(), SAMPLES[1]), model().explain(SAMPLES[1]).emotions
+    w, said = trace(model(), SAMPLES[1]), model().explain(SAMPLES[1]).emotions
     page.click('.ecgen-emotions summary')
     for name, percent, length in page.evaluate(BARS, '.ecgen'): assert length == pytest.approx(said[name], abs=2e-3), name
     for step in (0, 2):
@@ -714,7 +714,7 @@ def test_live_page_shows_numbers_of_python(open_page, live_folder):
         page.hover('.ecgen-stage > [role=listbox] >> nth=0 >> [data-word="4"]')
         page.wait_for_function('t => document.querySelector(".ecgen-say").textContent.startsWith(t)', arg=f'{SAMPLES[1][0].split()[3]}: ')
         shown = list(map(float, re.findall(r' (\d+\.\d+)', page.inner_text('.ecgen-say'))))
-        assert shown == pytest.approx([x[4].item() for x in (w.cause, w.gate, w.seen.before[0].mean(0)[step], w.seen.after[0].mean(0)[step])], abs=6e-4)
+        assert shown == pytest.approx([x[4].item() for x in (w.cause, w.gate, w.maps.before[0].mean(0)[step], w.maps.after[0].mean(0)[step])], abs=6e-4)
     page.click('[data-control=keep]')
     page.press('[data-turn="2"]', 'Enter')
     page.wait_for_function('() => document.querySelectorAll(".ecgen-card").length === 2 && document.querySelector(".ecgen-compare").textContent.includes("turn 3 closed")')

@@ -40,7 +40,7 @@ def run(data, c, out):
     "One try"
     cfg = TrainingConfig(**preset('default')['training'] | dict(seed=c['seed']))
     model = prepare_model(data, 'default', cfg, **{'reasoner.layers': c['layers'], 'reasoner.dropout': c['dropout']})
-    r, sampler = model.reasoner, BatchSampler(data.train, cfg.budget, c['seed'])
+    r, sampler = model.reasoner, BatchSampler(data.train, cfg.max_tokens_per_batch, c['seed'])
     groups = [dict(params=[p for n, p in r.named_parameters() if n != 'words.weight'], base=c['lr']), dict(params=[r.words.weight], base=c['lr'] * c['words_lr'])]
     adam, mean = torch.optim.Adam(groups, betas=(.9, .997), eps=1e-9, fused=True), AveragedModel(r, multi_avg_fn=get_ema_multi_avg_fn(c['average']))
     step, total = 0, len(sampler.batches()) * c['epochs']

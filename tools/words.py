@@ -49,7 +49,7 @@ def on_spans(model, targets):
     m, scores, unknown = Marked.of(targets), [], []
     examples = []
     for t in targets:
-        src, cause = encode_context([tokenize(u) for u in t.utterances], model.vocab, None, model.cfg.longest)
+        src, cause = encode_context([tokenize(u) for u in t.utterances], model.vocab, None, model.cfg.max_context)
         examples.append(Example(t.id, 1, 0, src, cause, [2]))
     for t, e, p in zip(targets, examples, model_scores(model, examples)):
         kept = by_turn(e, p)
@@ -67,11 +67,11 @@ def on_spans(model, targets):
 
 def measure(model, data):
     valid = load_split('valid', data)
-    examples = make_examples(valid, model.vocab, model.cfg.longest)
+    examples = make_examples(valid, model.vocab, model.cfg.max_context)
     scores = model_scores(model, examples)
     turns = [by_turn(e, s) for e, s in zip(examples, scores)]
     shut = np.mean([all((t <= .5).all() for t in ts) for ts in turns])
-    judged = make_examples([d for d in with_causes(valid, data/'recec'/'valid_with_cause.json') if not for_choosing(d.id)], model.vocab, model.cfg.longest)
+    judged = make_examples([d for d in with_causes(valid, data/'recec'/'valid_with_cause.json') if not for_choosing(d.id)], model.vocab, model.cfg.max_context)
     return spread([t for ts in turns for t in ts]) | dict(hard_gates_shut_all=float(shut), contexts=len(examples),
         authors_labels=judge_scores(model_scores(model, judged), judged),
         spans=on_spans(model, reccon_targets(read_reccon(data/'reccon'/'dailydialog_test.json'))))
@@ -83,7 +83,7 @@ def judge_labels(data):
     keep_words(valid)
     def examples(path, **changes):
         ds = [replace(d, **changes) for d in with_causes(valid, path) if not for_choosing(d.id)]
-        return make_examples(ds, model.vocab, model.cfg.longest)
+        return make_examples(ds, model.vocab, model.cfg.max_context)
     gold = examples(data/'recec'/'valid_with_cause.json')
     ours = shipped('labels')/'spans'/'valid.jsonl.gz'
     for name, changes in (('utterances', dict(prefix_words=None)), ('words', {})):

@@ -246,9 +246,9 @@ def edges(
     concepts:Tensor,      # (V, K) from `word_tables`
 ) -> Tensor:              # bool (B, N, C + N), concepts before words
     "What each word attends to in the graph"
-    n, real, known = src.shape[1], src != PAD, nodes != PAD
+    n, mask, known = src.shape[1], src != PAD, nodes != PAD
     own = (concepts[src][..., None] == nodes[:, None, None]).any(2)
     own[:, 0] = True                                         # [CLS] attends to all concepts
     before = torch.eye(n, dtype=torch.bool, device=src.device).roll(1, 0)
     before[0], before[:, 0] = True, True                     # and to all words, and all to it
-    return torch.cat([own & known[:, None], before & real[:, None]], -1)
+    return torch.cat([own & known[:, None], before & mask[:, None]], -1)

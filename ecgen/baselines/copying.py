@@ -76,11 +76,11 @@ def hide_unknown(
 # %% ../../nbs/6_baselines/04_copy.ipynb #1cf56318
 def copyable(
     src:Tensor,     # (B, N) ids of an open vocabulary
-    real:Tensor,    # (B, N) bool
+    mask:Tensor,    # (B, N) bool
 ) -> Tensor:        # (B, N) bool
     "Places that hold a word; where there is none, every real place, so that weights sum to 1"
-    words = real & ((src >= len(SPECIALS)) | (src == UNK))
-    return words | (real & ~words.any(-1, keepdim=True))
+    words = mask & ((src >= len(SPECIALS)) | (src == UNK))
+    return words | (mask & ~words.any(-1, keepdim=True))
 
 def copy_attention(
     attn:MultiHeadAttention,    # a cross attention
@@ -95,13 +95,13 @@ def copy_attention(
 # %% ../../nbs/6_baselines/04_copy.ipynb #c95f70f0
 class PointingBlock(DecoderBlock):
     "A decoder block that returns the weights of its cross attention"
-    def forward(self, x:Tensor, past:tuple|None, cross:tuple,
-                mask:Tensor, real:Tensor, can:Tensor) -> tuple:
+    def forward(self, x:Tensor, kv_cache:tuple|None, cross:tuple,
+                causal_mask:Tensor, mask:Tensor, can:Tensor) -> tuple:
         "As `DecoderBlock`, and (B, M, N) from `copy_attention` as the third"
-        x, kv = self.look_back(x, past, mask)
+        x, kv = self.look_back(x, kv_cache, causal_mask)
         h = self.norm2(x)
-        x = x + self.drop(self.cross(h, cross, key_mask(real)))
-        y, memory = self.ffn(self.norm3(x), past and past[2:])
+        x = x + self.drop(self.cross(h, cross, key_mask(mask)))
+        y, memory = self.ffn(self.norm3(x), kv_cache and kv_cache[2:])
         places = copy_attention(self.cross, h, cross[0], can)
         return x + self.drop(y), (*kv, *memory), places
 
@@ -176,15 +176,15 @@ def copy_loss(
 
 # %% ../../nbs/6_baselines/04_copy.ipynb #0dafac20
 class CopyingSystem(SmallSystem):
-    "Says words or copies them; subclasses add `switch`, `read` and `decode`"
+    "Says words or copies them; subclasses add `switch`, `encode` and `decode`"
     def __init__(self, cfg, vocab:Vocab, card:dict|None=None):
         super().__init__(cfg, OpenVocab(vocab.words[len(SPECIALS):]), card)
 
-    def embed_response(self, ids:Tensor, past:tuple|None, start:Tensor) -> Tensor:
+    def embed_response(self, ids:Tensor, kv_cache:tuple|None, start:Tensor) -> Tensor:
         "(B, M), memory of a block, (B, dim) in the place of BOS -> (B, M, dim)"
         x = self.words(hide_unknown(ids, len(self.vocab))) * math.sqrt(self.cfg.dim)
-        if past is None: x = torch.cat([start[:, None].to(x.dtype), x[:, 1:]], 1)
-        before = 0 if past is None else past[0].shape[-2]
+        if kv_cache is None: x = torch.cat([start[:, None].to(x.dtype), x[:, 1:]], 1)
+        before = 0 if kv_cache is None else kv_cache[0].shape[-2]
         return self.into(self.drop(x)) + positions(ids.shape[1], self.cfg.dim, before, ids.device)
 
     def mixture_parts(self, s:Pointed) -> tuple:        # what `mixture` and `copy_loss` want
@@ -196,21 +196,21 @@ class CopyingSystem(SmallSystem):
 
     def read_and_decode(self, batch:Batch) -> tuple:
         "What it makes of the batch, and the memory of the dialogues"
-        prediction, _, ctx = self.read(batch.src)
+        prediction, _, ctx = self.encode(batch.src)
         return Output(prediction, None, self.decode(batch.tgt_in, ctx)[0]), ctx
 
     def forward(self, batch:Batch, gate:str='') -> Output: return self.read_and_decode(batch)[0]
 
     def word_loss(self, batch:Batch, out:Output, cfg=None) -> Tensor:
         "Mean over the words; without `cfg`, as in validation, unknown words are one word"
-        real, smoothing = batch.tgt_out != PAD, cfg.word_smoothing if cfg else 0.
-        parts = self.mixture_parts(out.states[real])
-        return copy_loss(*parts, batch.tgt_out[real], smoothing, closed=cfg is None).mean()
+        mask, smoothing = batch.tgt_out != PAD, cfg.word_smoothing if cfg else 0.
+        parts = self.mixture_parts(out.states[mask])
+        return copy_loss(*parts, batch.tgt_out[mask], smoothing, closed=cfg is None).mean()
 
     def score(self, batch:Batch, gate:str='') -> tuple[Prediction, Tensor]:
         "How surprising the words are, unknown ones being one word"
-        out, real = self(batch, gate), batch.tgt_out != PAD
-        nll = torch.zeros(real.shape, dtype=torch.float32, device=real.device)
-        parts = self.mixture_parts(out.states[real])
-        nll[real] = copy_loss(*parts, batch.tgt_out[real], closed=True)
+        out, mask = self(batch, gate), batch.tgt_out != PAD
+        nll = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+        parts = self.mixture_parts(out.states[mask])
+        nll[mask] = copy_loss(*parts, batch.tgt_out[mask], closed=True)
         return out.prediction, nll

@@ -28,7 +28,7 @@ from ..data.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, p
 from ..data.dialogues import EMOTIONS, numbered, read_lines
 from ..data.files import EcgenError, how_to_add
 from ..model.attention import KeysValues
-from ..model.generator import Rows
+from ..model.generator import Selectable
 from ..model.model import Output, Prediction
 from ..training.callbacks import check_loss
 from ..training.prepared import content_hash
@@ -137,10 +137,10 @@ class EmpDGConfig(SmallConfig):
 
 # %% ../../nbs/6_baselines/05_empdg.ipynb #b7b22125
 @dataclass
-class EmpDGMemory(Rows):
+class EmpDGMemory(Selectable):
     "A dialogue and its emotional words, ready for the decoder"
     cross: KeysValues    # of [h; e], each (B, H, N + 1 + K, d)
-    real: Tensor         # (B, N + 1 + K) bool
+    mask: Tensor         # (B, N + 1 + K) bool
     src: Tensor          # (B, N + 1 + K) ids of an open vocabulary
     start: Tensor        # (B, dim) in the place of BOS
     whole: Tensor        # (B, dim), h_0
@@ -159,28 +159,29 @@ class EmpDGGenerator(CopyingSystem):
         self.begin = nn.Linear(len(EMOTIONS), cfg.dim)
         self.block, self.switch = PointingBlock(cfg), Switch(cfg.dim)
 
-    def know(self, data:Path) -> dict:        # name, numbers of words, hash
+    def build_tables(self, data:Path) -> dict:  # name, numbers of words, hash
         return look_words_up(self, data)
 
-    def read(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
+    def encode(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
         "(B, N) ids of an open vocabulary -> prediction, None, `EmpDGMemory`"
         n, few = len(self.vocab), pick_emotional(src, self.emotional)
-        h, real = self.encode_context(hide_unknown(src, n))
+        h, mask = self.encode_context(hide_unknown(src, n))
         vectors, felt = self.words(hide_unknown(few, n)), few != PAD
         e = self.feeling(vectors * math.sqrt(self.cfg.dim), felt)
         logits = self.emotion(torch.cat([e[:, 0], h[:, 0]], -1)).float()
         cross = self.block.cross.keys_values(torch.cat([h, e], 1))
-        real, src = torch.cat([real, felt], 1), torch.cat([src, few], 1)
-        ctx = EmpDGMemory(cross, real, src, self.begin(logits), h[:, 0], e[:, 0])
+        mask, src = torch.cat([mask, felt], 1), torch.cat([src, few], 1)
+        ctx = EmpDGMemory(cross, mask, src, self.begin(logits), h[:, 0], e[:, 0])
         return Prediction(logits), None, ctx
 
-    def decode(self, ids:Tensor, ctx:EmpDGMemory, past:list|None=None) -> tuple:
+    def decode(self, ids:Tensor, ctx:EmpDGMemory, kv_cache:list|None=None) -> tuple:
         "(B, M) -> states with copy weights, what to go on from"
-        past = past[0] if past else None
-        x, mask = self.embed_response(ids, past, ctx.start), causal(ids.shape[1], past, ids.device)
-        can = copyable(ctx.src, ctx.real)
-        y, past, places = self.block(x, past, ctx.cross, mask, ctx.real, can)
-        return Pointed(self.norm(y), places, ctx.src[:, None].expand(places.shape)), [past]
+        kv_cache = kv_cache[0] if kv_cache else None
+        x = self.embed_response(ids, kv_cache, ctx.start)
+        causal_mask = causal(ids.shape[1], kv_cache, ids.device)
+        can = copyable(ctx.src, ctx.mask)
+        y, kv_cache, places = self.block(x, kv_cache, ctx.cross, causal_mask, ctx.mask, can)
+        return Pointed(self.norm(y), places, ctx.src[:, None].expand(places.shape)), [kv_cache]
 
     def losses(self, batch:Batch, stage:str='joint', cfg=None, gate:str='') -> tuple:
         out = self(batch)
@@ -193,7 +194,7 @@ def words_and_emotion(
     cfg=None,                # `TrainingConfig`; None = as in validation
 ) -> dict:                   # name -> loss, items
     "The losses of the first stage"
-    n, smoothing = model.items(batch), cfg.smoothing if cfg else 0.
+    n, smoothing = model.num_targets(batch), cfg.smoothing if cfg else 0.
     words, logits = model.word_loss(batch, out, cfg), out.prediction.emotion
     emotion = F.cross_entropy(logits, batch.emotion, label_smoothing=smoothing)
     emotion = model.cfg.emotion_weight * emotion
@@ -222,17 +223,17 @@ class Discriminator(nn.Module):
         self.dense = nn.Linear(dim, dim // 2)
         self.out = nn.Linear(dim // 2, 1, bias=False)      # a bias would be in both scores
 
-    def states(self, x:Tensor, real:Tensor) -> Tensor:
+    def states(self, x:Tensor, mask:Tensor) -> Tensor:
         "(B, M, dim) word vectors, bool (B, M) -> (B, M, dim), 0 behind the end"
-        return self.lstm(x)[0] * real[..., None]
+        return self.lstm(x)[0] * mask[..., None]
 
-    def last_state(self, x:Tensor, real:Tensor) -> Tensor:       # the same -> (B, dim)
-        return self.states(x, real)[torch.arange(len(x), device=x.device), real.sum(1) - 1]
+    def last_state(self, x:Tensor, mask:Tensor) -> Tensor:       # the same -> (B, dim)
+        return self.states(x, mask)[torch.arange(len(x), device=x.device), mask.sum(1) - 1]
 
-    def score(self, o:Tensor, real:Tensor, context:Tensor, feedback:Tensor) -> Tensor:
+    def score(self, o:Tensor, mask:Tensor, context:Tensor, feedback:Tensor) -> Tensor:
         "(B, M, dim) from `states`, bool (B, M), twice (B, dim) -> (B,)"
         pairs = self.bigrams(F.pad(o.mT, (0, 1))).relu()
-        b = pairs.masked_fill(~real[:, None], 0).amax(-1)
+        b = pairs.masked_fill(~mask[:, None], 0).amax(-1)
         return self.out(self.dense((b + context + feedback).relu()).relu())[:, 0]
 
 # %% ../../nbs/6_baselines/05_empdg.ipynb #e6bafeab
@@ -278,7 +279,7 @@ class EmpDG(EmpDGGenerator):
         judges = {id(p) for p in self.judges.parameters()}
         return [p for p in self.parameters() if id(p) not in judges]
 
-    def groups(self, stage:str, cfg) -> list[dict]:
+    def param_groups(self, stage:str, cfg) -> list[dict]:
         "Adam's groups: the generator, and in the second stage the discriminators"
         generator, judges = self.generator_parameters(), list(self.judges.parameters())
         if stage == 'joint': return [dict(params=generator, lr=cfg.lr)]
@@ -291,7 +292,7 @@ class EmpDG(EmpDGGenerator):
         if stage == 'adversarial': return second
         return max(cfg.epochs - second, min(cfg.epochs, 1))
 
-    def begin_step(self, stage:str, step:int, share:float, cfg): self.share = share
+    def on_step_begin(self, stage:str, step:int, share:float, cfg): self.share = share
 
     def train_step(self, run:Trainer, rows:list[int]) -> dict[str, float]:
         "A step of either stage: rows of `run.train_examples` -> losses, for the log"
@@ -311,7 +312,7 @@ class EmpDG(EmpDGGenerator):
 @dataclass
 class DiscriminatorInput:
     "What a discriminator needs to know of responses that have a next turn"
-    real: Tensor        # (F, M) bool, words of the response
+    mask: Tensor        # (F, M) bool, words of the response
     context: Tensor     # (F, dim), h_0 or e_0
     after: Tensor       # (F, K, dim) vectors of the next turn
     there: Tensor       # (F, K) bool, its words
@@ -327,21 +328,21 @@ def discriminator_inputs(
     "The same responses for both discriminators"
     keep = torch.tensor([len(e.after) > 0 for e in examples], device=batch.src.device)
     if not keep.any(): return {}
-    n, real = len(model.vocab), batch.tgt_out[keep] != PAD
+    n, mask = len(model.vocab), batch.tgt_out[keep] != PAD
     target = hide_unknown(batch.tgt_out[keep], n)
     after = pad([list(e.after) for e in examples if len(e.after)]).to(target.device)
     after = hide_unknown(after, n)
     table, feels = model.words.weight.detach().float(), model.emotional
     table = table / table[len(SPECIALS):].std()          # wherever the words started from
-    say, copy, src = model.mixture_parts(out.states[keep][real])
+    say, copy, src = model.mixture_parts(out.states[keep][mask])
     logp = mixture(say, copy, hide_unknown(src, n), n)
     weights, vectors = sample_vectors(logp, table, model.cfg.draw)
     emotional_table, emotional_vectors = table * feels[:, None], (weights * feels) @ table
     def of(context, table, vectors):
-        machine = vectors.new_zeros(*real.shape, table.shape[1])
-        machine = machine.masked_scatter(real[..., None], vectors)
-        context, person = context[keep].detach().float(), table[target] * real[..., None]
-        return DiscriminatorInput(real, context, table[after], after != PAD, person, machine)
+        machine = vectors.new_zeros(*mask.shape, table.shape[1])
+        machine = machine.masked_scatter(mask[..., None], vectors)
+        context, person = context[keep].detach().float(), table[target] * mask[..., None]
+        return DiscriminatorInput(mask, context, table[after], after != PAD, person, machine)
     return dict(semantic=of(ctx.whole, table, vectors),
                 emotional=of(ctx.feeling, emotional_table, emotional_vectors))
 
@@ -355,8 +356,8 @@ def discriminator_scores(
     for name, s in found.items():
         d = model.judges[name]
         feedback = d.last_state(s.after, s.there)
-        def score(o): return d.score(o, s.real, s.context, feedback)
-        a, b = d.states(s.person, s.real), d.states(s.machine, s.real)
+        def score(o): return d.score(o, s.mask, s.context, feedback)
+        a, b = d.states(s.person, s.mask), d.states(s.machine, s.mask)
         person, machine, penalty = score(a), score(b), torch.zeros(len(a), device=a.device)
         if slopes: penalty = gradient_penalty(score, a, b, torch.rand(len(a), device=a.device))
         res.append((person, machine, penalty))
@@ -460,7 +461,7 @@ def copy_map(
     out, ctx = model.read_and_decode(batch)
     s = out.states[0]
     g = model.switch.linear(s.words).sigmoid()
-    can = copyable(ctx.src, ctx.real)[0]
+    can = copyable(ctx.src, ctx.mask)[0]
     keep = can.nonzero()[:, 0].tolist()
     p = torch.cat([g, (1 - g) * s.places.exp()[:, keep]], 1)
     said = model.vocab.decode(batch.tgt_out[0].tolist())

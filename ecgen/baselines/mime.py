@@ -16,7 +16,7 @@ from .shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, c
 from ..data.batches import Batch, Vocab
 from ..data.dialogues import EMOTIONS
 from ..model.attention import KeysValues
-from ..model.generator import Rows
+from ..model.generator import Selectable
 from ..model.model import Prediction
 
 # %% ../../nbs/6_baselines/03_mime.ipynb #30a8b01e
@@ -91,10 +91,10 @@ class Fusion(nn.Module):
 
 # %% ../../nbs/6_baselines/03_mime.ipynb #6e475ba6
 @dataclass
-class MIMEMemory(Rows):
+class MIMEMemory(Selectable):
     "A dialogue, ready for the decoder"
     cross: KeysValues    # of v, each (B, H, N, d)
-    real: Tensor         # (B, N) bool
+    mask: Tensor         # (B, N) bool
     mixtures: list       # weights of the positive emotions (B, 13) and of the negative ones (B, 19)
     alike: Tensor        # (B,) bool, is the speaker's polarity positive?
 
@@ -115,7 +115,7 @@ class MIMEConfig(SmallConfig):
 # %% ../../nbs/6_baselines/03_mime.ipynb #8e6801ff
 def refine_context(
     model,                     # a `MIME`
-    h:Tensor, real:Tensor,     # (B, N, dim) encoder states, bool (B, N)
+    h:Tensor, mask:Tensor,     # (B, N, dim) encoder states, bool (B, N)
     mixtures:list,             # weights of both groups
     alike:Tensor,              # (B,) bool, is the speaker's polarity positive?
 ) -> tuple[Tensor, Tensor]:    # m and m~, each (B, N, dim)
@@ -124,19 +124,19 @@ def refine_context(
     def beside(a, b):
         emotion = torch.where(alike[:, None], a, b)
         return torch.cat([h, emotion[:, None].expand_as(h)], -1)
-    return model.same(beside(up, down), real), model.other(beside(down, up), real)
+    return model.same(beside(up, down), mask), model.other(beside(down, up), mask)
 
 # %% ../../nbs/6_baselines/03_mime.ipynb #88a1018a
 def infer_posteriors(
     model,                     # a `MIME`
     q:Tensor,                  # (B, dim)
-    real:Tensor,               # bool (B, N)
+    mask:Tensor,               # bool (B, N)
     refined:tuple,             # from `refine_context`
     alike:Tensor,              # (B,) bool
 ) -> list[Gaussian]:           # of the positive group and the negative one
     "What each group's refined context says about the draw"
-    n = real.sum(1, keepdim=True)
-    same, other = ((m * real[..., None]).sum(1) / n for m in refined)
+    n = mask.sum(1, keepdim=True)
+    same, other = ((m * mask[..., None]).sum(1) / n for m in refined)
     groups = [torch.where(alike[:, None], a, b) for a, b in ((same, other), (other, same))]
     return model.sampler.posteriors(q, groups)
 
@@ -155,35 +155,36 @@ class MIME(SmallSystem):
         self.init_weights()
         nn.init.xavier_uniform_(self.emotions.weight)
 
-    def read(self, src:Tensor, gate:str='', labels:Tensor|None=None,
+    def encode(self, src:Tensor, gate:str='', labels:Tensor|None=None,
              gold:Tensor|None=None) -> tuple:
         "(B, N) -> prediction, None, `MIMEMemory`; `gold` (B,) emotions are for training alone"
-        h, real = self.encode_context(src)
+        h, mask = self.encode_context(src)
         q, chance = h[:, 0], self.training or self.cfg.draw
         logits = (self.query(q) @ self.emotions.weight.T).float()
         alike = positive(logits.argmax(-1) if gold is None else gold)
         prior = self.sampler.priors(q)
         mixtures = self.sampler.mix(prior, chance)
-        refined = refine_context(self, h, real, mixtures, alike)
-        posterior = infer_posteriors(self, q, real, refined, alike)
+        refined = refine_context(self, h, mask, mixtures, alike)
+        posterior = infer_posteriors(self, q, mask, refined, alike)
         if self.training and self.cfg.posterior:
             mixtures = self.sampler.mix(posterior, chance)
-            refined = refine_context(self, h, real, mixtures, alike)
+            refined = refine_context(self, h, mask, mixtures, alike)
         kl = sum(divergence(p, r) for p, r in zip(posterior, prior))
         cross = self.block.cross.keys_values(self.fusion(*refined))
-        ctx = MIMEMemory(cross, real, mixtures, alike)
+        ctx = MIMEMemory(cross, mask, mixtures, alike)
         return MIMEPrediction(logits, divergence=kl), None, ctx
 
-    def decode(self, ids:Tensor, ctx:MIMEMemory, past:list|None=None) -> tuple:
+    def decode(self, ids:Tensor, ctx:MIMEMemory, kv_cache:list|None=None) -> tuple:
         "(B, M) -> states (B, M, dim), what to go on from"
-        past = past[0] if past else None
-        x, mask = self.embed_response(ids, past), causal(ids.shape[1], past, ids.device)
-        y, past = self.block(x, past, ctx.cross, mask, ctx.real)
-        return self.norm(y), [past]
+        kv_cache = kv_cache[0] if kv_cache else None
+        x = self.embed_response(ids, kv_cache)
+        causal_mask = causal(ids.shape[1], kv_cache, ids.device)
+        y, kv_cache = self.block(x, kv_cache, ctx.cross, causal_mask, ctx.mask)
+        return self.norm(y), [kv_cache]
 
-    def items(self, batch:Batch, stage:str='joint') -> dict[str, int]:
+    def num_targets(self, batch:Batch, stage:str='joint') -> dict[str, int]:
         "As of any system; the divergence is shared out over words"
-        res = super().items(batch, stage)
+        res = super().num_targets(batch, stage)
         return res | dict(divergence=res['words'])
 
     def losses(self, batch:Batch, stage:str='joint', cfg=None, gate:str='') -> tuple:
@@ -200,7 +201,7 @@ def mixture_of(
     "The emotions that a response would be written with, the largest weight first"
     with torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)          # where the model draws, it draws the same each time
-        ctx = model.read(as_batch(model, turns))[2]
+        ctx = model.encode(as_batch(model, turns))[2]
     res = []
     for weights, group in zip(ctx.mixtures, GROUPS):
         pairs = sorted(zip(weights[0].tolist(), group.tolist()), reverse=True)

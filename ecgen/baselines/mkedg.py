@@ -25,7 +25,7 @@ from ..data.batches import PAD, SPECIALS, Batch, Vocab
 from ..data.dialogues import EMOTIONS
 from ..data.files import EcgenError
 from ..model.attention import KeysValues, MultiHeadAttention, key_mask
-from ..model.generator import Rows
+from ..model.generator import Selectable
 from ..model.model import Output, Prediction
 from ..training.prepared import content_hash
 
@@ -45,10 +45,10 @@ class GraphStep(nn.Module):
 # %% ../../nbs/6_baselines/07_mkedg.ipynb #6ea9e40f
 def intensity_weights(
     strength:Tensor,    # (B, N) intensities
-    real:Tensor,        # bool (B, N)
+    mask:Tensor,        # bool (B, N)
 ) -> Tensor:            # (B, N), rows sum to 1, 0 at padding
     "How much each word counts"
-    return strength.masked_fill(~real, -torch.inf).softmax(-1)
+    return strength.masked_fill(~mask, -torch.inf).softmax(-1)
 
 # %% ../../nbs/6_baselines/07_mkedg.ipynb #b44bfafb
 class EmotionalBlock(PointingBlock):
@@ -57,16 +57,16 @@ class EmotionalBlock(PointingBlock):
         super().__init__(cfg)
         self.mix = nn.Linear(2 * cfg.dim, cfg.dim, bias=False)
 
-    def forward(self, x:Tensor, past:tuple|None, cross:KeysValues,
-                mask:Tensor, real:Tensor, signal:Tensor) -> tuple:
+    def forward(self, x:Tensor, kv_cache:tuple|None, cross:KeysValues,
+                causal_mask:Tensor, mask:Tensor, signal:Tensor) -> tuple:
         "As `DecoderBlock`, with a signal (B, dim); (B, M, N) logarithms of weights as the third"
-        x, kv = self.look_back(x, past, mask)
+        x, kv = self.look_back(x, kv_cache, causal_mask)
         h = self.norm2(x)
-        seen = self.cross(h, cross, key_mask(real))
+        seen = self.cross(h, cross, key_mask(mask))
         both = torch.cat([seen, signal[:, None].expand_as(seen)], -1)
         x = x + self.drop(self.mix(both))
-        y, memory = self.ffn(self.norm3(x), past and past[2:])
-        looks = copy_attention(self.cross, h, cross[0], real)
+        y, memory = self.ffn(self.norm3(x), kv_cache and kv_cache[2:])
+        looks = copy_attention(self.cross, h, cross[0], mask)
         return x + self.drop(y), (*kv, *memory), looks
 
 # %% ../../nbs/6_baselines/07_mkedg.ipynb #a0e9f021
@@ -74,18 +74,18 @@ def disagreement(
     looks:Tensor,      # (B, M, N) logarithms of weights
     said:Tensor,       # bool (B, M), words of the response
     a:Tensor,          # (B, N) from `intensity_weights`
-    real:Tensor,       # bool (B, N)
+    mask:Tensor,       # bool (B, N)
 ) -> Tensor:           # (B,)
     "How far the mean attention is from the intensities"
     mean = (looks.exp() * said[..., None]).sum(1) / said.sum(1, keepdim=True)
-    return ((mean - a) ** 2 * real).sum(-1) / real.sum(-1)
+    return ((mean - a) ** 2 * mask).sum(-1) / mask.sum(-1)
 
 # %% ../../nbs/6_baselines/07_mkedg.ipynb #63d4d9ed
 @dataclass
-class MKEDGMemory(Rows):
+class MKEDGMemory(Selectable):
     "A dialogue and its concepts, ready for the decoder"
     cross: KeysValues    # of the states, each (B, H, C + 1 + N, d)
-    real: Tensor         # (B, C + 1 + N) bool
+    mask: Tensor         # (B, C + 1 + N) bool
     src: Tensor          # (B, C + 1 + N) ids of an open vocabulary
     signal: Tensor       # (B, dim)
     start: Tensor        # (B, dim) in the place of BOS
@@ -160,7 +160,7 @@ class MKEDGReader(CopyingSystem):
         self.init_weights()
         nn.init.normal_(self.kind, std=.01)
 
-    def know(self, data:Path) -> dict: return read_knowledge(self, data)
+    def build_tables(self, data:Path) -> dict: return read_knowledge(self, data)
 
     def set_tables(self, strength:Tensor, concepts:Tensor):     # from `word_tables`
         self.strength.copy_(strength)
@@ -177,44 +177,45 @@ class MKEDGReader(CopyingSystem):
         all_ids, all_src = (torch.cat([nodes, F.pad(t, (1, 0))], 1) for t in (ids, src))
         return torch.cat([c, x], 1), all_ids, all_src
 
-    def read(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
+    def encode(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
         "(B, N) ids of an open vocabulary -> prediction, None, `MKEDGMemory`"
         x, ids, src = self.embed_graph(src)
-        real = src != PAD
-        h, weights = self.encoder(x, real), intensity_weights(self.strength[ids], real)
+        mask = src != PAD
+        h, weights = self.encoder(x, mask), intensity_weights(self.strength[ids], mask)
         signal = (weights[..., None] * h).sum(1)
         logits = self.emotion(signal).float()
         cross = self.block.cross.keys_values(h)
-        ctx = MKEDGMemory(cross, real, src, signal, self.begin(logits), weights)
+        ctx = MKEDGMemory(cross, mask, src, signal, self.begin(logits), weights)
         return MKEDGPrediction(logits), None, ctx
 
 # %% ../../nbs/6_baselines/07_mkedg.ipynb #fe2dbf72
 class MKEDG(MKEDGReader):
     "Multi-type Knowledge for Empathetic Dialogue Generation (Li et al., 2020)"
-    def decode(self, ids:Tensor, ctx:MKEDGMemory, past:list|None=None) -> tuple:
+    def decode(self, ids:Tensor, ctx:MKEDGMemory, kv_cache:list|None=None) -> tuple:
         "(B, M) -> states with copy weights, what to go on from"
-        past = past[0] if past else None
-        x, mask = self.embed_response(ids, past, ctx.start), causal(ids.shape[1], past, ids.device)
-        y, past, looks = self.block(x, past, ctx.cross, mask, ctx.real, ctx.signal)
-        can = copyable(ctx.src, ctx.real)[:, None]
+        kv_cache = kv_cache[0] if kv_cache else None
+        x = self.embed_response(ids, kv_cache, ctx.start)
+        causal_mask = causal(ids.shape[1], kv_cache, ids.device)
+        y, kv_cache, looks = self.block(x, kv_cache, ctx.cross, causal_mask, ctx.mask, ctx.signal)
+        can = copyable(ctx.src, ctx.mask)[:, None]
         places = looks.masked_fill(~can, -torch.inf).log_softmax(-1)
         src = ctx.src[:, None].expand(looks.shape)
-        return MKEDGStates(self.norm(y), places, src, looks), [past]
+        return MKEDGStates(self.norm(y), places, src, looks), [kv_cache]
 
     def forward(self, batch:Batch, gate:str='') -> Output:
         "States of all words, and how far attention is from the intensities"
         out, ctx = self.read_and_decode(batch)
         said, looks = batch.tgt_out != PAD, out.states.looks
-        out.prediction.disagreement = disagreement(looks, said, ctx.weights, ctx.real)
+        out.prediction.disagreement = disagreement(looks, said, ctx.weights, ctx.mask)
         return out
 
-    def items(self, batch:Batch, stage:str='joint') -> dict[str, int]:
+    def num_targets(self, batch:Batch, stage:str='joint') -> dict[str, int]:
         "As of any system; the disagreement is that of dialogues"
-        return super().items(batch, stage) | dict(attention=len(batch.src))
+        return super().num_targets(batch, stage) | dict(attention=len(batch.src))
 
     def losses(self, batch:Batch, stage:str='joint', cfg=None, gate:str='') -> tuple:
         "Emotion, words, disagreement"
-        out, n = self(batch, gate), self.items(batch, stage)
+        out, n = self(batch, gate), self.num_targets(batch, stage)
         smoothing = cfg.smoothing if cfg else 0.
         words, logits = self.word_loss(batch, out, cfg), out.prediction.emotion
         emotion = F.cross_entropy(logits, batch.emotion, label_smoothing=smoothing)

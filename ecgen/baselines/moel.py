@@ -127,22 +127,22 @@ class Listeners(nn.Module):
     def attend(self, q, kv, mask):
         return F.scaled_dot_product_attention(q, *kv, attn_mask=mask).transpose(1, 2).flatten(-2)
 
-    def feed_forward(self, y:Tensor, past:tuple|None, r:Route) -> tuple:
+    def feed_forward(self, y:Tensor, kv_cache:tuple|None, r:Route) -> tuple:
         "(P, M, dim), memory of both windows -> the same"
         n, w = len(y), self.cfg.window - 1
-        a, b = past or (y.new_zeros(n, w, self.cfg.dim), y.new_zeros(n, w, self.cfg.inner))
+        a, b = kv_cache or (y.new_zeros(n, w, self.cfg.dim), y.new_zeros(n, w, self.cfg.inner))
         h = self.inner(windows(y, a), r).relu()
         return self.outer(windows(h, b), r), (window_memory(y, a), window_memory(h, b))
 
-    def forward(self, x:Tensor, past:tuple|None, cross:KeysValues,
-                mask:Tensor, real:Tensor, r:Route) -> tuple:
-        "As `DecoderBlock`, for pairs: x (P, M, dim), real (P, N)"
+    def forward(self, x:Tensor, kv_cache:tuple|None, cross:KeysValues,
+                causal_mask:Tensor, mask:Tensor, r:Route) -> tuple:
+        "As `DecoderBlock`, for pairs: x (P, M, dim), mask (P, N)"
         q, *new = self.split(self.qkv(self.norm1(x, r), r), 3)
-        kv = extend(past and past[:2], new)
-        x = x + self.drop(self.out(self.attend(q, kv, mask), r))
+        kv = extend(kv_cache and kv_cache[:2], new)
+        x = x + self.drop(self.out(self.attend(q, kv, causal_mask), r))
         q, = self.split(self.query(self.norm2(x, r), r), 1)
-        x = x + self.drop(self.out2(self.attend(q, cross, key_mask(real)), r))
-        y, memory = self.feed_forward(self.norm3(x, r), past and past[2:], r)
+        x = x + self.drop(self.out2(self.attend(q, cross, key_mask(mask)), r))
+        y, memory = self.feed_forward(self.norm3(x, r), kv_cache and kv_cache[2:], r)
         return x + self.drop(y), (*kv, *memory)
 
 # %% ../../nbs/6_baselines/02_moel.ipynb #5a651df4
@@ -174,7 +174,7 @@ class MoELMemory:
     shared: KeysValues     # of the shared listener, each (B, H, N, d)
     meta: KeysValues       # of the meta listener
     listeners: KeysValues  # of each pair of a dialogue and a listener, (P, H, N, d)
-    real: Tensor           # (B, N) bool
+    mask: Tensor           # (B, N) bool
     which: Tensor          # (B, K) listeners
     weight: Tensor         # (B, K), rows sum to 1
     pairs: Tensor          # (P,) positions in `which` that are computed
@@ -196,8 +196,8 @@ class MoELMemory:
         which = self.which[keep]
         pairs = torch.arange(which.numel(), device=which.device)
         route = Route(which.flatten(), self.route.n)
-        real, weight = self.real[keep], self.weight[keep]
-        return MoELMemory(shared, meta, listeners, real, which, weight, pairs, route)
+        mask, weight = self.mask[keep], self.weight[keep]
+        return MoELMemory(shared, meta, listeners, mask, which, weight, pairs, route)
 
 # %% ../../nbs/6_baselines/02_moel.ipynb #044144f6
 @dataclass
@@ -231,14 +231,14 @@ class MoEL(SmallSystem):
         self.meta = DecoderBlock(cfg)
         self.init_weights()
 
-    def begin_step(self, stage:str, step:int, share:float, cfg):
+    def on_step_begin(self, stage:str, step:int, share:float, cfg):
         schedule = self.cfg.schedule
         self.chance = oracle_chance(step, share, schedule) if schedule else 0.
 
-    def read(self, src:Tensor, gate:str='', labels:Tensor|None=None,
+    def encode(self, src:Tensor, gate:str='', labels:Tensor|None=None,
              gold:Tensor|None=None) -> tuple:
         "(B, N) -> prediction, None, `MoELMemory`; `gold` (B,) emotions are for training alone"
-        h, real = self.encode_context(src)
+        h, mask = self.encode_context(src)
         logits = self.emotion(h[:, 0]).float()
         which, weight = top_listeners(logits, self.cfg.top)
         if gold is not None: which, weight = use_oracle(which, weight, gold, self.chance)
@@ -247,21 +247,22 @@ class MoEL(SmallSystem):
         route = Route(which.flatten()[pairs], self.listeners.n)
         listeners = self.listeners.keys_values(h[pairs // which.shape[1]], route)
         shared, meta = self.shared.cross.keys_values(h), self.meta.cross.keys_values(h)
-        ctx = MoELMemory(shared, meta, listeners, real, which, weight, pairs, route)
+        ctx = MoELMemory(shared, meta, listeners, mask, which, weight, pairs, route)
         return Prediction(logits), None, ctx
 
-    def decode(self, ids:Tensor, ctx:MoELMemory, past:list|None=None) -> tuple:
+    def decode(self, ids:Tensor, ctx:MoELMemory, kv_cache:list|None=None) -> tuple:
         "(B, M) -> states (B, M, dim), what to go on from"
-        if past and self.training: raise EcgenError('MoEL goes on from words before in evaluation '
-            'only, where all that are heard are computed: call eval() first.')
-        a, b, c = past or [None] * 3
-        x, mask = self.embed_response(ids, a), causal(ids.shape[1], a, ids.device)
-        mixed, a = self.shared(x, a, ctx.shared, mask, ctx.real)
+        if kv_cache and self.training:
+            raise EcgenError('MoEL goes on from words before in evaluation only, where all that '
+                             'are heard are computed: call eval() first.')
+        a, b, c = kv_cache or [None] * 3
+        x, causal_mask = self.embed_response(ids, a), causal(ids.shape[1], a, ids.device)
+        mixed, a = self.shared(x, a, ctx.shared, causal_mask, ctx.mask)
         b = b and tuple(t.flatten(0, 1) for t in b)                  # (B, K, ...) -> pairs
         rows = ctx.rows
-        y, b = self.listeners(x[rows], b, ctx.listeners, mask, ctx.real[rows], ctx.route)
+        y, b = self.listeners(x[rows], b, ctx.listeners, causal_mask, ctx.mask[rows], ctx.route)
         mixed = mixed.index_add(0, rows, (y * ctx.pair_weights).to(mixed.dtype))
-        y, c = self.meta(mixed, c, ctx.meta, mask, ctx.real)
+        y, c = self.meta(mixed, c, ctx.meta, causal_mask, ctx.mask)
         b = () if self.training else tuple(t.unflatten(0, ctx.which.shape) for t in b)
         return self.norm(y), [a, b, c]
 
@@ -271,6 +272,6 @@ def listeners_of(
     turns:list[str],      # speaker, listener, ..., speaker
 ) -> dict[str, float]:    # emotion -> weight, the largest first; the weights sum to 1
     "The listeners of a dialogue"
-    with torch.inference_mode(): ctx = model.read(as_batch(model, turns))[2]
+    with torch.inference_mode(): ctx = model.encode(as_batch(model, turns))[2]
     which, weight = ctx.which[0].tolist(), ctx.weight[0].tolist()
     return {EMOTIONS[i]: w for i, w in zip(which, weight)}

@@ -16,7 +16,7 @@ from torch import nn
 from ..data.batches import PAD, Batch
 from ..data.dialogues import EMOTIONS
 from ..model.decoding import Decoder, generate
-from ..model.generator import some_rows
+from ..model.generator import select_rows
 from ..model.model import Memory, Prediction, System
 from ..model.presets import register
 
@@ -29,20 +29,21 @@ class Toy(System):
         self.emotion = nn.Linear(cfg.dim, len(EMOTIONS))
         self.gru = nn.GRU(cfg.dim, cfg.dim, batch_first=True)
 
-    def read(self, src, gate='', labels=None):
-        real = src != PAD
-        mean = (self.words(src) * real[..., None]).sum(1) / real.sum(1, keepdim=True)
-        return Prediction(self.emotion(mean).float()), None, Memory(mean, real)
+    def encode(self, src, gate='', labels=None):
+        mask = src != PAD
+        mean = (self.words(src) * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        return Prediction(self.emotion(mean).float()), None, Memory(mean, mask)
 
-    def decode(self, ids, ctx, past=None):
-        start = past[0][0] if past else ctx.states
+    def decode(self, ids, ctx, kv_cache=None):
+        start = kv_cache[0][0] if kv_cache else ctx.states
         states, last = self.gru(self.words(ids), start[None].contiguous())
         return states, [(last[0],)]
 
     def logits(self, states): return F.linear(states, self.words.weight).float()
 
 # %% ../../nbs/6_baselines/00_new_system.ipynb #64b9a3bc
-register('toy', Toy, model=dict(dim=64), training=dict(epochs=20, budget=600, lr=3e-3, min_count=1))
+register('toy', Toy, model=dict(dim=64),
+         training=dict(epochs=20, max_tokens_per_batch=600, lr=3e-3, min_count=1))
 
 # %% ../../nbs/6_baselines/00_new_system.ipynb #6d283a1f
 def one_example(
@@ -78,14 +79,14 @@ def check_alone(model:System, batch:Batch):
 def check_word_by_word(model:System, batch:Batch):
     "Is a word scored the same with a memory of those before as with all in one pass?"
     def probabilities(states): return model.logits(states).softmax(-1)
-    ctx, ids, past = model.read(batch.src)[2], batch.tgt_in, None
+    ctx, ids, kv_cache = model.encode(batch.src)[2], batch.tgt_in, None
     whole = probabilities(model.decode(ids, ctx)[0])
     keep = torch.arange(len(ids), device=ids.device) % 3 != 1     # the others end half-way
     for i in range(ids.shape[1]):
         if i == ids.shape[1] // 2:
             ids, whole = ids[keep], whole[keep]
-            ctx, past = ctx.select(keep), some_rows(past, keep)
-        states, past = model.decode(ids[:, i:i+1], ctx, past)
+            ctx, kv_cache = ctx.select(keep), select_rows(kv_cache, keep)
+        states, kv_cache = model.decode(ids[:, i:i+1], ctx, kv_cache)
         step = probabilities(states)[:, 0]
         n = min(step.shape[-1], whole.shape[-1])     # fewer dialogues may hold fewer words to copy
         same = torch.allclose(step[:, :n], whole[:, i, :n], atol=1e-5)
@@ -101,7 +102,7 @@ def check_system(
     model.eval()
     check_alone(model, batch)
     check_word_by_word(model, batch)
-    def respond(src): return generate(model, model.read(src)[2], Decoder(k=1, longest=7))
+    def respond(src): return generate(model, model.encode(src)[2], Decoder(k=1, max_new_tokens=7))
     together = respond(batch.src)
     each = [respond(src[None, src != PAD])[0] for src in batch.src]
     assert together == each, 'a response is another one in other company'

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
+from ..data.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turns_from_end
 from ..model.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ..model.model import Output, System, SystemConfig, check_turns
 
@@ -62,20 +62,20 @@ class WindowFeedForward(nn.Module):
         widths = (f.in_features // self.window for f in self.layers)
         return tuple(x.new_zeros(*x.shape[:-2], self.window - 1, d) for d in widths)
 
-    def forward(self, x:Tensor, past:tuple|None=None) -> tuple:
+    def forward(self, x:Tensor, kv_cache:tuple|None=None) -> tuple:
         "For a decoder, (B, M, dim) and memory: a word sees itself and words before it"
-        past, new = past or self.empty_memory(x), []
-        for i, (f, before) in enumerate(zip(self.layers, past)):
+        kv_cache, new = kv_cache or self.empty_memory(x), []
+        for i, (f, before) in enumerate(zip(self.layers, kv_cache)):
             new.append(window_memory(x, before))
             x = f(windows(x, before))
             if i == 0: x = x.relu()
         return x, tuple(new)
 
-    def centred(self, x:Tensor, real:Tensor) -> Tensor:
+    def centred(self, x:Tensor, mask:Tensor) -> Tensor:
         "For an encoder, (B, N, dim), bool (B, N): a word sees both sides; padding is like zeros"
         w = self.window
         for i, f in enumerate(self.layers):
-            x = F.pad(x.masked_fill(~real[..., None], 0), (0, 0, w // 2, (w - 1) // 2))
+            x = F.pad(x.masked_fill(~mask[..., None], 0), (0, 0, w // 2, (w - 1) // 2))
             x = f(windows(x[..., w - 1:, :], x[..., :w - 1, :]))
             if i == 0: x = x.relu()
         return x
@@ -85,7 +85,7 @@ def roles(
     src:Tensor,     # (B, N) token ids; the last turn is the speaker's
 ) -> Tensor:        # (B, N) 0 = padding, 1 = [CLS], 2 = speaker, 3 = listener
     "Whose word is it?"
-    who = torch.where(src == CLS, 1, 2 + turn_of(src) % 2)
+    who = torch.where(src == CLS, 1, 2 + turns_from_end(src) % 2)
     return torch.where(src == PAD, 0, who)
 
 # %% ../../nbs/6_baselines/01_shared.ipynb #85e61d32
@@ -100,12 +100,12 @@ class Encoder(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(cfg.dim) for _ in range(3))
         self.drop = nn.Dropout(cfg.dropout)
 
-    def forward(self, x:Tensor, real:Tensor) -> Tensor:
+    def forward(self, x:Tensor, mask:Tensor) -> Tensor:
         "(B, N, dim), bool (B, N) -> (B, N, cfg.dim)"
         x = self.into(self.drop(x)) + positions(x.shape[1], self.dim, device=x.device)
         h = self.norm1(x)
-        x = x + self.drop(self.attn(h, self.attn.keys_values(h), key_mask(real)))
-        return self.norm3(x + self.drop(self.ffn.centred(self.norm2(x), real)))
+        x = x + self.drop(self.attn(h, self.attn.keys_values(h), key_mask(mask)))
+        return self.norm3(x + self.drop(self.ffn.centred(self.norm2(x), mask)))
 
 # %% ../../nbs/6_baselines/01_shared.ipynb #f8d0d5f2
 class DecoderBlock(nn.Module):
@@ -118,33 +118,34 @@ class DecoderBlock(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(cfg.dim) for _ in range(3))
         self.drop = nn.Dropout(cfg.dropout)
 
-    def look_back(self, x:Tensor, past:tuple|None, mask:Tensor) -> tuple[Tensor, KeysValues]:
+    def look_back(self, x:Tensor, kv_cache:tuple|None,
+                  causal_mask:Tensor) -> tuple[Tensor, KeysValues]:
         "Self-attention: (B, M, dim) -> the same, keys and values so far"
         h = self.norm1(x)
-        kv = extend(past and past[:2], self.attn.keys_values(h))
-        return x + self.drop(self.attn(h, kv, mask)), kv
+        kv = extend(kv_cache and kv_cache[:2], self.attn.keys_values(h))
+        return x + self.drop(self.attn(h, kv, causal_mask)), kv
 
-    def forward(self, x:Tensor, past:tuple|None, cross:KeysValues,
-                mask:Tensor, real:Tensor) -> tuple:
+    def forward(self, x:Tensor, kv_cache:tuple|None, cross:KeysValues,
+                causal_mask:Tensor, mask:Tensor) -> tuple:
         "x (B, M, dim), memory, keys and values of the dialogue, masks -> x, memory"
-        x, kv = self.look_back(x, past, mask)
-        x = x + self.drop(self.cross(self.norm2(x), cross, key_mask(real)))
-        y, memory = self.ffn(self.norm3(x), past and past[2:])
+        x, kv = self.look_back(x, kv_cache, causal_mask)
+        x = x + self.drop(self.cross(self.norm2(x), cross, key_mask(mask)))
+        y, memory = self.ffn(self.norm3(x), kv_cache and kv_cache[2:])
         return x + self.drop(y), (*kv, *memory)
 
 # %% ../../nbs/6_baselines/01_shared.ipynb #c1e9c911
 def causal(
     m:int,               # new words
-    past:tuple|None,     # memory of a block, whose first tensor has a place for each word before
+    kv_cache:tuple|None,  # memory of a block, whose first tensor has a place for each word before
     device='cpu',
 ) -> Tensor:             # bool (m, before + m)
     "A word sees itself and those before"
-    n = 0 if past is None else past[0].shape[-2]
+    n = 0 if kv_cache is None else kv_cache[0].shape[-2]
     return torch.ones(m, n + m, dtype=torch.bool, device=device).tril(n)
 
 # %% ../../nbs/6_baselines/01_shared.ipynb #0b9cfcd6
 class SmallSystem(System):
-    "Words, roles, encoder, scores of the next word; subclasses add `read` and `decode`"
+    "Words, roles, encoder, scores of the next word; subclasses add `encode` and `decode`"
     Config = SmallConfig
 
     def __init__(self, cfg:SmallConfig, vocab:Vocab, card:dict|None=None):
@@ -170,18 +171,18 @@ class SmallSystem(System):
         nn.init.normal_(self.words.weight[:len(SPECIALS)], std=.01)
         self.words.weight[PAD] = self.roles.weight[0] = 0
 
-    def set_vectors(self, table:Tensor, cfg):                 # (V, dim), `TrainingConfig`
-        super().set_vectors(table, cfg)
+    def init_embeddings(self, table:Tensor, cfg):             # (V, dim), `TrainingConfig`
+        super().init_embeddings(table, cfg)
         self.init_special_tokens()
 
     def encode_context(self, src:Tensor) -> tuple[Tensor, Tensor]:
-        "(B, N) -> encoder states (B, N, dim), real (B, N)"
-        real, vectors = src != PAD, self.words(src) + self.roles(roles(src))
-        return self.encoder(vectors * math.sqrt(self.cfg.dim), real), real
+        "(B, N) -> encoder states (B, N, dim), mask (B, N)"
+        mask, vectors = src != PAD, self.words(src) + self.roles(roles(src))
+        return self.encoder(vectors * math.sqrt(self.cfg.dim), mask), mask
 
-    def embed_response(self, ids:Tensor, past:tuple|None) -> Tensor:
+    def embed_response(self, ids:Tensor, kv_cache:tuple|None) -> Tensor:
         "(B, M), memory of a block -> what the decoder starts from, (B, M, dim)"
-        before = 0 if past is None else past[0].shape[-2]
+        before = 0 if kv_cache is None else kv_cache[0].shape[-2]
         x = self.into(self.drop(self.words(ids) * math.sqrt(self.cfg.dim)))
         return x + positions(ids.shape[1], self.cfg.dim, before, ids.device)
 
@@ -190,9 +191,9 @@ class SmallSystem(System):
         return scored.float()
 
     def forward(self, batch:Batch, gate:str='') -> Output:
-        "The right emotions are handed to `read` in training and at no other time"
+        "The right emotions are handed to `encode` in training and at no other time"
         gold = batch.emotion if self.training else None
-        prediction, _, ctx = self.read(batch.src, gold=gold)
+        prediction, _, ctx = self.encode(batch.src, gold=gold)
         return Output(prediction, None, self.decode(batch.tgt_in, ctx)[0])
 
 # %% ../../nbs/6_baselines/01_shared.ipynb #de150e86
@@ -200,7 +201,7 @@ def as_batch(
     model:SmallSystem,
     turns:list[str],      # speaker, listener, ..., speaker
 ) -> Tensor:              # (1, N) token ids
-    "A dialogue as typed, ready for `read`"
+    "A dialogue as typed, ready for `encode`"
     words = [[w.lower() for w in t] for t in check_turns(turns)]
-    ids, _ = encode_context(words, model.vocab, None, model.cfg.longest)
+    ids, _ = encode_context(words, model.vocab, None, model.cfg.max_context)
     return torch.tensor([ids], device=model.device)

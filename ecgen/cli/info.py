@@ -260,14 +260,14 @@ def part_lines(
     cls:type,          # that holds its settings
     values:dict,       # of the preset
     origins:dict,      # setting -> who chose it
-    unused:tuple,      # settings to leave out
+    ignored_settings:tuple,  # settings to leave out
 ) -> list[str]:
     "The settings of one part of a preset: name, value, meaning"
     means, width = meanings(cls), 11 if origins else 0
     dot = '' if part in ('model', 'training') else f'{part}.'
     lines = ['', part]
     for f in fields(cls):
-        if f.type not in SIMPLE or f.name == 'preset' or f.name in unused: continue
+        if f.type not in SIMPLE or f.name == 'preset' or f.name in ignored_settings: continue
         value, name = values.get(f.name, f.default), dot + f.name
         origin = f'{origins.get(name, ""):<{width}}'
         lines.append(f'  {name:<28} {value!s:<13} {origin}{means.get(f.name, "")}')
@@ -285,8 +285,8 @@ def preset_text(
     lines = [f'preset {name}; '
              f'change one value with `ecgen train --preset {name} --set KEY=VALUE`']
     for part, cls in setting_classes(name).items():
-        unused = system_of(name).unused if part == 'training' else ()
-        lines += part_lines(part, cls, values.get(part, {}), origins, unused)
+        ignored_settings = system_of(name).ignored_settings if part == 'training' else ()
+        lines += part_lines(part, cls, values.get(part, {}), origins, ignored_settings)
     return '\n'.join(lines)
 
 # %% ../../nbs/7_use/cli/06_info.ipynb #51b58bb1

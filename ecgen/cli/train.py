@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SIMPLE', 'TYPE_NAMES', 'FIGURES', 'CauseSource', 'JudgeFile', 'Changes', 'PresetName', 'RunFolder', 'RunSeed',
            'GeneratorFrom', 'PreparedPreset', 'PreparedOut', 'convert', 'setting_classes', 'setting_types', 'check_key',
-           'settings', 'is_number', 'validation_line', 'report', 'logged', 'say_stopped', 'say_finished', 'train',
-           'check_new_folder', 'divide_settings', 'prepare_for', 'prepare']
+           'with_new_name', 'settings', 'is_number', 'validation_line', 'report', 'logged', 'say_stopped',
+           'say_finished', 'train', 'check_new_folder', 'divide_settings', 'prepare_for', 'prepare']
 
 # %% ../../nbs/7_use/cli/03_train.ipynb #train-imports
 import shlex
@@ -63,14 +63,14 @@ def check_key(
     "Refuse a key that the preset does not have or use"
     from ecgen.model.presets import system_of
     key, equals, _ = pair.partition('=')
-    unused = system_of(preset).unused
-    if key in unused:
+    ignored_settings = system_of(preset).ignored_settings
+    if key in ignored_settings:
         raise EcgenError(f'--set {pair}: {preset} has no use for {key}; '
                          f'`ecgen info --preset {preset}` lists what it uses.')
     if key in types:
         if equals: return
         raise EcgenError(f'--set {pair}: write --set {key}=VALUE.')
-    keys = [k for k in types if k not in unused]
+    keys = [k for k in types if k not in ignored_settings]
     near = get_close_matches(key, keys, 3)
     what = f'one of these keys: {", ".join(keys)}.'
     if near: what = f'a key such as {", ".join(near)}; `ecgen info --preset NAME` lists them.'
@@ -79,6 +79,16 @@ def check_key(
 # %% ../../nbs/7_use/cli/03_train.ipynb #c68b8f31
 TYPE_NAMES = {bool: 'true or false', int: 'a whole number', float: 'a number'}
 
+def with_new_name(
+    pair:str,     # KEY=VALUE as typed
+) -> str:
+    "A setting that was renamed, under its new name, with a line that says so"
+    from ecgen.model.presets import RENAMED
+    key, equals, value = pair.partition('=')
+    if key not in RENAMED: return pair
+    echo_err(f'--set {key} is now called {RENAMED[key]}; the old name works for one more release.')
+    return f'{RENAMED[key]}{equals}{value}'
+
 def settings(
     pairs:list[str],          # KEY=VALUE each
     preset:str='default',     # whose settings these are
@@ -86,7 +96,7 @@ def settings(
     "What `--set` means"
     types = setting_types(preset)
     res = {}
-    for pair in pairs:
+    for pair in map(with_new_name, pairs):
         check_key(pair, types, preset)
         key, _, value = pair.partition('=')
         kind = types[key]
@@ -247,7 +257,7 @@ def prepare_for(
     model, training = divide_settings(preset, values)
     config = system_of(preset).Config.from_preset(preset, **model)
     cfg = TrainingConfig(**preset_values(preset)['training'] | training)
-    p = prepared.prepare(*args, cfg.min_count, config.longest, config.dim, cfg.situations)
+    p = prepared.prepare(*args, cfg.min_count, config.max_context, config.dim, cfg.situations)
     system = prepared.fresh_system(preset, p.vocab, **model)
     p.tables = prepared.look_up(system, p.folder)
     return p

@@ -6,8 +6,9 @@
 __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'PROMISED', 'Vocab', 'build_vocab', 'open_vectors',
            'vector_lines', 'is_header', 'split_vector', 'to_vector', 'parse_vector', 'scan_vectors', 'say_odd',
            'fill_table', 'read_vectors', 'Example', 'encode_context', 'soft_causes', 'soft_words', 'word_labels',
-           'rare_words', 'context_starts', 'known_causes', 'make_example', 'make_examples', 'Batch', 'turn_of', 'pad',
-           'collate', 'length_order', 'cut', 'BatchSampler', 'real_token_share', 'released_cut', 'budget_for']
+           'rare_words', 'context_starts', 'known_causes', 'make_example', 'make_examples', 'Batch', 'turns_from_end',
+           'pad', 'collate', 'length_order', 'make_batches', 'BatchSampler', 'real_token_share', 'released_cut',
+           'budget_for']
 
 # %% ../../nbs/1_data/06_batches.ipynb #02_batches-03
 import codecs
@@ -247,7 +248,7 @@ def encode_context(
     tokens:list[list[str]],        # the utterances so far, tokenised
     vocab:Vocab,                   # word ids
     causes:tuple[int,...]|None,    # causal utterances, None = unknown
-    longest:int=512,               # `src` is shortened from the left to this many tokens
+    max_context:int=512,           # `src` is shortened from the left to this many tokens
     lexicon:frozenset=None,        # label words that are in it, instead of utterances
 ) -> tuple[list[int], list[int]]:  # `src`, `cause`
     "X and its cause labels; what was said first is dropped first"
@@ -257,7 +258,7 @@ def encode_context(
         if lexicon is not None: cause += [*(int(w in lexicon) for w in t), 0]
         elif causes is None: cause += [-1] * (len(t) + 1)
         else: cause += [int(i in causes)] * (len(t) + 1)
-    return [CLS, *src[-(longest - 1):]], [1, *cause[-(longest - 1):]]
+    return [CLS, *src[-(max_context - 1):]], [1, *cause[-(max_context - 1):]]
 
 # %% ../../nbs/1_data/06_batches.ipynb #3845f215
 def soft_causes(
@@ -310,7 +311,7 @@ def rare_words(
 # %% ../../nbs/1_data/06_batches.ipynb #context-starts
 def context_starts(
     tokens:list[list[str]],     # the utterances of a dialogue
-    longest:int,                # tokens that a context may have
+    max_context:int,            # tokens that a context may have
 ) -> list[int]:                 # for each utterance, the first one that its context still needs
     "Where contexts begin, if only their last tokens are kept"
     res, first, total = [], 0, 0
@@ -319,7 +320,7 @@ def context_starts(
         total += len(t) + 1
         while True:
             rest = total - len(tokens[first]) - 1     # without the first utterance
-            if rest < longest - 1: break
+            if rest < max_context - 1: break
             total, first = rest, first + 1
     return res
 
@@ -347,14 +348,14 @@ def make_example(
     tokens:list[list[str]],     # the words of all utterances
     first:int,                  # the first utterance that the context needs
     vocab:Vocab,                # word ids
-    longest:int=512,            # longest context in tokens
+    max_context:int=512,        # longest context in tokens
     lexicon:frozenset=None,     # label words that are in it, instead of utterances
 ) -> Example:
     "The example of one listener turn"
     context = tokens[first:i]
     causes = d.causes_before(i)
     if causes is not None: causes = tuple(c - first for c in causes if c >= first)
-    src, cause = encode_context(context, vocab, causes, longest, lexicon)
+    src, cause = encode_context(context, vocab, causes, max_context, lexicon)
     tgt = vocab.encode(tokens[i])
     after = vocab.encode(tokens[i + 1]) if i + 1 < len(tokens) else []
     labelled = lexicon is None and d.causes is not None
@@ -367,17 +368,17 @@ def make_example(
 def make_examples(
     dialogues:list[Dialogue],   # with or without causes
     vocab:Vocab,                # word ids
-    longest:int=512,            # longest context in tokens
+    max_context:int=512,        # longest context in tokens
     lexicon:frozenset=None,     # label words that are in it (`read_lexicon`), not utterances
 ) -> list[Example]:             # one for each listener turn
     "Every listener turn with its whole prefix"
     res = []
     for d in dialogues:
         tokens = [tokenize(u) for u in d.utterances]
-        starts = context_starts(tokens, longest)
+        starts = context_starts(tokens, max_context)
         for i in range(1, len(tokens), 2):
             if not tokens[i]: continue          # nothing to learn from an empty turn
-            res.append(make_example(d, i, tokens, starts[i], vocab, longest, lexicon))
+            res.append(make_example(d, i, tokens, starts[i], vocab, max_context, lexicon))
     return res
 
 # %% ../../nbs/1_data/06_batches.ipynb #593b04a5
@@ -393,7 +394,7 @@ class Batch:
     soft: Tensor|None = None
 
     @property
-    def real(self) -> Tensor: return self.src != PAD   # (rows, N) bool
+    def mask(self) -> Tensor: return self.src != PAD   # (rows, N) bool
 
     def change(self, f):
         "A batch with `f` of every tensor"
@@ -402,7 +403,7 @@ class Batch:
     def to(self, device): return self.change(lambda t: t.to(device))
 
 # %% ../../nbs/1_data/06_batches.ipynb #c29
-def turn_of(
+def turns_from_end(
     src:Tensor,     # (B, N) token ids
 ) -> Tensor:        # (B, N) turns between a word and the end: 0 = the last turn; -1 at padding
     "To which turn each word belongs, counted from the end"
@@ -438,10 +439,10 @@ def collate(
 def length_order(
     examples:list[Example],   # all examples
     rng:random.Random,        # source of the jitter
-    blur:float=.04,           # jitter, as a share of the length
+    length_jitter:float=.04,  # jitter, as a share of the length
 ) -> list[int]:               # positions of the examples, neighbours of similar shape
     "An order in which neighbours have about the same source and target length"
-    def jitter(n): return n * (1 + blur * (2 * rng.random() - 1))
+    def jitter(n): return n * (1 + length_jitter * (2 * rng.random() - 1))
 
     def key(shape):
         src, tgt = shape
@@ -452,17 +453,17 @@ def length_order(
     return sorted(range(len(examples)), key=keys.__getitem__)
 
 # %% ../../nbs/1_data/06_batches.ipynb #02_batches-33
-def cut(
+def make_batches(
     examples:list[Example],   # all examples
     order:list[int],          # an order of them
-    budget:int=8192,          # most positions in a batch
+    max_tokens_per_batch:int=8192,  # most positions in a batch
 ) -> list[list[int]]:         # batches of positions
-    "Cut an order into batches of at most `budget` positions (a batch has at least one row)"
+    "Cut an order into batches of at most so many positions, and of at least one row"
     batches, rows, longest_src, longest_tgt = [], [], 0, 0
     for i in order:
         src, tgt = len(examples[i].src), len(examples[i].tgt) + 1
         n, m = max(longest_src, src), max(longest_tgt, tgt)
-        if rows and (len(rows) + 1) * (n + m) > budget:
+        if rows and (len(rows) + 1) * (n + m) > max_tokens_per_batch:
             batches.append(rows)
             rows, n, m = [], src, tgt
         rows.append(i)
@@ -474,16 +475,17 @@ class BatchSampler:
     "Endless batches of example positions: shuffled, length-bucketed, seeded, resumable"
     def __init__(self,
         examples:list[Example],
-        budget:int=8192,          # see `cut`
+        max_tokens_per_batch:int=8192,  # see `make_batches`
         seed:int=1024,
     ):
-        self.examples, self.budget, self.seed = examples, budget, seed
+        self.examples, self.max_tokens_per_batch, self.seed = examples, max_tokens_per_batch, seed
         self.epoch = self.step = 0
 
     def batches(self) -> list[list[int]]:
         "The batches of the current epoch, always the same for the same seed and epoch"
         rng = random.Random(f'{self.seed}-{self.epoch}')
-        res = cut(self.examples, length_order(self.examples, rng), self.budget)
+        order = length_order(self.examples, rng)
+        res = make_batches(self.examples, order, self.max_tokens_per_batch)
         return rng.sample(res, len(res))
 
     def __iter__(self):
@@ -515,13 +517,13 @@ def real_token_share(
 def released_cut(
     examples:list[Example],   # all examples
     order:list[int],          # a shuffled order of them
-    budget:int=8192,          # most rows times the longest source or target
+    max_tokens_per_batch:int=8192,  # most rows times the longest source or target
 ) -> list[list[int]]:         # batches of positions
     "Batches as the released code cuts them"
     batches, rows, longest = [], [], 0
     for i in order:
         size = max(len(examples[i].src), len(examples[i].tgt) + 1)
-        if rows and (len(rows) + 1) * max(longest, size) > budget:
+        if rows and (len(rows) + 1) * max(longest, size) > max_tokens_per_batch:
             batches.append(rows)
             rows, longest = [], 0
         rows.append(i)

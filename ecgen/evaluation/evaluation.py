@@ -160,7 +160,7 @@ def per_example(
     n = len(examples)
     res = dict(rank=np.zeros(n, int), predicted=np.zeros(n, int),
                nll=np.zeros(n), words=np.zeros(n, int))
-    for rows in in_batches(examples, budget=8192):
+    for rows in in_batches(examples, max_tokens_per_batch=8192):
         batch = collate([examples[i] for i in rows]).to(model.device)
         for k, v in batch_figures(model, batch, gate).items(): res[k][rows] = v.cpu().numpy()
     return res
@@ -360,9 +360,9 @@ def respond_all(
     bar = tqdm(total=len(res), desc='responding', unit='response', disable=not progress)
     with torch.random.fork_rng(devices=[]), bar:
         torch.manual_seed(seed)      # of gates that are drawn
-        for rows in in_batches(examples, budget=8192):
+        for rows in in_batches(examples, max_tokens_per_batch=8192):
             batch = collate([examples[i] for i in rows]).to(model.device)
-            out, _, ctx = model.read(batch.src, gate, batch.cause)
+            out, _, ctx = model.encode(batch.src, gate, batch.cause)
             written = decoder.write(model, ctx, out.emotion, [seeds[i] for i in rows])
             for i, ids in zip(rows, written): res[i] = model.vocab.decode(ids)
             bar.update(len(rows))
@@ -476,7 +476,7 @@ def gold_examples(
     half = model.card.get('causes') in LEARNT_FROM_HALF
     gold = load_gold(data, split, causes, half)
     if limit is None: keep_words(gold)
-    examples = make_examples(gold, model.vocab, model.cfg.longest)[:limit]
+    examples = make_examples(gold, model.vocab, model.cfg.max_context)[:limit]
     if not examples:
         raise EcgenError('There is no listener turn in this split, so nothing can be measured: '
                          'choose another one.')

@@ -44,7 +44,7 @@ from .evaluation import (
     judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions,
     weights_hash, write_json_lines)
 from ..model.model import System
-from ..model.presets import PRESETS, preset, system_of
+from ..model.presets import PRESETS, current_names, preset, system_of
 from ..model.pretrained import model_folder, read_json
 from ..training.prepared import Prepared, content_hash, fingerprint, labelled_splits, read_table
 from ..training.runs import find_device, fit, prepare_model
@@ -172,7 +172,7 @@ CONTRASTS = dict(                               # budget -> (row, minus row, out
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #c73a6f5d
 BUDGETS = dict(
     laptop=dict(preset='small', examples=10_000, watch=1000,
-                training=dict(pretrain_epochs=3, epochs=1, budget=1536, warmup=60)),
+                training=dict(pretrain_epochs=3, epochs=1, max_tokens_per_batch=1536, warmup=60)),
     full=dict(preset='paper', examples=None, watch=None, training={},
               model={'reasoner.positions': 1.}),
     night=dict(preset='small', examples=None, watch=1000,
@@ -181,7 +181,8 @@ BUDGETS = dict(
                   training=dict(pretrain_epochs=4, epochs=0)),
     smoke=dict(preset='tiny', examples=100, watch=None,
                training=dict(pretrain_epochs=2, epochs=2)))
-EQUAL = 'pretrain_epochs', 'epochs', 'patience', 'keep', 'budget', 'warmup', 'min_count'
+EQUAL = ('pretrain_epochs', 'epochs', 'patience', 'keep', 'max_tokens_per_batch', 'warmup',
+         'min_count')
 ENOUGH = 10_000     # training examples below which nothing may be concluded
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #subset-def
@@ -340,7 +341,7 @@ def cause_figures(
     labels = data/'recec'/'valid_with_cause.json'
     if not model.has_causes or causes in ('none', 'lexicon') or not labels.is_file(): return {}
     odd = [d for d in with_causes(dialogues, labels) if not for_choosing(d.id)]
-    found = judge_causes(model, make_examples(odd, model.vocab, model.cfg.longest))
+    found = judge_causes(model, make_examples(odd, model.vocab, model.cfg.max_context))
     kept = 'cause_auc', 'cause_f1', 'cause_auc_position'
     return {k: v for k, v in found.items() if k in kept}
 
@@ -394,7 +395,7 @@ def same_plan(
     new:dict,
 ) -> bool:
     "Are two plans of one run? A setting of training that came later had its default before"
-    try: old = old | dict(training=asdict(TrainingConfig(**old['training'])))
+    try: old = old | dict(training=asdict(TrainingConfig(**current_names(old['training']))))
     except (TypeError, KeyError): return False
     return old == json.loads(json.dumps(new))
 

@@ -171,7 +171,7 @@ def model_responses(
     from ecgen.model.model import System
     model = System.from_pretrained(folder)
     asked = [dialogues[i] for i in {i for i, _ in turns}]
-    examples = make_examples(asked, model.vocab, model.cfg.longest)
+    examples = make_examples(asked, model.vocab, model.cfg.max_context)
     by_turn = {(e.id, e.turn): e for e in examples}
     responses = respond_all(model, [by_turn[t] for t in turns], seed=seed)
     return [detokenize(r) for r in responses]

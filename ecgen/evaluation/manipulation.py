@@ -38,9 +38,9 @@ def batch_losses(
     gates:tuple,              # names from `GATES` and `PROBES`
 ) -> dict:                    # gate -> (B,) nats of each response
     "A batch, encoded once, through each kind of gates"
-    out, _, ctx = model.read(batch.src, 'open')
+    out, _, ctx = model.encode(batch.src, 'open')
     tau = 1. if model.cfg.sample_gates else None
-    real, res = batch.tgt_out != PAD, {}
+    mask, res = batch.tgt_out != PAD, {}
     for gate in gates:
         with torch.random.fork_rng(devices=[]):       # gates that are drawn are drawn by a seed
             torch.manual_seed(0)
@@ -48,9 +48,9 @@ def batch_losses(
         if model.cfg.generator.gate_at == 'scale_memory':
             ctx = model.generator.encode(batch.src, ctx.emotion, g)
         states = model.decode(batch.tgt_in, replace(ctx, gates=g))[0]
-        nll = torch.zeros(real.shape, device=real.device)
-        scores = model.logits(states[real])
-        nll[real] = F.cross_entropy(scores, batch.tgt_out[real], reduction='none')
+        nll = torch.zeros(mask.shape, device=mask.device)
+        scores = model.logits(states[mask])
+        nll[mask] = F.cross_entropy(scores, batch.tgt_out[mask], reduction='none')
         res[gate] = nll.sum(1)
     return res
 
@@ -67,7 +67,7 @@ def gate_losses(
     n = len(examples)
     nll, words = {g: np.zeros(n) for g in gates}, np.zeros(n, int)
     with tqdm(total=n, desc='reading', unit='response', disable=not progress) as bar:
-        for rows in in_batches(examples, budget=8192):
+        for rows in in_batches(examples, max_tokens_per_batch=8192):
             batch = collate([examples[i] for i in rows]).to(model.device)
             words[rows] = (batch.tgt_out != PAD).sum(1).cpu().numpy()
             found = batch_losses(model, batch, gates)
@@ -142,7 +142,7 @@ def manipulation_check(
     "NLL per word with each kind of gates, with intervals over dialogues"
     check_gated(model)
     dialogues = labelled_split(data, split, causes)
-    examples = make_examples(dialogues, model.vocab, model.cfg.longest)[:limit]
+    examples = make_examples(dialogues, model.vocab, model.cfg.max_context)[:limit]
     if not examples:
         raise EcgenError('There is no listener turn in this split: choose another one.')
     turns = list(Counter(e.id for e in examples).values())     # of each dialogue

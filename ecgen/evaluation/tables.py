@@ -142,7 +142,8 @@ def group_of(
     shared = [(plan | dict(preset=beside)).get(k) for k in SAME]
     epochs = [plan['training'].get(k) for k in EPOCHS]
     data = r.get('vectors_sha'), r['data'], r['train_examples'], r['valid_examples']
-    return *shared, *epochs, *data, json.dumps(r['decoder'], sort_keys=True)
+    decoder = {('max_new_tokens' if k == 'longest' else k): v for k, v in r['decoder'].items()}
+    return *shared, *epochs, *data, json.dumps(decoder, sort_keys=True)
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-load
 def read_result(path:Path) -> dict:

@@ -126,10 +126,10 @@ BLOCKS = dict(standard=EncoderBlock, bare=BareBlock)
 
 # %% ../../nbs/3_model/00_attention.ipynb #03_attenti-21
 def key_mask(
-    real:Tensor,   # bool (B, N), True for real tokens
+    mask:Tensor,   # bool (B, N), True for real tokens
 ) -> Tensor:       # bool (B, 1, 1, N)
     "A mask that hides padding from every head and every query"
-    return real[:, None, None, :]
+    return mask[:, None, None, :]
 
 # %% ../../nbs/3_model/00_attention.ipynb #c27
 def positions(

@@ -40,18 +40,18 @@ class GatedAttention(MultiHeadAttention):
         "As in any attention: Eq. 5 has the gates in the weights, not in keys and values"
         return super().keys_values(memory)
 
-    def weights(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor|None=None) -> Tensor:
-        "(B, M, dim) -> (B, H, M, N); `real` (B, N), False at padding, is for variants"
+    def weights(self, x:Tensor, kv:KeysValues, gates:Gates, mask:Tensor|None=None) -> Tensor:
+        "(B, M, dim) -> (B, H, M, N); `mask` (B, N), False at padding, is for variants"
         return gated_weights(self.split(self.query(x)), kv[0], gates)
 
-    def explicit(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor|None) -> Tensor:
+    def explicit(self, x:Tensor, kv:KeysValues, gates:Gates, mask:Tensor|None) -> Tensor:
         "The weighted values, computed with `weights`"
-        weights = F.dropout(self.weights(x, kv, gates, real), self.dropout, self.training)
+        weights = F.dropout(self.weights(x, kv, gates, mask), self.dropout, self.training)
         return self.merge(weights @ kv[1])
 
-    def forward(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor|None=None) -> Tensor:
+    def forward(self, x:Tensor, kv:KeysValues, gates:Gates, mask:Tensor|None=None) -> Tensor:
         "(B, M, dim) -> (B, M, dim)"
-        if gates.needs_grad: return self.explicit(x, kv, gates, real)
+        if gates.needs_grad: return self.explicit(x, kv, gates, mask)
         q = self.split(self.query(x))
         bias = gates.log[:, None, None].to(q.dtype)           # (B, 1, 1, N)
         return self.merge(self.fused(q, *kv, bias))
@@ -61,11 +61,11 @@ def scaled_weights(
     q:Tensor,          # queries (B, H, M, d)
     k:Tensor,          # keys (B, H, N, d)
     g:Tensor,          # gates (B, N), 0 to 1; 0 at padding
-    real:Tensor,       # (B, N) bool, False = padding
+    mask:Tensor,       # (B, N) bool, False = padding
 ) -> Tensor:           # (B, H, M, N), to be used with values times g
     "The released soft gates"
     s = scores(q, k) * g[:, None, None]
-    return s.masked_fill(~key_mask(real), -1e18).softmax(-1).to(q.dtype)
+    return s.masked_fill(~key_mask(mask), -1e18).softmax(-1).to(q.dtype)
 
 def masked_weights(
     q:Tensor,          # queries (B, H, M, d)
@@ -85,19 +85,19 @@ class ScaledMemoryAttention(GatedAttention):
         scaled = (x * gates.values[:, None, :, None].to(x.dtype) for x in kv)
         return (*kv, *scaled)
 
-    def weights(self, x:Tensor, kv:tuple, gates:Gates, real:Tensor) -> Tensor:
-        return scaled_weights(self.split(self.query(x)), kv[0], gates.values, real)
+    def weights(self, x:Tensor, kv:tuple, gates:Gates, mask:Tensor) -> Tensor:
+        return scaled_weights(self.split(self.query(x)), kv[0], gates.values, mask)
 
-    def forward(self, x:Tensor, kv:tuple, gates:Gates, real:Tensor) -> Tensor:
-        return self.merge(self.fused(self.split(self.query(x)), *kv[2:], key_mask(real)))
+    def forward(self, x:Tensor, kv:tuple, gates:Gates, mask:Tensor) -> Tensor:
+        return self.merge(self.fused(self.split(self.query(x)), *kv[2:], key_mask(mask)))
 
 class MaskedAttention(GatedAttention):
     "The released hard gates: a large number is taken from the scores of closed words"
-    def weights(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor|None=None) -> Tensor:
+    def weights(self, x:Tensor, kv:KeysValues, gates:Gates, mask:Tensor|None=None) -> Tensor:
         return masked_weights(self.split(self.query(x)), kv[0], gates.values)
 
-    def forward(self, x:Tensor, kv:KeysValues, gates:Gates, real:Tensor|None=None) -> Tensor:
-        return self.explicit(x, kv, gates, real)
+    def forward(self, x:Tensor, kv:KeysValues, gates:Gates, mask:Tensor|None=None) -> Tensor:
+        return self.explicit(x, kv, gates, mask)
 
 GATED_ATTENTION = dict(eq5=GatedAttention, scale_memory=ScaledMemoryAttention,
                        mask=MaskedAttention)

@@ -20,18 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.batches import PAD, Batch, Vocab, encode_context, turn_of
+from ..data.batches import PAD, Batch, Vocab, encode_context, turns_from_end
 from ..data.dialogues import (
     EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words)
 from ..data.files import EcgenError, EcgenWarning, shipped
 from .decoding import Decoder, check_scores
 from .gates import GATES, Gates, make_gates, temperature
-from .generator import GeneratorConfig, ResponseGenerator, Rows, generator_loss
-from .presets import preset
+from .generator import GeneratorConfig, ResponseGenerator, Selectable, generator_loss
+from .presets import RENAMED, preset
 from .pretrained import from_pretrained, save_pretrained
 from .ranking import RANKED
 from .reasoner import (
-    EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors)
+    EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, init_embeddings)
 
 # %% ../../nbs/3_model/08_model.ipynb #a2156b34
 class Settings:
@@ -64,6 +64,7 @@ class Settings:
         values = {part: dict(preset(name).get(part, {})) for part in ('model', *cls.parts())}
         for k, v in changes.items():
             part, _, key = k.rpartition('.')
+            key = RENAMED.get(key, key)
             if key not in cls.setting_names(part):
                 raise EcgenError(f'There is no setting {k} in the preset {name}: '
                                  f'`ecgen info --preset {name}` lists what there is.')
@@ -76,7 +77,7 @@ class SystemConfig(Settings):
     "Settings that every system has; a system adds its own"
     dim: int = 300          # width of word vectors
     temperature: float = 1. # of the sampling of words
-    longest: int = 512      # longest context in tokens; what was said first is dropped first
+    max_context: int = 512  # longest context in tokens; what was said first is dropped first
     preset: str = ''        # where the values came from
 
 # %% ../../nbs/3_model/08_model.ipynb #07e27740
@@ -89,7 +90,7 @@ class ModelConfig(Settings):
     cls_open: bool = True   # [CLS] is open (4.2: labelled 1); False = has its own gate (released)
     sample_gates: bool = False   # draw hard gates in use, too (released); else the likelier label
     temperature: float = 1. # of the sampling of words (1 in the paper, .6 in the released code)
-    longest: int = 512      # longest context in tokens; what was said first is dropped first
+    max_context: int = 512  # longest context in tokens; what was said first is dropped first
     preset: str = ''        # where the values came from
 
     @property
@@ -103,10 +104,10 @@ class Prediction:
     cause: Tensor|None = None    # logits (B, N, 2), index 1 = cause; None = it marks no causes
 
 @dataclass
-class Memory(Rows):
+class Memory(Selectable):
     "A batch of dialogues, ready for `decode`; a subclass may add tensors with B rows"
     states: Tensor      # (B, N, dim) or whatever `decode` wants
-    real: Tensor        # (B, N) bool
+    mask: Tensor        # (B, N) bool
 
 @dataclass
 class Output:
@@ -126,12 +127,12 @@ class DialogueModel(nn.Module):
         self.cfg, self.vocab = cfg, vocab
         self.card = card or {}             # where the weights come from
 
-    def read(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
+    def encode(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
         "(B, N) token ids -> prediction, gates or None, a `Memory`; labels are for the oracle gate"
         raise NotImplementedError
 
-    def decode(self, ids:Tensor, ctx:Memory, past:list|None=None) -> tuple:
-        "(B, M) token ids, which follow `past` -> states (B, M, dim), past"
+    def decode(self, ids:Tensor, ctx:Memory, kv_cache:list|None=None) -> tuple:
+        "(B, M) token ids, which follow `kv_cache` -> states (B, M, dim), past"
         raise NotImplementedError
 
     def logits(self, states:Tensor) -> Tensor:
@@ -139,17 +140,17 @@ class DialogueModel(nn.Module):
         raise NotImplementedError
 
     def predict(self, src:Tensor):         # (B, N) -> the prediction alone
-        return self.read(src)[0]
+        return self.encode(src)[0]
 
     def forward(self, batch:Batch, gate:str='') -> Output:
-        prediction, gates, ctx = self.read(batch.src, gate, batch.cause)
+        prediction, gates, ctx = self.encode(batch.src, gate, batch.cause)
         return Output(prediction, gates, self.decode(batch.tgt_in, ctx)[0])
 
     def losses(self, batch:Batch, stage:str='joint', cfg=None, gate:str='') -> tuple:
         "The prediction, and name -> (loss in nats, items); see `emotion_and_words`"
         return emotion_and_words(self, batch, stage, cfg, gate)
 
-    def items(self, batch:Batch, stage:str='joint') -> dict[str, int]:
+    def num_targets(self, batch:Batch, stage:str='joint') -> dict[str, int]:
         "How many items each loss is a mean of: dialogues, words of responses with their ends"
         return dict(emotion=len(batch.src), words=int((batch.tgt_out != PAD).sum()))
 
@@ -169,7 +170,7 @@ def emotion_and_words(
     gate:str='',             # '' = the model's own
 ) -> tuple[Prediction, dict[str, tuple[Tensor, int]]]:   # what is predicted; name -> nats, items
     "The losses of systems that add nothing to them"
-    out, n = model(batch, gate), model.items(batch, stage)
+    out, n = model(batch, gate), model.num_targets(batch, stage)
     smoothing, word_smoothing = (cfg.smoothing, cfg.word_smoothing) if cfg else (0., 0.)
     logits = out.prediction.emotion
     emotion = F.cross_entropy(logits, batch.emotion, label_smoothing=smoothing)
@@ -183,9 +184,9 @@ def token_nll(
     target:Tensor,           # (B, M) the words that a person really said
 ) -> Tensor:                 # (B, M) nats, 0 at padding
     "The negative log-likelihood of each word"
-    real = target != PAD
-    nll = torch.zeros(real.shape, dtype=torch.float32, device=real.device)
-    nll[real] = F.cross_entropy(model.logits(states[real]), target[real], reduction='none')
+    mask = target != PAD
+    nll = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+    nll[mask] = F.cross_entropy(model.logits(states[mask]), target[mask], reduction='none')
     return nll
 
 # %% ../../nbs/3_model/08_model.ipynb #5c9691cb
@@ -193,9 +194,9 @@ class TrainingHooks:
     "What the trainer asks of a system; each hook has a default"
     stages = ('joint',)        # names of the stages of training, in their order
     train_step = None          # a method (trainer, rows) in place of `Trainer.train_step`
-    tables = ()                # names of buffers that `know` fills, with a row for each word
-    tables_from = ()           # names of the settings that `know` looks them up by
-    unused = (                 # settings of training that mean nothing to this system
+    tables = ()                # buffers that `build_tables` fills, with a row for each word
+    tables_from = ()           # names of the settings that `build_tables` looks them up by
+    ignored_settings = (       # settings of training that mean nothing to this system
         'pretrain_epochs', 'pretrain_lr', 'joint_reasoner_lr', 'freeze_reasoner', 'cause_loss',
         'last_is_cause', 'tau', 'tau_end', 'generator_vectors')
 
@@ -203,27 +204,27 @@ class TrainingHooks:
         "Most epochs of a stage; 0 = leave it out"
         return cfg.epochs if stage == self.stages[-1] else cfg.pretrain_epochs
 
-    def groups(self, stage:str, cfg) -> list[dict]:
+    def param_groups(self, stage:str, cfg) -> list[dict]:
         "Adam's groups of parameters in a stage"
         return [dict(params=list(self.parameters()), lr=cfg.lr)]
 
-    def begin_step(self, stage:str, step:int, share:float, cfg):
+    def on_step_begin(self, stage:str, step:int, share:float, cfg):
         "Called before each step of a stage, of which `share` is done"
 
-    def learn_from(self, batch:Batch, stage:str, cfg) -> Batch:
+    def prepare_batch(self, batch:Batch, stage:str, cfg) -> Batch:
         "What a step learns from; called before the batch is divided"
         return batch
 
-    def know(self, data:Path) -> dict:
+    def build_tables(self, data:Path) -> dict:
         "Fill `tables` of a fresh system from a data folder; says what they came from"
         return {}
 
-    def set_vectors(self, table:Tensor, cfg):      # (V, dim) word vectors
+    def init_embeddings(self, table:Tensor, cfg):  # (V, dim) word vectors
         "Start every embedding table of the right shape from word vectors"
         std = cfg.vector_std or table[PAD + 1:].std()
         for m in self.modules():
             fits = isinstance(m, nn.Embedding) and m.weight.shape == table.shape
-            if fits: set_vectors(m, table, std)
+            if fits: init_embeddings(m, table, std)
 
     def take_generator(self, folder):
         "Begin with the generator of a trained model"
@@ -232,7 +233,7 @@ class TrainingHooks:
 
 # %% ../../nbs/3_model/08_model.ipynb #system-class
 class System(DialogueModel, TrainingHooks):
-    "What all commands ask of a model; a subclass brings `read`, `decode` and `logits`"
+    "What all commands ask of a model; a subclass brings `encode`, `decode` and `logits`"
     def explain(self, turns:list[str], **options):     # options: see the function `explain`
         "Emotion, cause words and gates of a dialogue"
         return explain(self, turns, **options)
@@ -263,7 +264,7 @@ class System(DialogueModel, TrainingHooks):
 class EmpatheticModel(System):
     "Emotion reasoner, gates, and response generator with gated attention (section 4)"
     Config, gate_names, has_causes = ModelConfig, tuple(GATES), True
-    stages, unused = ('reasoner', 'joint'), ()
+    stages, ignored_settings = ('reasoner', 'joint'), ()
 
     def __init__(self, cfg:ModelConfig, vocab:Vocab, card:dict|None=None):
         super().__init__(cfg, vocab, card)
@@ -271,7 +272,7 @@ class EmpatheticModel(System):
         self.generator = ResponseGenerator(cfg.generator, len(vocab))
         self.tau = 1.                                               # of hard gates in training
 
-    def read(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
+    def encode(self, src:Tensor, gate:str='', labels:Tensor|None=None) -> tuple:
         "(B, N) token ids -> reasoning, gates, `Context`; `labels` (B, N) are for the oracle gate"
         reasoning = self.reasoner(src)                              # Eqs. 1 and 2
         gates = self.make_gates(reasoning.cause, src, gate, labels)             # section 4.3
@@ -283,27 +284,28 @@ class EmpatheticModel(System):
         if self.training: tau = self.tau
         return make_gates(gate or self.cfg.gate, cause, src, labels, tau, self.cfg.cls_open)
 
-    def decode(self, ids, ctx, past=None) -> tuple: return self.generator.decode(ids, ctx, past)
+    def decode(self, ids, ctx, kv_cache=None) -> tuple:
+        return self.generator.decode(ids, ctx, kv_cache)
     def logits(self, states:Tensor) -> Tensor: return self.generator.logits(states)
     def predict(self, src:Tensor) -> Reasoning: return self.reasoner(src)
 
     def losses(self, batch, stage='joint', cfg=None, gate='') -> tuple:
         return reasoner_and_words(self, batch, stage, cfg, gate)                # Eqs. 4 and 7
 
-    def items(self, batch, stage='joint') -> dict[str, int]:
+    def num_targets(self, batch, stage='joint') -> dict[str, int]:
         return labelled_items(batch, stage)
 
-    def groups(self, stage, cfg) -> list[dict]:
+    def param_groups(self, stage, cfg) -> list[dict]:
         return reasoner_and_generator(self, stage, cfg)
 
-    def begin_step(self, stage, step, share, cfg):
+    def on_step_begin(self, stage, step, share, cfg):
         self.tau = temperature(share, cfg.tau, cfg.tau_end)
 
-    def learn_from(self, batch, stage, cfg) -> Batch:
+    def prepare_batch(self, batch, stage, cfg) -> Batch:
         last_too = stage == 'joint' and cfg.last_is_cause
         return label_last_turn_as_cause(batch) if last_too else batch
 
-    def set_vectors(self, table, cfg): start_from_vectors(self, table, cfg)
+    def init_embeddings(self, table, cfg): start_from_vectors(self, table, cfg)
     def take_generator(self, folder): copy_generator(self, folder)
 
     def compile(self, **options):
@@ -329,7 +331,7 @@ def reasoner_and_words(
     gate:str='',         # '' = the model's own
 ) -> tuple[Reasoning, dict[str, tuple[Tensor, int]]]:   # what is predicted; name -> nats, items
     "The terms of Eqs. 4 and 7, with means instead of sums"
-    joint, n = stage == 'joint', model.items(batch, stage)
+    joint, n = stage == 'joint', model.num_targets(batch, stage)
     out = model(batch, gate) if joint else Output(model.reasoner(batch.src), None, None)
     smoothing, kind = (cfg.smoothing, cfg.cause_loss) if cfg else (0., 'nll')
     r = reasoner_loss(out.prediction, batch, smoothing, kind)
@@ -354,15 +356,15 @@ def label_last_turn_as_cause(
     batch:Batch,
 ) -> Batch:        # with the last turn of every context labelled as cause
     "What the released code does to its labels before joint training"
-    last = (turn_of(batch.src) == 0) & batch.real
+    last = (turns_from_end(batch.src) == 0) & batch.mask
     return replace(batch, cause=torch.where(last, 1, batch.cause))
 
 # %% ../../nbs/3_model/08_model.ipynb #3b2ea3da
 def start_from_vectors(model:EmpatheticModel, table:Tensor, cfg):
     "Start the words of the reasoner, and perhaps of the generator, from word vectors (V, dim)"
-    set_vectors(model.reasoner.words, table, cfg.vector_std or table[PAD + 1:].std())
+    init_embeddings(model.reasoner.words, table, cfg.vector_std or table[PAD + 1:].std())
     if cfg.generator_vectors:
-        set_vectors(model.generator.words, table, model.cfg.generator.dim ** -.5)
+        init_embeddings(model.generator.words, table, model.cfg.generator.dim ** -.5)
 
 def copy_generator(
     model:EmpatheticModel,     # changed in place
@@ -431,7 +433,8 @@ def check_decoder(decoder:Decoder, words:int):
     if not isinstance(decoder, Decoder):
         raise TypeError(f'decoder is {decoder!r}: '
                         'give a Decoder, such as ecgen.model.decoding.GREEDY.')
-    for name, low, high in (('k', 1, words), ('longest', 1, 10_000), ('candidates', 1, 1000)):
+    ranges = dict(k=(1, words), max_new_tokens=(1, 10_000), candidates=(1, 1000))
+    for name, (low, high) in ranges.items():
         value = getattr(decoder, name, 1)          # only `RankedDecoder` has candidates
         if type(value) is not int or not low <= value <= high:
             raise ValueError(f'decoder.{name} is {value!r}: '
@@ -480,7 +483,7 @@ def annotate(
 # %% ../../nbs/3_model/08_model.ipynb #write-response
 def write_response(
     model:System,
-    ctx,                            # of one dialogue, from `model.read`
+    ctx,                            # of one dialogue, from `model.encode`
     emotion:Tensor,                 # (1, 32) logits
     decoder:Decoder, seed:int, on_word:Callable|None,     # as in `explain`
 ) -> str:
@@ -511,7 +514,7 @@ def explain(
     check_asked(decoder, seed, on_word, len(model.vocab))
     lower = [[w.lower() for w in t] for t in words]
     warn_of_unknown(lower, model.vocab)
-    src, _ = encode_context(lower, model.vocab, None, model.cfg.longest)
+    src, _ = encode_context(lower, model.vocab, None, model.cfg.max_context)
     out, gates, ctx = read_tokens(model, src, gate, seed)
     response = write_response(model, ctx, out.emotion, decoder, seed, on_word) if respond else ''
     annotated = annotate(turns, words, *cause_and_gate(out, gates, len(src) - 1))
@@ -522,10 +525,10 @@ def explain(
 
 # %% ../../nbs/3_model/08_model.ipynb #explain-parts
 def read_tokens(model:System, src:list[int], gate:str, seed:int) -> tuple:
-    "What `model.read` gives for one dialogue; gates that are drawn are drawn by the seed"
+    "What `model.encode` gives for one dialogue; gates that are drawn are drawn by the seed"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        out, gates, ctx = model.read(torch.tensor([src], device=model.device), gate)
+        out, gates, ctx = model.encode(torch.tensor([src], device=model.device), gate)
     check_scores(out.emotion, out.cause)
     return out, gates, ctx
 

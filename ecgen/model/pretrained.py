@@ -28,7 +28,7 @@ from ..data.files import (
 from .attention import BLOCKS
 from .gated_attention import GATED_ATTENTION
 from .gates import GATES
-from .presets import find_system
+from .presets import current_names, find_system
 
 # %% ../../nbs/3_model/09_pretrained.ipynb #09_model-21
 def quantise(
@@ -108,7 +108,7 @@ def read_json(path:Path):
 # %% ../../nbs/3_model/09_pretrained.ipynb #b7c6449e
 LIMITS = dict(
     dim=(2, 8192), layers=(1, 200), heads=(1, 256), head_dim=(1, 4096), inner=(1, 65536),
-    longest=(8, 100_000), dropout=(0, .99), attention_dropout=(0, .99), positions=(0, 100),
+    max_context=(8, 100_000), dropout=(0, .99), attention_dropout=(0, .99), positions=(0, 100),
     turns=(0, 100), temperature=(.01, 100))
 CHOICES = dict(gate=tuple(GATES), block=tuple(BLOCKS), gate_at=tuple(GATED_ATTENTION),
                gated_attn=('after', 'instead'))
@@ -211,6 +211,7 @@ def build(
     "The model of a folder; any exception if something is wrong with it"
     from safetensors.torch import load_file
     words = read_json(folder/'vocab.json')
+    values = values | dict(config=current_names(values['config']))
     cls = find_system(values.get('system', 'EmpatheticModel'), wanted)
     check_folder(values, words, cls.Config)
     stored = load_file(folder/'model.safetensors')

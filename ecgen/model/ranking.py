@@ -47,16 +47,16 @@ RANKED = DECODERS['ranked'] = RankedDecoder()
 @torch.inference_mode()
 def response_log_prob(
     model,                        # a `System` in evaluation mode
-    ctx,                          # of n dialogues, from `model.read`
+    ctx,                          # of n dialogues, from `model.encode`
     responses:list[list[int]],    # n lists of word ids, without BOS and EOS
 ) -> Tensor:                      # (n,) mean log probability of a word, in nats
     "How probable each response is after its dialogue"
     words = pad([[BOS, *y] for y in responses]).to(model.device)
     target = pad([[*y, EOS] for y in responses]).to(model.device)
-    states, real = model.decode(words, ctx)[0], target != PAD
+    states, mask = model.decode(words, ctx)[0], target != PAD
     log_prob = torch.zeros(target.shape, device=model.device)
-    log_prob[real] = -F.cross_entropy(model.logits(states[real]), target[real], reduction='none')
-    return log_prob.sum(1) / real.sum(1)
+    log_prob[mask] = -F.cross_entropy(model.logits(states[mask]), target[mask], reduction='none')
+    return log_prob.sum(1) / mask.sum(1)
 
 # %% ../../nbs/3_model/06_ranking.ipynb #rank008
 @torch.inference_mode()
@@ -85,7 +85,7 @@ def elsewhere_log_prob(
     "How probable each response is after other dialogues"
     distinct = list(dict.fromkeys(map(tuple, responses)))      # each is read once
     contexts = [encode_context([tokenize(text)], model.vocab, None)[0] for text in ELSEWHERE]
-    ctx = model.read(pad(contexts).to(model.device))[2]
+    ctx = model.encode(pad(contexts).to(model.device))[2]
     rows = torch.arange(len(contexts), device=model.device).repeat_interleave(len(distinct))
     found = response_log_prob(model, ctx.select(rows), distinct * len(contexts))
     mean = found.view(len(contexts), -1).mean(0)
@@ -123,7 +123,7 @@ def score_candidates(
 @torch.inference_mode()
 def draw_candidates(
     model,                        # a `System` in evaluation mode
-    ctx,                          # of B dialogues, from `model.read`
+    ctx,                          # of B dialogues, from `model.encode`
     emotion:Tensor,               # (B, 32) logits
     decoder:RankedDecoder,
     seeds:list[int],              # one for each dialogue

@@ -43,15 +43,15 @@ def pointing():
     torch.manual_seed(0)
     b = PointingBlock(SmallConfig(dim=12, heads=2, head_dim=4, inner=10))
     x, h = torch.randn(2, 4, 12), torch.randn(2, 5, 12)
-    real = torch.arange(5)[None] < torch.tensor([[5], [4]])
-    return b, x, h, real, real & (torch.arange(5) > 0)
+    mask = torch.arange(5)[None] < torch.tensor([[5], [4]])
+    return b, x, h, mask, mask & (torch.arange(5) > 0)
 
 
 def test_a_pointing_block_is_a_block_that_points():
-    b, x, h, real, can = pointing()
-    cross, mask = b.cross.keys_values(h), causal(4, None)
-    y, _, places = b(x, None, cross, mask, real, can)
-    plain, _ = DecoderBlock.forward(b, x, None, cross, mask, real)
+    b, x, h, mask, can = pointing()
+    cross, causal_mask = b.cross.keys_values(h), causal(4, None)
+    y, _, places = b(x, None, cross, causal_mask, mask, can)
+    plain, _ = DecoderBlock.forward(b, x, None, cross, causal_mask, mask)
     assert torch.allclose(y, plain, atol=1e-6)
     assert torch.allclose(places.exp().sum(-1), torch.ones(2, 4))
     assert ((places == -torch.inf) == ~can[:, None]).all()

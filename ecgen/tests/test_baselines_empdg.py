@@ -17,7 +17,7 @@ from ecgen.data.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collat
 from ecgen.data.dialogues import EMOTIONS, numbered, read_lines
 from ecgen.data.files import EcgenError, how_to_add
 from ecgen.model.attention import KeysValues
-from ecgen.model.generator import Rows
+from ecgen.model.generator import Selectable
 from ecgen.model.model import Output, Prediction
 from ecgen.training.callbacks import check_loss
 from ecgen.training.prepared import content_hash
@@ -87,14 +87,14 @@ def test_emotional_words_keep_their_order():
 def test_padding_is_not_judged_and_everything_else_is():
     torch.manual_seed(0)
     d, x, c, f = Discriminator(8), torch.randn(2, 6, 8), torch.randn(2, 8), torch.randn(2, 5, 8)
-    real = torch.arange(6)[None] < torch.tensor([[6], [3]])
+    mask = torch.arange(6)[None] < torch.tensor([[6], [3]])
     said = torch.arange(5)[None] < torch.tensor([[5], [2]])
-    def score(x, f, c=c, real=real, said=said):
-        return d.score(d.states(x, real), real, c, d.last_state(f, said))
+    def score(x, f, c=c, mask=mask, said=said):
+        return d.score(d.states(x, mask), mask, c, d.last_state(f, said))
     s = score(x, f)
-    noisy, f2 = (torch.where(m[..., None], t, 9.) for t, m in ((x, real), (f, said)))
+    noisy, f2 = (torch.where(m[..., None], t, 9.) for t, m in ((x, mask), (f, said)))
     assert torch.allclose(score(noisy, f2), s, atol=1e-6)
-    alone = score(x[1:, :3], f[1:, :2], c[1:], real[1:, :3], said[1:, :2])
+    alone = score(x[1:, :3], f[1:, :2], c[1:], mask[1:, :3], said[1:, :2])
     assert torch.allclose(alone, s[1:], atol=1e-6)
     changed = score(-x, f), score(x, -f), score(x, f, -c), score(x[:, [1, 0, 2, 3, 4, 5]], f)
     for other in changed: assert not torch.isclose(other, s, atol=1e-5).any()
@@ -113,8 +113,8 @@ def test_penalty_equals_slopes_that_are_measured():
     torch.manual_seed(0)
     d, c, f = Discriminator(4).double(), torch.randn(1, 4).double(), torch.randn(1, 4).double()
     a, b = torch.randn(1, 3, 4).double(), torch.randn(1, 3, 4).double()
-    real, mixed, eps = torch.ones(1, 3).bool(), .3 * a + .7 * b, 1e-6
-    def judge(o): return d.score(o, real, c, f)
+    mask, mixed, eps = torch.ones(1, 3).bool(), .3 * a + .7 * b, 1e-6
+    def judge(o): return d.score(o, mask, c, f)
     slopes = 0.                                                           # the sum of their squares
     for e in torch.eye(12).double().view(12, 1, 3, 4):
         slopes += ((judge(mixed + eps * e) - judge(mixed - eps * e)) / (2 * eps)) ** 2
@@ -164,13 +164,13 @@ def test_a_list_that_says_nothing_is_refused():
         path = Path(tmp)/'emotional/words.txt'
         path.parent.mkdir()
         path.write_text('c\nh\nthe\nzebra\n')
-        with contextlib.redirect_stdout(io.StringIO()) as told: facts = model.know(Path(tmp))
+        with contextlib.redirect_stdout(io.StringIO()) as told: facts = model.build_tables(Path(tmp))
         assert told.getvalue() == '2 emotional words of 8 (lexicon own: words.txt)\n'
         assert re.fullmatch('[0-9a-f]{16}', facts.pop('lexicon_sha'))
         assert facts == dict(lexicon='own', lexicon_file='words.txt', lexicon_words=4,
                              emotional_words=2)
         path.write_text('zebra\n')
-        with pytest.raises(EcgenError, match='none of the 8 words'): model.know(Path(tmp))
+        with pytest.raises(EcgenError, match='none of the 8 words'): model.build_tables(Path(tmp))
 
 
 def test_unknown_words_are_copied_and_probabilities_sum_to_one():
@@ -180,10 +180,10 @@ def test_unknown_words_are_copied_and_probabilities_sum_to_one():
     assert x == n and p.shape[-1] == n + 1
     assert torch.allclose(p.sum(-1), torch.ones(p.shape[:2]), atol=1e-5)
     assert (p[0, :, x] > 0).all() and (p[1:, :, x] == 0).all()     # only the first context has the word
-    ctx = model.read(collate([replace(rows[0], src=[CLS, x, 5])]).src)[2]
+    ctx = model.encode(collate([replace(rows[0], src=[CLS, x, 5])]).src)[2]
     def say(bias):
         with torch.no_grad(): model.switch.linear.bias.fill_(bias)
-        return model.vocab.decode(generate(model, ctx, Decoder(k=1, longest=3))[0])
+        return model.vocab.decode(generate(model, ctx, Decoder(k=1, max_new_tokens=3))[0])
     assert say(-50.) == ['x', 'x', 'x'] and 'x' not in say(50.)
 
 
@@ -195,7 +195,7 @@ def test_what_commands_rely_on_holds():
 
 def test_emotion_starts_the_response():
     model, rows, batch = tiny()
-    prediction, _, ctx = model.read(batch.src)
+    prediction, _, ctx = model.encode(batch.src)
     by_hand = prediction.emotion @ model.begin.weight.T + model.begin.bias
     assert torch.allclose(ctx.start, by_hand)
     def first(ctx, ids=batch.tgt_in): return model.logits(model.decode(ids, ctx)[0])[:, 0]
@@ -258,25 +258,25 @@ def inputs_by_hand(model, rows):
     "Real words; for both: context, vectors of next turns, of the listener, of the generator"
     batch, n = collate(rows), len(model.vocab)
     def ids(t): return torch.where(t < n, t, UNK)
-    ctx = model.read(batch.src)[2]
+    ctx = model.encode(batch.src)[2]
     p = model.logits(model.decode(batch.tgt_in, ctx)[0]).exp()
     said = p[..., :n].clone()
     said[..., UNK] += p[..., n:].sum(-1)                   # an unknown word is the unknown word
     table = model.words.weight / model.words.weight[len(SPECIALS):].std()
-    feels, real = model.emotional[:, None], batch.tgt_out != PAD
+    feels, mask = model.emotional[:, None], batch.tgt_out != PAD
     res = {}
     for name, c, t in (('semantic', ctx.whole, table), ('emotional', ctx.feeling, table * feels)):
         after = [t[ids(torch.tensor(e.after))] for e in rows]
         person, machine = t[ids(batch.tgt_out)], said @ t
-        res[name] = c, after, person * real[..., None], machine * real[..., None]
-    return real, res
+        res[name] = c, after, person * mask[..., None], machine * mask[..., None]
+    return mask, res
 
 
 def test_discriminators_learn_from_the_formula():
     model, rows, batch = tiny(draw=False, penalty=.5)
     mine = [rows[0], rows[2], rows[3]]
     for p in model.judges.parameters(): p.data *= 3    # so that a wrong next turn makes a difference
-    real, found = inputs_by_hand(model, mine)
+    mask, found = inputs_by_hand(model, mine)
     def by_hand(wrong=''):
         torch.manual_seed(3)
         loss = 0
@@ -287,11 +287,11 @@ def test_discriminators_learn_from_the_formula():
             if wrong == 'after': f = f.flip(0)
             if wrong == 'one context': c = found['semantic'][0]
             if wrong == 'all words': machine = found['semantic'][3]
-            o, m = (d.lstm(x)[0] * real[..., None] for x in (person, machine))
+            o, m = (d.lstm(x)[0] * mask[..., None] for x in (person, machine))
             alpha = torch.rand(3) if wrong != 'alpha' else torch.ones(3)
-            slope = gradient_penalty(lambda x: d.score(x, real, c, f), o, m, alpha)
+            slope = gradient_penalty(lambda x: d.score(x, mask, c, f), o, m, alpha)
             if wrong == 'penalty': slope = 0.
-            loss = loss + d.score(m, real, c, f) - d.score(o, real, c, f) + .5 * slope
+            loss = loss + d.score(m, mask, c, f) - d.score(o, mask, c, f) + .5 * slope
         return loss.mean()
     torch.manual_seed(3)
     loss, n = discriminator_losses(model, mine, TrainingConfig())['judging']
@@ -344,7 +344,7 @@ def stage_two(step, share, **changes):
     run = Trainer(model.train(), cfg, Path('/nowhere'), rows, [], stage=progress.stage)
     run.sampler, run.progress, run.optimizer = sampler, progress, adam
     before = {k: p.detach().clone() for k, p in model.named_parameters()}
-    model.begin_step('adversarial', step, share, cfg)
+    model.on_step_begin('adversarial', step, share, cfg)
     losses = model.train_step(run, [0, 1, 2, 3])
     changed = [k for k, p in model.named_parameters() if not torch.equal(p, before[k])]
     return run, {k.split('.')[0] for k in changed}, losses
@@ -380,7 +380,8 @@ def test_discriminators_learn_all_over_and_tell_people_from_a_generator():
     assert changed == {k for k in before if k.startswith('judges.')}
 
 
-settings = dict(dim=16, head_dim=4, inner=16, epochs=2, adversarial=.5, budget=900, lr=3e-3,
+settings = dict(dim=16, head_dim=4, inner=16, epochs=2, adversarial=.5,
+                max_tokens_per_batch=900, lr=3e-3,
                 warmup=10, min_count=2)
 
 

@@ -9,7 +9,7 @@ from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, SmallSyst
 from ecgen.data.batches import Batch, Vocab
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.model.attention import KeysValues
-from ecgen.model.generator import Rows
+from ecgen.model.generator import Selectable
 from ecgen.model.model import Prediction
 from ecgen.baselines.mime import *
 
@@ -72,20 +72,20 @@ def test_losses_of_parts_make_the_loss_of_the_whole():
     whole = model.losses(batch)[1]
     parts = [model.losses(batch.change(lambda t: t[i::2]))[1] for i in range(2)]
     counts = {k: n for k, (_, n) in whole.items()}
-    assert counts == model.items(batch) == dict(emotion=4, words=14, divergence=14)
+    assert counts == model.num_targets(batch) == dict(emotion=4, words=14, divergence=14)
     for k, (mean, n) in whole.items():
         assert torch.isclose(mean, sum(p[k][0] * p[k][1] for p in parts) / n, atol=1e-5)
     total = whole['divergence'][0] * 14
-    assert torch.isclose(total, model.read(batch.src)[0].divergence.sum()) and total > 0
+    assert torch.isclose(total, model.encode(batch.src)[0].divergence.sum()) and total > 0
 
 
 def test_polarity_of_the_prediction_decides():
     model, batch = tiny()
-    ctx = model.read(batch.src)[2]
+    ctx = model.encode(batch.src)[2]
     predicted = model.predict(batch.src).emotion.argmax(-1)
     assert torch.equal(ctx.alike, positive(predicted))
     gold = torch.where(ctx.alike, EMOTIONS.index('sad'), EMOTIONS.index('joyful'))
-    flipped = model.read(batch.src, gold=gold)[2]
+    flipped = model.encode(batch.src, gold=gold)[2]
     assert torch.equal(flipped.alike, ~ctx.alike)
     a, b = (model.decode(batch.tgt_in, c)[0] for c in (ctx, flipped))
     assert all(not torch.allclose(x, y, atol=1e-3) for x, y in zip(a, b))
@@ -117,13 +117,13 @@ def test_the_same_question_gets_the_same_response():
     model, batch = tiny()
     def say(seed):
         chance = torch.Generator().manual_seed(seed)
-        return generate(model, model.read(batch.src)[2], Decoder(longest=8), chance)
+        return generate(model, model.encode(batch.src)[2], Decoder(max_new_tokens=8), chance)
     assert say(3) == say(3) and any(say(3) != say(s) for s in range(4, 9))
     assert torch.equal(model.score(batch)[1], model.score(batch)[1])
     model.cfg.draw = True
     def drawn(seed):
         torch.manual_seed(seed)
-        return model.read(batch.src)[2].mixtures[0]
+        return model.encode(batch.src)[2].mixtures[0]
     assert torch.equal(drawn(1), drawn(1)) and not torch.allclose(drawn(1), drawn(2), atol=1e-4)
 
 
@@ -147,7 +147,8 @@ from pathlib import Path
 from unittest.mock import patch
 import pytest
 from ecgen.data.files import shipped
-settings = dict(dim=32, head_dim=8, latent=20, epochs=2, budget=600, lr=2e-3, warmup=30,
+settings = dict(dim=32, head_dim=8, latent=20, epochs=2, max_tokens_per_batch=600,
+                lr=2e-3, warmup=30,
                 min_count=1)
 
 

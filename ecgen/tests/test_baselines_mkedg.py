@@ -15,7 +15,7 @@ from ecgen.data.batches import PAD, SPECIALS, Batch, Vocab
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.data.files import EcgenError
 from ecgen.model.attention import KeysValues, MultiHeadAttention, key_mask
-from ecgen.model.generator import Rows
+from ecgen.model.generator import Selectable
 from ecgen.model.model import Output, Prediction
 from ecgen.training.prepared import content_hash
 from ecgen.baselines.mkedg import *
@@ -47,20 +47,20 @@ def test_mask_of_the_released_code_masks_nothing():
 
 
 def test_padding_has_no_part_in_the_weights():
-    s, real = torch.tensor([[.9, .1, 0., .5, .5]]), torch.tensor([[True, True, True, False, False]])
-    a = intensity_weights(s, real)
+    s, mask = torch.tensor([[.9, .1, 0., .5, .5]]), torch.tensor([[True, True, True, False, False]])
+    a = intensity_weights(s, mask)
     assert torch.allclose(a[:, :3], s[:, :3].softmax(-1)) and (a[:, 3:] == 0).all()
     assert torch.allclose(a[0, 0] / a[0, 2], torch.tensor(.9).exp())
     assert s.softmax(-1)[0, 0] < .75 * a[0, 0]                       # with padding it would be weaker
 
 
 def test_disagreement_by_hand():
-    real, said = torch.tensor([[True, True, True, False]]), torch.tensor([[True, True, False]])
+    mask, said = torch.tensor([[True, True, True, False]]), torch.tensor([[True, True, False]])
     looks = torch.tensor([[[.5, .25, .25, 0.], [.1, .8, .1, 0.], [1., 0., 0., 0.]]]).log()
     a = torch.tensor([[.2, .5, .3, 0.]])
     by_hand = ((.3 - .2)**2 + (.525 - .5)**2 + (.175 - .3)**2) / 3
-    assert torch.allclose(disagreement(looks, said, a, real), torch.tensor([by_hand]))
-    assert disagreement(a[:, None].log(), said[:, :1], a, real) < 1e-12
+    assert torch.allclose(disagreement(looks, said, a, mask), torch.tensor([by_hand]))
+    assert disagreement(a[:, None].log(), said[:, :1], a, mask) < 1e-12
 
 
 import os
@@ -91,11 +91,11 @@ def tiny(learn=True, **changes):
 
 def test_concepts_stand_before_the_words():
     model, batch = tiny()
-    ctx = model.read(batch.src)[2]
+    ctx = model.encode(batch.src)[2]
     assert ctx.src[0].tolist() == [11, 10, 0, 0, 4, 6, 7, 14, 5, 0, 0, 0]
-    assert torch.equal(ctx.real, ctx.src != PAD)
+    assert torch.equal(ctx.mask, ctx.src != PAD)
     eta = torch.tensor([.9, .8, 0., .2, .5, 0., 0.])     # two concepts, [CLS], a, b, an unknown, [SEP]
-    assert torch.allclose(ctx.weights[0][ctx.real[0]], eta.softmax(0))
+    assert torch.allclose(ctx.weights[0][ctx.mask[0]], eta.softmax(0))
     assert torch.allclose(ctx.weights.sum(-1), torch.ones(4))
 
 
@@ -104,13 +104,13 @@ def test_signal_is_the_weighted_sum():
     model, batch = tiny()
     encoded = []
     hook = model.encoder.register_forward_hook(lambda m, i, o: encoded.append(o))
-    prediction, _, ctx = model.read(batch.src)
+    prediction, _, ctx = model.encode(batch.src)
     hook.remove()
-    (h,), real = encoded, ctx.src != PAD
+    (h,), mask = encoded, ctx.src != PAD
     known = hide_unknown(ctx.src, 14) == ctx.src
     eta = torch.where(known, model.strength[ctx.src.clamp(max=13)], 0.)    # an unknown word has none
     for b in range(4):
-        a, signal, states = eta[b][real[b]].softmax(0), ctx.signal[b], h[b][real[b]]
+        a, signal, states = eta[b][mask[b]].softmax(0), ctx.signal[b], h[b][mask[b]]
         assert torch.allclose(signal, sum(w * state for w, state in zip(a, states)), atol=1e-6)
         assert not torch.allclose(signal, h[b][ctx.src[b] == CLS][0], atol=1e-2)
         assert not torch.allclose(signal, states.mean(0), atol=1e-3)
@@ -120,7 +120,7 @@ def test_signal_is_the_weighted_sum():
 
 def test_signal_changes_the_decoder():
     model, batch = tiny()
-    ctx, mixed = model.read(batch.src)[2], []
+    ctx, mixed = model.encode(batch.src)[2], []
     hook = model.block.mix.register_forward_hook(lambda m, i, o: mixed.append(i[0]))
     signals = ctx.signal, ctx.signal.flip(0)
     states, other = (model.decode(batch.tgt_in, replace(ctx, signal=s))[0] for s in signals)
@@ -132,7 +132,7 @@ def test_signal_changes_the_decoder():
 
 def test_emotion_starts_the_response():
     model, batch = tiny()
-    prediction, _, ctx = model.read(batch.src)
+    prediction, _, ctx = model.encode(batch.src)
     by_hand = prediction.emotion @ model.begin.weight.T + model.begin.bias
     assert torch.allclose(ctx.start, by_hand)
     def first(ctx, ids=batch.tgt_in): return model.logits(model.decode(ids, ctx)[0])[:, 0]
@@ -144,7 +144,7 @@ def test_emotion_starts_the_response():
 def test_concepts_and_intensities_count():
     model, batch = tiny()
     models = model, tiny(concepts=0)[0], tiny(learn=False)[0]
-    a, b, c = (m.read(batch.src)[0].emotion for m in models)
+    a, b, c = (m.encode(batch.src)[0].emotion for m in models)
     for x, y in ((a, b), (a, c), (b, c)): assert not torch.allclose(x, y, atol=1e-4)
 
 
@@ -153,7 +153,7 @@ def test_losses_of_parts_make_the_loss_of_the_whole():
     whole = model.losses(batch)[1]
     parts = [model.losses(batch.change(lambda t: t[i::2]))[1] for i in range(2)]
     counts = {k: n for k, (_, n) in whole.items()}
-    assert counts == model.items(batch) == dict(emotion=4, words=14, attention=4)
+    assert counts == model.num_targets(batch) == dict(emotion=4, words=14, attention=4)
     for k, (mean, n) in whole.items():
         assert torch.isclose(mean, sum(p[k][0] * p[k][1] for p in parts) / n, atol=1e-6)
     def attention(weight): return tiny(attention_weight=weight)[0].losses(batch)[1]['attention'][0]
@@ -177,10 +177,10 @@ def test_an_unknown_word_of_the_dialogue_can_be_said():
     p = model.logits(model(batch).states).exp()
     there = {10, 11, 6, 7, 14}                           # words of the first dialogue and its concepts
     assert {i for i in range(15) if p[0, 0, i] > 1e-6} == there
-    ctx, ids = model.read(batch.src[:1])[2], []
+    ctx, ids = model.encode(batch.src[:1])[2], []
     for seed in range(9):
         chance = torch.Generator().manual_seed(seed)
-        ids += generate(model, ctx, Decoder(k=5, temperature=4., longest=12), chance)[0]
+        ids += generate(model, ctx, Decoder(k=5, temperature=4., max_new_tokens=12), chance)[0]
     assert set(ids) == there and 'biscuit' in model.vocab.decode(ids)
 
 
@@ -234,16 +234,16 @@ def test_what_is_missing_is_named():
     model, without = tiny(learn=False)[0], tiny(learn=False, concepts=0)[0]
     with tempfile.TemporaryDirectory() as tmp:
         needed = 'download conceptnet.*mkedg-no-conceptnet'
-        with pytest.raises(EcgenError, match=needed): model.know(Path(tmp))
-        with pytest.raises(EcgenError, match='download nrc-vad'): without.know(Path(tmp))
+        with pytest.raises(EcgenError, match=needed): model.build_tables(Path(tmp))
+        with pytest.raises(EcgenError, match='download nrc-vad'): without.build_tables(Path(tmp))
 
 
 def test_tables_that_say_nothing_are_refused():
     import contextlib, io, re
-    def know(**changes):
+    def look_up(**changes):
         "What a fresh system prints and returns"
         with contextlib.redirect_stdout(io.StringIO()) as told:
-            facts = tiny(learn=False, **changes)[0].know(Path(tmp))
+            facts = tiny(learn=False, **changes)[0].build_tables(Path(tmp))
         return told.getvalue(), facts
     with tempfile.TemporaryDirectory() as tmp:
         ratings, graph = Path(tmp)/'vad/vad.tsv', Path(tmp)/'conceptnet/assertions-en.tsv'
@@ -252,14 +252,14 @@ def test_tables_that_say_nothing_are_refused():
         graph.write_text('zebra\tIsA\tanimal\t1.0\n')
         nothing = ('none of the 8 words .* calls a concept up.*download conceptnet'
                '.*mkedg-no-conceptnet')
-        with pytest.raises(EcgenError, match=nothing): know()
-        told, facts = know(concepts=0)
+        with pytest.raises(EcgenError, match=nothing): look_up()
+        told, facts = look_up(concepts=0)
         assert told == '2 of 8 words rated (vad.tsv)\n' and 'graph' not in facts
         graph.write_text('d\tCauses\tb\t1.0\nzebra\tIsA\tanimal\t1.0\n')
-        told, facts = know()
+        told, facts = look_up()
         assert told == '2 of 8 words rated (vad.tsv), 1 call concepts up (assertions-en.tsv)\n'
         for k in ('ratings_sha', 'graph_sha'): assert re.fullmatch('[0-9a-f]{16}', facts.pop(k))
         assert facts == dict(ratings='vad.tsv', ratings_words=3, rated_words=2,
                              graph='assertions-en.tsv', calling_words=1)
         ratings.write_text('zebra\t.9\t.9\t.5\n')
-        with pytest.raises(EcgenError, match='rates none of the 8 words.*download nrc-vad'): know()
+        with pytest.raises(EcgenError, match='rates none of the 8 words.*download nrc-vad'): look_up()

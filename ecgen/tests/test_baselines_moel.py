@@ -41,24 +41,24 @@ def pairs(n=6):
     listeners, x, h = Listeners(cfg, n), torch.randn(3, 4, 12), torch.randn(3, 5, 12)
     for p in listeners.parameters(): nn.init.normal_(p, std=.4)
     which = torch.tensor([[4, 1], [1, 0], [4, 3]])
-    real = torch.arange(5)[None] < torch.tensor([[5], [3], [4]])
-    return listeners, which, *(t.repeat_interleave(2, 0) for t in (x, h, real))
+    mask = torch.arange(5)[None] < torch.tensor([[5], [3], [4]])
+    return listeners, which, *(t.repeat_interleave(2, 0) for t in (x, h, mask))
 
 
 def test_grouped_product_equals_the_loop():
-    listeners, which, x, h, real = pairs()
-    r, mask = Route(which.flatten(), 6), causal(4, None)
-    y, _ = listeners(x, None, listeners.keys_values(h, r), mask, real, r)
+    listeners, which, x, h, mask = pairs()
+    r, causal_mask = Route(which.flatten(), 6), causal(4, None)
+    y, _ = listeners(x, None, listeners.keys_values(h, r), causal_mask, mask, r)
     for p, i in enumerate(which.flatten().tolist()):
         one = one_listener(listeners, i)
-        alone, _ = one(x[p:p+1], None, one.cross.keys_values(h[p:p+1]), mask, real[p:p+1])
+        alone, _ = one(x[p:p+1], None, one.cross.keys_values(h[p:p+1]), causal_mask, mask[p:p+1])
         assert torch.allclose(y[p:p+1], alone, atol=1e-5)
 
 
 def test_listeners_that_are_not_used_get_no_gradient():
-    listeners, which, x, h, real = pairs()
+    listeners, which, x, h, mask = pairs()
     r = Route(which.flatten(), 6)
-    y, _ = listeners(x, None, listeners.keys_values(h, r), causal(4, None), real, r)
+    y, _ = listeners(x, None, listeners.keys_values(h, r), causal(4, None), mask, r)
     (y ** 2).sum().backward()
     for name, p in listeners.named_parameters():
         assert [bool(g.any()) for g in p.grad] == [i in (0, 1, 3, 4) for i in range(6)], name
@@ -81,7 +81,7 @@ def tiny(**changes):
 def test_unused_listeners_have_no_influence():
     model, batch = tiny()
     with torch.no_grad():
-        before, ctx = model.score(batch)[1], model.read(batch.src)[2]
+        before, ctx = model.score(batch)[1], model.encode(batch.src)[2]
         unused = [i for i in range(32) if i not in ctx.which]
         for p in model.listeners.parameters(): p[unused] = torch.nan
         assert torch.equal(model.score(batch)[1], before) and len(unused) >= 20
@@ -91,13 +91,13 @@ def test_unused_listeners_have_no_influence():
 
 def test_mixture_is_the_formula_written_out():
     model, batch = tiny()
-    ctx = model.read(batch.src)[2]
-    h, real = model.encode_context(batch.src)
-    x, mask = model.embed_response(batch.tgt_in, None), causal(batch.tgt_in.shape[1], None)
+    ctx = model.encode(batch.src)[2]
+    h, mask = model.encode_context(batch.src)
+    x, causal_mask = model.embed_response(batch.tgt_in, None), causal(batch.tgt_in.shape[1], None)
     states = model.decode(batch.tgt_in, ctx)[0]
     for b in range(len(h)):
         def of(block, x):
-            return block(x, None, block.cross.keys_values(h[b:b+1]), mask, real[b:b+1])[0]
+            return block(x, None, block.cross.keys_values(h[b:b+1]), causal_mask, mask[b:b+1])[0]
         mixed = of(model.shared, x[b:b+1])
         for i, p in zip(ctx.which[b].tolist(), ctx.weight[b]):
             mixed = mixed + p * of(one_listener(model.listeners, i), x[b:b+1])
@@ -130,9 +130,9 @@ def test_listeners_start_as_plain_blocks_do():
 
 def test_oracle_is_off_in_evaluation():
     model, batch = tiny()
-    model.begin_step('joint', 0, 0., None)
+    model.on_step_begin('joint', 0, 0., None)
     assert model.chance == 1.
-    ctx = model.train().read(batch.src, gold=batch.emotion)[2]
+    ctx = model.train().encode(batch.src, gold=batch.emotion)[2]
     assert (ctx.which == batch.emotion[:, None]).all()
     assert ctx.weight.tolist() == [[1., 0., 0.]] * 4 and len(ctx.pairs) == 4
     other = batch.change(lambda t: t)
@@ -149,7 +149,7 @@ def test_responses_are_reproducible_by_seed():
     model, batch = tiny()
     def say(seed):
         chance = torch.Generator().manual_seed(seed)
-        return generate(model, model.read(batch.src)[2], Decoder(longest=8), chance)
+        return generate(model, model.encode(batch.src)[2], Decoder(max_new_tokens=8), chance)
     assert say(3) == say(3) and any(say(3) != say(s) for s in range(4, 9))
 
 
@@ -167,7 +167,8 @@ from pathlib import Path
 from unittest.mock import patch
 import pytest
 from ecgen.data.files import shipped
-settings = dict(dim=32, head_dim=8, epochs=2, budget=600, lr=2e-3, warmup=30, min_count=1)
+settings = dict(dim=32, head_dim=8, epochs=2, max_tokens_per_batch=600,
+                lr=2e-3, warmup=30, min_count=1)
 
 
 def test_commands():

@@ -11,7 +11,7 @@ from torch import nn
 from ecgen.data.batches import PAD, Batch
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.model.decoding import Decoder, generate
-from ecgen.model.generator import some_rows
+from ecgen.model.generator import select_rows
 from ecgen.model.model import Memory, Prediction, System
 from ecgen.model.presets import register
 from ecgen.baselines.new_system import *
@@ -29,17 +29,17 @@ class InTurns(Toy):
     def train_step(self, trainer, rows):
         return trainer.train_step(rows, 'emotion') | trainer.train_step(rows, 'words')
 
-    def items(self, batch, stage):
-        n = super().items(batch, stage)
+    def num_targets(self, batch, stage):
+        n = super().num_targets(batch, stage)
         return n if stage == 'joint' else {stage: n[stage]}
 
     def losses(self, batch, stage='joint', cfg=None, gate=''):
         if stage == 'joint': return super().losses(batch, stage, cfg, gate)
-        out, real = self(batch, gate), batch.tgt_out != PAD
+        out, mask = self(batch, gate), batch.tgt_out != PAD
         if stage == 'emotion': loss = F.cross_entropy(out.prediction.emotion, batch.emotion)
         if stage == 'words':
-            loss = F.cross_entropy(self.logits(out.states[real]), batch.tgt_out[real])
-        return out.prediction, {stage: (loss, self.items(batch, stage)[stage])}
+            loss = F.cross_entropy(self.logits(out.states[mask]), batch.tgt_out[mask])
+        return out.prediction, {stage: (loss, self.num_targets(batch, stage)[stage])}
 
 
 def test_a_few_lines_train_and_learn():
@@ -71,13 +71,13 @@ def test_what_does_not_hold_is_found():
 
     class Mean(Toy):
         "Padding counts in the mean"
-        def read(self, src, gate='', labels=None):
+        def encode(self, src, gate='', labels=None):
             mean = self.words(src).mean(1)
             return Prediction(self.emotion(mean).float()), None, Memory(mean, src != PAD)
 
     class Forgetful(Toy):
         "Forgets the words before"
-        def decode(self, ids, ctx, past=None): return super().decode(ids, ctx, None)
+        def decode(self, ids, ctx, kv_cache=None): return super().decode(ids, ctx, None)
 
     class Told(Toy):
         "Uses the right emotion"

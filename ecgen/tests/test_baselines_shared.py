@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.data.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turn_of
+from ecgen.data.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turns_from_end
 from ecgen.model.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ecgen.model.model import Output, System, SystemConfig, check_turns
 from ecgen.baselines.shared import *
@@ -30,14 +30,14 @@ def test_window_network_equals_two_convolutions():
 
 def test_window_network_remembers_and_ignores_padding():
     torch.manual_seed(0)
-    ffn, x, past, got = WindowFeedForward(6, 4, 3), torch.randn(2, 7, 6), None, []
+    ffn, x, kv_cache, got = WindowFeedForward(6, 4, 3), torch.randn(2, 7, 6), None, []
     for i in range(7):
-        y, past = ffn(x[:, i:i+1], past)
+        y, kv_cache = ffn(x[:, i:i+1], kv_cache)
         got.append(y)
     assert torch.allclose(torch.cat(got, 1), ffn(x)[0], atol=1e-6)
-    real = torch.arange(7)[None] < torch.tensor([[7], [4]])
-    alone = ffn.centred(x[1:, :4], real[1:, :4])[0]
-    assert torch.allclose(ffn.centred(x, real)[1, :4], alone, atol=1e-6)
+    mask = torch.arange(7)[None] < torch.tensor([[7], [4]])
+    alone = ffn.centred(x[1:, :4], mask[1:, :4])[0]
+    assert torch.allclose(ffn.centred(x, mask)[1, :4], alone, atol=1e-6)
 
 
 def test_the_last_turn_is_the_speakers():
@@ -60,23 +60,23 @@ def small(**changes):
 def test_decoder_block_word_by_word_equals_all_at_once():
     torch.manual_seed(0)
     b, x, h = DecoderBlock(small()), torch.randn(2, 6, 12), torch.randn(2, 5, 12)
-    real, past, got = torch.arange(5)[None] < torch.tensor([[5], [3]]), None, []
-    cross, mask = b.cross.keys_values(h), causal(6, None)
-    whole, _ = b(x, None, cross, mask, real)
+    mask, kv_cache, got = torch.arange(5)[None] < torch.tensor([[5], [3]]), None, []
+    cross, causal_mask = b.cross.keys_values(h), causal(6, None)
+    whole, _ = b(x, None, cross, causal_mask, mask)
     for i in range(6):
-        y, past = b(x[:, i:i+1], past, cross, causal(1, past), real)
+        y, kv_cache = b(x[:, i:i+1], kv_cache, cross, causal(1, kv_cache), mask)
         got.append(y)
     assert torch.allclose(torch.cat(got, 1), whole, atol=1e-5)
     other = torch.cat([x[:, :4], -x[:, 4:]], 1)                      # the future is invisible
-    changed, _ = b(other, None, cross, mask, real)
+    changed, _ = b(other, None, cross, causal_mask, mask)
     assert torch.allclose(changed[:, :4], whole[:, :4], atol=1e-6)
 
 
 def test_encoder_ignores_padding_but_not_order():
     torch.manual_seed(0)
     e, x = Encoder(small(), 8), torch.randn(2, 5, 8)
-    real = torch.arange(5)[None] < torch.tensor([[5], [3]])
-    assert torch.allclose(e(x, real)[1, :3], e(x[1:, :3], real[1:, :3])[0], atol=1e-5)
+    mask = torch.arange(5)[None] < torch.tensor([[5], [3]])
+    assert torch.allclose(e(x, mask)[1, :3], e(x[1:, :3], mask[1:, :3])[0], atol=1e-5)
     everything = torch.ones(2, 5, dtype=torch.bool)
     turned = e(x.flip(1), everything).flip(1)
     assert not torch.allclose(turned, e(x, everything), atol=1e-2)
@@ -93,7 +93,7 @@ def test_weights_start_as_published():
     for scale in (60 ** -.5, 1 / 3):
         assert not m.words.weight[0].any() and not m.roles.weight[0].any()
         assert abs(m.words.weight[6:].std() - scale) < .01 and m.words.weight[:6].abs().max() < .1
-        m.set_vectors(table, TrainingConfig())
+        m.init_embeddings(table, TrainingConfig())
     assert torch.allclose(m.words.weight[6:], table[6:], atol=1e-6)
     tied, states = SmallSystem(SmallConfig(dim=60, tied=True), m.vocab), torch.randn(2, 60)
     assert tied.logits(states).shape == m.logits(states).shape == (2, 100)

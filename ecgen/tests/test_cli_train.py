@@ -26,12 +26,19 @@ def test_settings_are_converted_or_refused():
     assert settings(pairs) == {
         'gate': 'hard', 'reasoner.positions': 1., 'generator.gate_at': 'mask', 'cls_open': False}
     for pair, why in (
-        ('lr', 'write --set lr=VALUE'), ('budgt=3', 'such as budget'),
+        ('lr', 'write --set lr=VALUE'), ('max_token_per_batch=3', 'such as max_tokens_per_batch'),
         ('xyz=3', 'pretrain_epochs, epochs'), ('epochs=2.5', 'a whole number'),
         ('lr=fast', 'a number'), ('decay=2', 'true or false'),
     ):
         with pytest.raises(EcgenError, match=why): settings([pair])
     with pytest.raises(EcgenError, match='moel has no use for tau'): settings(['tau=2'], 'moel')
+
+
+def test_settings_that_were_renamed_still_work():
+    import contextlib, io
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        assert settings(['budget=300', 'longest=90']) == dict(max_tokens_per_batch=300, max_context=90)
+    assert '--set budget is now called max_tokens_per_batch' in told.getvalue()
 
 
 def test_train_writes_a_model_that_answers():

@@ -155,7 +155,8 @@ def test_an_example_is_the_whole_prefix_of_a_listener_turn():
 
 def test_an_example_knows_its_rare_words_and_what_comes_next():
     v = Vocab(['a', 'b'])
-    one, two = make_examples([Dialogue('x', 'sad', '', ('x a y', 'b x', 'a z', 'y b'))], v, longest=7)
+    said = 'x a y', 'b x', 'a z', 'y b'
+    one, two = make_examples([Dialogue('x', 'sad', '', said)], v, max_context=7)
     assert one.rare == ('x', 'y', 'x', 'z') and v.decode(one.after) == ['a', '<unk>']
     assert two.rare == ('x', 'z', 'y') and two.after == []
     # the first turn was dropped, with its words
@@ -164,7 +165,7 @@ def test_an_example_knows_its_rare_words_and_what_comes_next():
 
 def test_long_contexts_lose_their_beginning():
     v = Vocab(['a', 'b'])
-    src, cause = encode_context([['a'] * 50, ['b'] * 3], v, (1,), longest=6)
+    src, cause = encode_context([['a'] * 50, ['b'] * 3], v, (1,), max_context=6)
     assert src == [CLS, SEP, *v.encode(['b', 'b', 'b']), SEP]
     assert cause == [1, 0, 1, 1, 1, 1]
 
@@ -175,12 +176,12 @@ def test_contexts_made_from_their_end_are_those_of_the_whole():
     for n in range(60):
         lengths = [rng.randint(n > 30, 9) for _ in range(rng.randint(2, 40))]
         texts = [' '.join(rng.choices('abcdx', k=k)) for k in lengths]
-        tokens, longest = [t.split() for t in texts], rng.choice([8, 20, 50])
+        tokens, max_context = [t.split() for t in texts], rng.choice([8, 20, 50])
         causes = tuple(sorted(rng.sample(range(len(texts)), len(texts) // 2)))
         sure = tuple(rng.random() for _ in texts)
         d = Dialogue('x', 'sad', '', tuple(texts), causes, cause_probabilities=sure)
-        for e in make_examples([d], v, longest):
-            assert (e.src, e.cause) == encode_context(tokens[:e.turn], v, causes, longest)
+        for e in make_examples([d], v, max_context):
+            assert (e.src, e.cause) == encode_context(tokens[:e.turn], v, causes, max_context)
             assert np.array_equal(e.soft, soft_causes(e.src, sure, e.turn))
             assert e.rare == rare_words(tokens[:e.turn + 2], e.turn, e.src, e.tgt, e.after)
     start = time.process_time()
@@ -190,7 +191,7 @@ def test_contexts_made_from_their_end_are_those_of_the_whole():
 
 def test_words_know_their_turn():
     two_rows = [[CLS, 7, SEP, 8, SEP], [CLS, 7, SEP, PAD, PAD]]
-    assert turn_of(torch.tensor(two_rows)).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, -1, -1]]
+    assert turns_from_end(torch.tensor(two_rows)).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, -1, -1]]
 
 
 def test_a_budget_gives_the_updates_that_are_asked_for():
@@ -214,7 +215,7 @@ def test_released_batches_are_as_large_as_the_budget_allows():
 
 def test_every_example_comes_once_an_epoch_within_the_budget():
     ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
-    s = BatchSampler(ex, budget=300)
+    s = BatchSampler(ex, max_tokens_per_batch=300)
     batches = s.batches()
     assert sorted(i for b in batches for i in b) == list(range(len(ex)))
     for b in batches:
@@ -254,8 +255,8 @@ def test_presets_take_half_the_updates_of_the_released_code():
     found = real_split('train')
     ex = make_examples(found, build_vocab(found, 2))
     order = random.Random(0).sample(range(len(ex)), len(ex))
-    def ours(budget): return len(BatchSampler(ex, budget).batches())
-    def theirs(budget): return len(released_cut(ex, order, budget))
+    def ours(n): return len(BatchSampler(ex, n).batches())
+    def theirs(n): return len(released_cut(ex, order, n))
     assert (ours(8192), theirs(8192)) == (291, 642)
     assert (ours(4096), theirs(4096)) == (565, 1128)
     assert (ours(3596), ours(2020)) == (642, 1131)

@@ -27,7 +27,7 @@ from ecgen.model.decoding import DECODERS
 from ecgen.data.files import write_json
 from ecgen.evaluation.evaluation import automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions, weights_hash, write_json_lines
 from ecgen.model.model import System
-from ecgen.model.presets import PRESETS, preset, system_of
+from ecgen.model.presets import PRESETS, current_names, preset, system_of
 from ecgen.model.pretrained import model_folder, read_json
 from ecgen.training.prepared import Prepared, content_hash, fingerprint, labelled_splits, read_table
 from ecgen.training.runs import find_device, fit, prepare_model

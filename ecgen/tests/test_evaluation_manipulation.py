@@ -50,7 +50,7 @@ def test_soft_and_open_are_what_evaluation_measures():
     res = manipulation_check(m, shipped('sample'), times=20)
     assert tuple(res['gates']) == CHECKED and json.loads(json.dumps(res)) == res
     assert res == manipulation_check(m, shipped('sample'), times=20)
-    examples = make_examples(load_split('valid', shipped('sample')), m.vocab, m.cfg.longest)
+    examples = make_examples(load_split('valid', shipped('sample')), m.vocab, m.cfg.max_context)
     assert res['examples'] == len(examples)
     for gate in ('soft', 'open'):
         with torch.inference_mode(): each = per_example(m, examples, gate)

@@ -55,8 +55,8 @@ def test_padding_changes_nothing():
     torch.manual_seed(0)
     block = EncoderBlock(6, 2, 4, 12).eval()
     x, junk = torch.randn(1, 4, 6), torch.randn(1, 3, 6)
-    real = torch.tensor([[True] * 4 + [False] * 3])
-    padded = block(torch.cat([x, junk], 1), key_mask(real))[:, :4]
+    mask = torch.tensor([[True] * 4 + [False] * 3])
+    padded = block(torch.cat([x, junk], 1), key_mask(mask))[:, :4]
     assert torch.allclose(block(x), padded, atol=1e-6)
 
 

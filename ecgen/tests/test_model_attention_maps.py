@@ -5,12 +5,12 @@
 from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
-from ecgen.data.batches import BOS, CLS, SPECIALS, encode_context, turn_of
+from ecgen.data.batches import BOS, CLS, SPECIALS, encode_context, turns_from_end
 from ecgen.data.dialogues import detokenize
 from ecgen.data.files import EcgenError
 from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import Gates
-from ecgen.model.generator import Context, Seen
+from ecgen.model.generator import Context, AttentionMaps
 from ecgen.model.model import EmpatheticModel, check_turns
 from ecgen.model.reasoner import Reasoning
 from ecgen.model.attention_maps import *
@@ -31,39 +31,39 @@ TURNS = ['I am so sad.', 'Oh no!', 'Really so sad.']
 
 def test_what_is_watched_is_what_was_used():
     m = little()
-    w = watch(m, TURNS)
+    w = trace(m, TURNS)
     assert w.response == m.respond(TURNS, decoder=GREEDY).response
-    assert w.seen.before.shape == w.seen.after.shape == (1, 2, len(w.words), len(w.context))
+    assert w.maps.before.shape == w.maps.after.shape == (1, 2, len(w.words), len(w.context))
     assert w.context[0] == CLS_WORD and w.turn.tolist() == [0] * 7 + [1] * 4 + [2] * 5
-    assert torch.allclose(w.seen.after.sum(-1), torch.ones(1))
-    again = watch(m, TURNS, response=w.words[:-1])
+    assert torch.allclose(w.maps.after.sum(-1), torch.ones(1))
+    again = trace(m, TURNS, response=w.words[:-1])
     assert torch.equal(w.chances, again.chances) and not distance(w, again).any()
 
 
 def test_closed_turns_get_no_attention():
     m = little()
-    w = watch(m, TURNS, close=[0])
-    before, after = w.seen.before, w.seen.after
+    w = trace(m, TURNS, close=[0])
+    before, after = w.maps.before, w.maps.after
     assert (after[..., 1:7] == 0).all() and (before[..., 1:7] > 0).all()
     assert (after[..., 0] > 0).all()
-    alone = watch(m, TURNS, close=[0, 1, 2])
-    assert (alone.seen.after[..., 0] == 1).all()
+    alone = trace(m, TURNS, close=[0, 1, 2])
+    assert (alone.maps.after[..., 0] == 1).all()
     before, after = cause_mass(alone, threshold=-1.)
     assert (after == 0).all() and (before > 0).all()
 
 
 def test_what_cannot_be_watched_is_refused():
     m = little()
-    with pytest.raises(EcgenError, match='turns 0 to 2'): watch(m, TURNS, close=[3])
-    with pytest.raises(EcgenError, match='has no labels'): watch(m, TURNS, gate='oracle')
+    with pytest.raises(EcgenError, match='turns 0 to 2'): trace(m, TURNS, close=[3])
+    with pytest.raises(EcgenError, match='has no labels'): trace(m, TURNS, gate='oracle')
 
 
 def test_gated_cross_attention_can_be_watched():
     m = little(**{'generator.gated_attn': 'instead'})
-    w = watch(m, TURNS, close=[0])
-    assert w.seen.before.shape == (1, 2, len(w.words), len(w.context))
-    assert (w.seen.after[..., 1:7] == 0).all()
-    a, b = (watch(m, TURNS, close=close, response=w.words[:-1]) for close in ([], [0]))
+    w = trace(m, TURNS, close=[0])
+    assert w.maps.before.shape == (1, 2, len(w.words), len(w.context))
+    assert (w.maps.after[..., 1:7] == 0).all()
+    a, b = (trace(m, TURNS, close=close, response=w.words[:-1]) for close in ([], [0]))
     assert distance(a, b).any()
 
 

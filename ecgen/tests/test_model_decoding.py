@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from ecgen.data.batches import BOS, CLS, EOS, PAD, SEP, UNK
 from ecgen.data.files import EcgenError
-from ecgen.model.generator import Context, ResponseGenerator, some_rows
+from ecgen.model.generator import Context, ResponseGenerator, select_rows
 from ecgen.model.decoding import *
 
 def test_scores_that_are_no_numbers_are_refused_in_one_sentence():
@@ -17,30 +17,30 @@ def test_scores_that_are_no_numbers_are_refused_in_one_sentence():
         for decoder in DECODERS.values():
             logits = torch.zeros(2, 20).index_fill_(1, torch.tensor([9]), bad)
             with pytest.raises(EcgenError, match='weights of this model overflow'):
-                choose(logits, decoder, False)
+                sample_next(logits, decoder, False)
     logits = torch.full((1, 20), -torch.inf)
     logits[0, 9] = 0.
-    for decoder in (GREEDY, Decoder()): assert choose(logits.clone(), decoder, False).item() == 9
+    for decoder in (GREEDY, Decoder()): assert sample_next(logits.clone(), decoder, False).item() == 9
 
 
 def test_top_k_draws_in_proportion_among_the_k_best():
     p = torch.tensor([[.0, .3, .0, .0, .0, .0, .4, .15, .1, .05]])
     rng = torch.Generator().manual_seed(0)
-    drawn = torch.cat([choose(p.log(), Decoder(), False, rng) for _ in range(3000)])
+    drawn = torch.cat([sample_next(p.log(), Decoder(), False, rng) for _ in range(3000)])
     share = [(drawn == i).float().mean().item() for i in (6, 7, 8)]
     for got, want in zip(share, (40/65, 15/65, 10/65)): assert abs(got - want) < .03
     assert abs(sum(share) - 1) < 1e-6
-    assert choose(p.log(), Decoder(k=1), False).tolist() == [6]
+    assert sample_next(p.log(), Decoder(k=1), False).tolist() == [6]
 
 
 def test_specials_are_never_chosen():
     logits = torch.zeros(1, 10)
     logits[0, [PAD, UNK, BOS, CLS, SEP, EOS]] = 50.
-    assert choose(logits, Decoder(k=1), False).tolist() == [EOS]
-    assert choose(logits, Decoder(k=1), True).item() > SEP
+    assert sample_next(logits, Decoder(k=1), False).tolist() == [EOS]
+    assert sample_next(logits, Decoder(k=1), True).item() > SEP
 
 
-from ecgen.model.gates import finish
+from ecgen.model.gates import apply_gate_rules
 from ecgen.model.generator import GeneratorConfig
 
 def little():
@@ -49,19 +49,19 @@ def little():
     sizes = GeneratorConfig(dim=16, layers=2, heads=2, head_dim=8, inner=32)
     gen = ResponseGenerator(sizes, 12).eval()
     src = torch.tensor([[CLS, 7, 8, SEP], [CLS, 9, SEP, PAD], [CLS, 10, 11, SEP]])
-    return gen, gen.encode(src, torch.tensor([3, 5, 7]), finish(torch.zeros(3, 4), src))
+    return gen, gen.encode(src, torch.tensor([3, 5, 7]), apply_gate_rules(torch.zeros(3, 4), src))
 
 def rng(seed): return torch.Generator().manual_seed(seed)
 
 
 def test_greedy_with_cache_and_dropped_rows_equals_the_plain_way():
     gen, ctx = little()
-    got = generate(gen, ctx, Decoder(k=1, longest=12))
+    got = generate(gen, ctx, Decoder(k=1, max_new_tokens=12))
     for b in range(3):
         one, ids = ctx.select(torch.arange(3) == b), [BOS]
         for step in range(12):
             states, _ = gen.decode(torch.tensor([ids]), one)
-            following = choose(gen.logits(states[:, -1]), GREEDY, step == 0).item()
+            following = sample_next(gen.logits(states[:, -1]), GREEDY, step == 0).item()
             if following == EOS: break
             ids.append(following)
         assert got[b] == ids[1:]
@@ -69,13 +69,13 @@ def test_greedy_with_cache_and_dropped_rows_equals_the_plain_way():
 
 def test_the_same_seed_gives_the_same_words():
     gen, ctx = little()
-    a, b, c = (generate(gen, ctx, Decoder(longest=12), rng(s)) for s in (5, 5, 6))
+    a, b, c = (generate(gen, ctx, Decoder(max_new_tokens=12), rng(s)) for s in (5, 5, 6))
     assert a == b != c and all(len(x) <= 12 for x in a)
 
 
 def test_with_generators_of_their_own_dialogues_do_not_depend_on_each_other():
     gen, ctx = little()
-    decoder = Decoder(longest=12)
+    decoder = Decoder(max_new_tokens=12)
     together = generate(gen, ctx, decoder, [rng(5), rng(6), rng(7)])
     for i in range(3):
         alone = ctx.select(torch.arange(3) == i)
@@ -84,6 +84,6 @@ def test_with_generators_of_their_own_dialogues_do_not_depend_on_each_other():
 
 def test_words_are_told_as_they_are_chosen():
     gen, ctx = little()
-    told, decoder = [[], [], []], Decoder(longest=12)
+    told, decoder = [[], [], []], Decoder(max_new_tokens=12)
     got = generate(gen, ctx, decoder, rng(5), lambda r, i: told[r].append(i))
     assert told == got == generate(gen, ctx, decoder, rng(5))

@@ -108,12 +108,12 @@ def test_released_soft_gates_on_fixed_random_weights():
     torch.manual_seed(0)
     attn = MultiHeadAttention(6, 2, 4).double()
     x, h = torch.randn(1, 3, 6).double(), torch.randn(1, 5, 6).double()
-    g, real = torch.rand(1, 5).double(), torch.tensor([[True] * 4 + [False]])
+    g, mask = torch.rand(1, 5).double(), torch.tensor([[True] * 4 + [False]])
     q, (k, v) = attn.split(attn.query(x)), attn.keys_values(h)
     k_scaled, v_scaled = attn.keys_values(h * g[..., None])      # as released: before the projections
-    s = (q @ k_scaled.transpose(-1, -2) / 2).masked_fill(~key_mask(real), -1e18)
+    s = (q @ k_scaled.transpose(-1, -2) / 2).masked_fill(~key_mask(mask), -1e18)
     want = s.softmax(-1) @ v_scaled
-    got = scaled_weights(q, k, g, real) @ (v * g[:, None, :, None])
+    got = scaled_weights(q, k, g, mask) @ (v * g[:, None, :, None])
     assert torch.allclose(got, want, atol=1e-12)
 
 
@@ -131,14 +131,14 @@ def test_released_soft_gates_are_folded_into_keys_and_values():
     torch.manual_seed(0)
     attn = ScaledMemoryAttention(6, 2, 4).double()
     x, h = torch.randn(2, 4, 6).double(), torch.randn(2, 5, 6).double()
-    g, real = torch.rand(2, 5).double(), torch.arange(5) < torch.tensor([[5], [3]])
+    g, mask = torch.rand(2, 5).double(), torch.arange(5) < torch.tensor([[5], [3]])
     fixed, trained = Gates(g.log()), Gates(g.log().requires_grad_())
     hard = Gates(g.log(), g.round().requires_grad_())
     for gates in (fixed, trained, hard):
         kv = attn.keys_values(h, gates)
         values = kv[1] * gates.values[:, None, :, None]
-        want = attn.merge(attn.weights(x, kv, gates, real) @ values)
-        assert torch.allclose(attn(x, kv, gates, real), want, atol=1e-12)
+        want = attn.merge(attn.weights(x, kv, gates, mask) @ values)
+        assert torch.allclose(attn(x, kv, gates, mask), want, atol=1e-12)
 
 
 def test_a_closed_word_has_no_influence():

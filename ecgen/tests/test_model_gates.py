@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 import torch
 from torch import Tensor
-from ecgen.data.batches import PAD, turn_of
+from ecgen.data.batches import PAD, turns_from_end
 from ecgen.data.files import EcgenError
 from ecgen.model.gates import *
 
@@ -15,7 +15,7 @@ from ecgen.data.batches import SEP
 def test_soft_gate_is_the_probability():
     torch.manual_seed(0)
     cause, src = torch.randn(2, 5, 2), torch.tensor([[4, 9, 9, 9, SEP], [4, 9, SEP, PAD, PAD]])
-    g = finish(soft_gates(cause), src).log.exp()
+    g = apply_gate_rules(soft_gates(cause), src).log.exp()
     for b in range(2):
         for i in range(5):
             e0, e1 = cause[b, i].double().exp()
@@ -27,7 +27,7 @@ def test_soft_gate_is_the_probability():
 
 def test_gates_stay_finite_where_probabilities_vanish():
     cause = torch.tensor([[[0., 0.], [200., -200.], [-200., 200.]]], requires_grad=True)
-    log_g = finish(soft_gates(cause), torch.tensor([[4, 9, SEP]])).log
+    log_g = apply_gate_rules(soft_gates(cause), torch.tensor([[4, 9, SEP]])).log
     log_g.sum().backward()
     assert log_g.tolist() == [[0., -400., 0.]] and cause.grad.isfinite().all()
 
@@ -41,12 +41,12 @@ def test_hard_gate_is_the_more_probable_label():
 
 def test_a_context_is_never_closed_altogether():
     shut, src = torch.full((2, 4), -torch.inf), torch.tensor([[4, 9, 9, SEP], [4, 9, SEP, PAD]])
-    cls_alone = finish(shut, src).log.exp()
+    cls_alone = apply_gate_rules(shut, src).log.exp()
     assert cls_alone.tolist() == [[1, 0, 0, 0]] * 2
-    all_words = finish(shut, src, cls_open=False).log.exp()              # but no padding
+    all_words = apply_gate_rules(shut, src, cls_open=False).log.exp()    # but no padding
     assert all_words.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
     some = shut.index_fill(1, torch.tensor([1]), -2.)
-    assert torch.equal(finish(some, src, cls_open=False).log, some)
+    assert torch.equal(apply_gate_rules(some, src, cls_open=False).log, some)
 
 
 def test_the_largest_noisy_logit_is_a_draw_from_the_softmax():

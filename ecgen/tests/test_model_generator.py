@@ -23,13 +23,13 @@ def test_decoder_block_is_four_updates_in_a_row():
     cfg = GeneratorConfig(dim=8, heads=2, head_dim=4, inner=16, dropout=0.)
     b = DecoderBlock(cfg).double()
     x, h = torch.randn(1, 3, 8).double(), torch.randn(1, 5, 8).double()
-    real, causal = torch.ones(1, 5, dtype=torch.bool), torch.ones(3, 3, dtype=torch.bool).tril()
+    mask, causal = torch.ones(1, 5, dtype=torch.bool), torch.ones(3, 3, dtype=torch.bool).tril()
     gates = Gates(torch.rand(1, 5).log())
-    def run(): return b(x, None, *b.keys_values(h, gates), causal, real, gates)[0]
+    def run(): return b(x, None, *b.keys_values(h, gates), causal, mask, gates)[0]
     got, n = run(), b.norm1(x)
     y = x + b.attn(n, b.attn.keys_values(n), causal)
     y = y + b.cross(b.norm2(y), b.cross.keys_values(h))
-    y = y + b.gated(b.norm3(y), b.gated.keys_values(h, gates), gates, real)
+    y = y + b.gated(b.norm3(y), b.gated.keys_values(h, gates), gates, mask)
     assert torch.allclose(got, y + b.ffn(b.norm4(y)), atol=1e-6)
     for layer in (b.attn, b.cross, b.gated):                 # each of them matters
         keep, layer.out.weight.data = layer.out.weight.data, torch.zeros_like(layer.out.weight)
@@ -55,10 +55,10 @@ def little():
 
 def test_cached_decoding_equals_uncached():
     gen, src, emotion, gates = little()
-    ctx, ids, past = gen.encode(src, emotion, gates), torch.randint(6, 30, (2, 7)), None
+    ctx, ids, kv_cache = gen.encode(src, emotion, gates), torch.randint(6, 30, (2, 7)), None
     whole = gen.logits(gen.decode(ids, ctx)[0])
     for i in range(7):
-        h, past = gen.decode(ids[:, i:i+1], ctx, past)
+        h, kv_cache = gen.decode(ids[:, i:i+1], ctx, kv_cache)
         assert torch.allclose(gen.logits(h)[:, 0], whole[:, i], atol=1e-5)
 
 
@@ -76,15 +76,15 @@ def test_the_future_and_padding_are_invisible():
 
 def test_weights_are_of_every_block_head_and_word():
     gen, src, emotion, gates = little()
-    ctx, ids, past = gen.encode(src, emotion, gates), torch.randint(6, 30, (2, 4)), None
-    h, _, seen = gen.decode(ids, ctx, return_weights=True)
+    ctx, ids, kv_cache = gen.encode(src, emotion, gates), torch.randint(6, 30, (2, 4)), None
+    h, _, maps = gen.decode(ids, ctx, return_weights=True)
     assert torch.equal(h, gen.decode(ids, ctx)[0])
-    for w in (seen.before, seen.after):
+    for w in (maps.before, maps.after):
         assert w.shape == (2, 2, 2, 4, 4)
         assert torch.allclose(w.sum(-1), torch.ones(2, 2, 2, 4)) and (w[:, 1, :, :, 3] == 0).all()
     for i in range(4):
-        _, past, one = gen.decode(ids[:, i:i+1], ctx, past, return_weights=True)
-        assert torch.allclose(one.after[..., 0, :], seen.after[..., i, :], atol=1e-5)
+        _, kv_cache, one = gen.decode(ids[:, i:i+1], ctx, kv_cache, return_weights=True)
+        assert torch.allclose(one.after[..., 0, :], maps.after[..., i, :], atol=1e-5)
 
 
 def test_emotion_and_gates_change_the_output():
@@ -138,13 +138,13 @@ def test_instead_shows_the_weights_it_used():
     ids = torch.randint(6, 30, (2, 4))
     for gate_at in ('eq5', 'scale_memory', 'mask'):
         gen = small(gated_attn='instead', gate_at=gate_at)
-        ctx, past = gen.encode(src, emotion, gates), None
-        whole, _, seen = gen.decode(ids, ctx, return_weights=True)
-        assert seen.before.shape == seen.after.shape == (2, 2, 2, 4, 4)
+        ctx, kv_cache = gen.encode(src, emotion, gates), None
+        whole, _, maps = gen.decode(ids, ctx, return_weights=True)
+        assert maps.before.shape == maps.after.shape == (2, 2, 2, 4, 4)
         assert torch.equal(whole, gen.decode(ids, ctx)[0])
-        assert not torch.allclose(seen.before, seen.after)
+        assert not torch.allclose(maps.before, maps.after)
         for i in range(4):
-            h, past = gen.decode(ids[:, i:i+1], ctx, past)
+            h, kv_cache = gen.decode(ids[:, i:i+1], ctx, kv_cache)
             assert torch.allclose(h[:, 0], whole[:, i], atol=1e-5)
 
 
@@ -152,8 +152,8 @@ def test_instead_closed_words_are_invisible():
     _, src, emotion, gates = little()
     gen, ids = small(gated_attn='instead'), torch.randint(6, 30, (2, 4))
     shut = Gates(gates.log.index_fill(1, torch.tensor([2]), -torch.inf))
-    _, _, seen = gen.decode(ids, gen.encode(src, emotion, shut), return_weights=True)
-    assert (seen.after[..., 2] == 0).all()
+    _, _, maps = gen.decode(ids, gen.encode(src, emotion, shut), return_weights=True)
+    assert (maps.after[..., 2] == 0).all()
 
 
 def test_the_papers_place_keeps_its_names():

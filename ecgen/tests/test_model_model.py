@@ -10,16 +10,16 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.data.batches import PAD, Batch, Vocab, encode_context, turn_of
+from ecgen.data.batches import PAD, Batch, Vocab, encode_context, turns_from_end
 from ecgen.data.dialogues import EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words
 from ecgen.data.files import EcgenError, EcgenWarning, shipped
 from ecgen.model.decoding import Decoder, check_scores
 from ecgen.model.gates import GATES, Gates, make_gates, temperature
-from ecgen.model.generator import GeneratorConfig, ResponseGenerator, Rows, generator_loss
-from ecgen.model.presets import preset
+from ecgen.model.generator import GeneratorConfig, ResponseGenerator, Selectable, generator_loss
+from ecgen.model.presets import RENAMED, preset
 from ecgen.model.pretrained import from_pretrained, save_pretrained
 from ecgen.model.ranking import RANKED
-from ecgen.model.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, set_vectors
+from ecgen.model.reasoner import EmotionReasoner, Reasoning, ReasonerConfig, cause_targets, reasoner_loss, init_embeddings
 from ecgen.model.model import *
 
 from ecgen.model.presets import PRESETS, system_of
@@ -32,6 +32,11 @@ def test_configs_survive_json():
         cls = system_of(name).Config
         cfg = cls.from_preset(name)
         assert cls.from_dict(json.loads(json.dumps(asdict(cfg)))) == cfg
+
+
+def test_older_names_of_settings_are_understood():
+    old, new = (ModelConfig.from_preset('tiny', **{k: 90}) for k in ('longest', 'max_context'))
+    assert old == new and new.max_context == 90
 
 
 def test_presets_can_be_changed_setting_by_setting():
@@ -61,7 +66,7 @@ def test_losses_of_parts_make_the_loss_of_the_whole():
         total = first[k][0] * first[k][1] + rest[k][0] * rest[k][1]
         assert torch.isclose(mean, total / n, atol=1e-5)
     names = set(m.losses(batch, 'reasoner')[1])
-    assert names == set(m.items(batch, 'reasoner')) == {'emotion', 'cause'}
+    assert names == set(m.num_targets(batch, 'reasoner')) == {'emotion', 'cause'}
     nll, (words, n) = m.score(batch)[1], whole['words']
     assert torch.isclose(nll.sum() / n, words, atol=1e-5)
     assert (nll == 0).sum() == (batch.tgt_out == PAD).sum()
@@ -118,7 +123,7 @@ def test_a_terminal_gets_no_control_characters_from_a_model():
 
 def test_generator_gets_the_most_probable_emotion_and_the_gates():
     model, src = little(), torch.tensor([[4, 6, 7, 8, 9, 5]])
-    out, gates, ctx = model.read(src)
+    out, gates, ctx = model.encode(src)
     assert ctx.emotion.item() == out.emotion.argmax().item() and ctx.gates is gates
 
 
@@ -169,7 +174,7 @@ def test_options_that_mean_nothing_are_refused():
     for name, values in kinds.items():
         for bad in values:
             with pytest.raises(TypeError, match=f'{name} is'): model.respond(['sad'], **{name: bad})
-    ranges = dict(k=(0, 10**6, 2.), longest=(-1,), temperature=(-1., 0, '1'))
+    ranges = dict(k=(0, 10**6, 2.), max_new_tokens=(-1,), temperature=(-1., 0, '1'))
     for name, values in ranges.items():
         for bad in values:
             with pytest.raises(ValueError, match='decoder.'):

@@ -18,7 +18,7 @@ from ecgen.data.files import EcgenError, EcgenWarning, begins_like, read_bytes, 
 from ecgen.model.attention import BLOCKS
 from ecgen.model.gated_attention import GATED_ATTENTION
 from ecgen.model.gates import GATES
-from ecgen.model.presets import find_system
+from ecgen.model.presets import current_names, find_system
 from ecgen.model.pretrained import *
 
 def test_quantising_errs_by_half_a_step_at_most():
@@ -104,7 +104,7 @@ def test_values_that_cannot_be_are_refused():
         cases = [('reasoner', 'dropout', 5), ('reasoner', 'positions', 'a'),
                  ('generator', 'dim', 10**6), ('generator', 'layers', 10**6),
                  ('generator', 'heads', True), (None, 'gate', 'wide'), (None, 'gate', []),
-                 (None, 'longest', 0), (None, 'longest', None)]
+                 (None, 'max_context', 0), (None, 'max_context', None)]
         for part, key, value in cases:
             values = json.loads(json.dumps(good))
             of_part = values['config'][part] if part else values['config']

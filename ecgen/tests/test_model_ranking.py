@@ -12,7 +12,7 @@ from ecgen.model.decoding import DECODERS, Decoder, generate
 from ecgen.model.ranking import *
 
 from ecgen.data.batches import SPECIALS, Vocab
-from ecgen.model.gates import finish
+from ecgen.model.gates import apply_gate_rules
 from ecgen.model.generator import GeneratorConfig
 from ecgen.model.model import EmpatheticModel, ModelConfig
 from ecgen.model.reasoner import ReasonerConfig
@@ -25,7 +25,7 @@ def small_model():
     cfg = ModelConfig(ReasonerConfig(**size), GeneratorConfig(**size))
     model = EmpatheticModel(cfg, vocab).eval()
     src = pad([[CLS, 7, 8, SEP], [CLS, 9, 12, 13, 14, SEP], [CLS, 10, 11, SEP]])
-    out, _, ctx = model.read(src)
+    out, _, ctx = model.encode(src)
     return model, ctx, out.emotion
 
 
@@ -43,7 +43,7 @@ def test_mean_log_probability_of_a_word_by_hand():
 
 def test_candidates_do_not_depend_on_the_rest_of_the_batch():
     model, ctx, emotion = small_model()
-    decoder = RankedDecoder(candidates=4, longest=8)
+    decoder = RankedDecoder(candidates=4, max_new_tokens=8)
     together = draw_candidates(model, ctx, emotion, decoder, [5, 6, 7])
     for b in range(3):
         keep = torch.arange(3) == b
@@ -55,7 +55,7 @@ def test_candidates_do_not_depend_on_the_rest_of_the_batch():
 
 def test_the_score_is_the_sum_above_and_the_best_comes_first():
     model, ctx, emotion = small_model()
-    decoder = RankedDecoder(candidates=4, longest=8, elsewhere=.25, emotion=2.)
+    decoder = RankedDecoder(candidates=4, max_new_tokens=8, elsewhere=.25, emotion=2.)
     for candidates in draw_candidates(model, ctx, emotion, decoder, [1, 2, 3]):
         for c in candidates: assert abs(c.score - (c.here - .25 * c.elsewhere + 2 * c.emotion)) < 1e-5
         assert [c.score for c in candidates] == sorted((c.score for c in candidates), reverse=True)
@@ -71,8 +71,8 @@ def test_agreement_of_emotions_is_that_of_two_draws():
 
 def test_the_chosen_response_is_told_word_by_word():
     model, ctx, emotion = small_model()
-    decoder, told = RankedDecoder(candidates=3, longest=6), [[], [], []]
+    decoder, told = RankedDecoder(candidates=3, max_new_tokens=6), [[], [], []]
     got = decoder.write(model, ctx, emotion, [1, 2, 3], lambda row, i: told[row].append(i))
     assert told == got == [c[0].ids for c in draw_candidates(model, ctx, emotion, decoder, [1, 2, 3])]
-    plain = Decoder(k=1, longest=6)
+    plain = Decoder(k=1, max_new_tokens=6)
     assert plain.write(model, ctx, emotion, [1, 2, 3]) == generate(model, ctx, plain)

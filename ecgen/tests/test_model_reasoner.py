@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.data.batches import CLS, PAD, Batch, turn_of
+from ecgen.data.batches import CLS, PAD, Batch, turns_from_end
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.model.attention import BLOCKS, key_mask, positions
 from ecgen.model.reasoner import *

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from ecgen.data.batches import BOS, PAD, Batch, Example, Vocab, collate, real_token_share
 from ecgen.data.files import EcgenError, shipped
-from ecgen.model.decoding import Decoder, choose
+from ecgen.model.decoding import Decoder, sample_next
 from ecgen.model.generator import Context
 from ecgen.model.model import EmpatheticModel, System
 from ecgen.model.presets import preset, system_of

@@ -18,7 +18,7 @@ from ecgen.data.dialogues import EMOTIONS, data_dir, keep_words, tokenize
 from ecgen.data.files import EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json
 from ecgen.data.readers import load_split
 from ecgen.model.model import System
-from ecgen.model.presets import system_of
+from ecgen.model.presets import current_names, system_of
 from ecgen.model.pretrained import check_config, read_json, write_tensors
 from ecgen.training.checkpoints import checksum
 from ecgen.training.prepared import *
@@ -160,7 +160,7 @@ def test_folders_without_tables_are_refused_by_those_who_need_them():
 
 def test_who_looks_something_up_names_its_tables():
     class Curious(System):
-        def know(self, data): return {}
+        def build_tables(self, data): return {}
     curious = Curious.__new__(Curious)
     with pytest.raises(EcgenError, match='Curious .*`tables`'): look_up(curious, Path())
     with pytest.raises(EcgenError, match='Curious .*`tables`'):
@@ -184,7 +184,7 @@ def test_damaged_folders_are_refused():
             (bad/name).unlink()
             refused(bad, 'damaged')
         about = json.loads((good/'prepared.json').read_text())
-        shorter = {k: v for k, v in about['facts'].items() if k != 'longest'}
+        shorter = {k: v for k, v in about['facts'].items() if k != 'max_context'}
         for facts in ('none', shorter, about['facts'] | dict(causes='others')):
             (bad/'prepared.json').write_text(json.dumps(about | dict(facts=facts)))
             refused(bad, 'prepared.json is not what it was')

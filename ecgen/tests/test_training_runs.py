@@ -13,7 +13,7 @@ import torch
 from ecgen.data.batches import BatchSampler, Example, real_token_share
 from ecgen.data.files import EcgenError, how_to_add, write_json
 from ecgen.model.model import EmpatheticModel, Settings, System
-from ecgen.model.presets import preset, system_of
+from ecgen.model.presets import current_names, preset, system_of
 from ecgen.model.pretrained import read_json
 from ecgen.training.callbacks import cause_baselines, default_callbacks
 from ecgen.training.prepared import Prepared, content_hash, fill_words, fresh_system, is_prepared, load_prepared, prepare
@@ -95,7 +95,8 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one():
 
 
 def test_ctrl_c_finishes_the_step_and_saves():
-    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1, budget=300)
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1,
+                    max_tokens_per_batch=300)
     with tempfile.TemporaryDirectory() as tmp:
         before, whole = signal.getsignal(signal.SIGINT), train(out=tmp + '/whole', **settings)
         real, steps, log = Trainer.train_step, [], Path(tmp)/'part/losses.jsonl'
@@ -120,7 +121,7 @@ from ecgen.data.dialogues import shipped
 from ecgen.training.runs import train
 torch.set_num_threads(1)
 Checkpoint.every = 0.           # save after every step
-train('tiny', shipped('sample'), sys.argv[1], pretrain_epochs=1, epochs=1, budget=600)
+train('tiny', shipped('sample'), sys.argv[1], pretrain_epochs=1, epochs=1, max_tokens_per_batch=600)
 print('finished')
 """
     def call(out):
@@ -144,7 +145,8 @@ print('finished')
 
 
 def test_a_run_with_a_running_mean_resumes_to_the_bit():
-    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=2, epochs=2, budget=600,
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=2, epochs=2,
+                    max_tokens_per_batch=600,
                     keep='best', average=.9, situations=True, smooth_words=False, limit=30)
     with tempfile.TemporaryDirectory() as tmp:
         whole = train(out=f'{tmp}/whole', **settings)
@@ -161,13 +163,14 @@ def test_a_run_with_a_running_mean_resumes_to_the_bit():
 
 
 def test_an_older_run_folder_goes_on():
-    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1, budget=600,
-                    limit=30)
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1,
+                    max_tokens_per_batch=600, limit=30)
     with tempfile.TemporaryDirectory() as tmp:
         with broken_before(lambda trainer: True), pytest.raises(MemoryError): train(out=tmp, **settings)
         path = Path(tmp)/'run.json'
         was = json.loads(path.read_text())
         for k in ADDED_LATER: del was['training'][k]
+        was['training']['budget'] = was['training'].pop('max_tokens_per_batch')     # its older name
         path.write_text(json.dumps(was))
         assert train(out=tmp, **settings).card['stage'] == 'joint'
         wrong = r'other settings or data \(average was 0.0 and is now 0.9\)'
@@ -175,7 +178,8 @@ def test_an_older_run_folder_goes_on():
 
 
 def test_lost_lines_do_not_stop_a_run():
-    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1, budget=600)
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1,
+                    max_tokens_per_batch=600)
     with tempfile.TemporaryDirectory() as tmp:
         whole = train(out=tmp + '/a', **settings)
         out = Path(tmp)/'b'
@@ -193,7 +197,8 @@ def test_lost_lines_do_not_stop_a_run():
 
 @pytest.mark.slow
 def test_a_run_that_goes_astray_stops_before_the_step():
-    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1, budget=100)
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=1,
+                    max_tokens_per_batch=100)
     seen = []
     def bad(worth, at):
         "A loss that is multiplied in one step"
@@ -371,7 +376,7 @@ def all_reduce_gradients(params, values):
     if len(calls) == 5 and first: os.kill(os.getpid(), signal.SIGINT)
     return res
 trainer.all_reduce_gradients = all_reduce_gradients
-settings = dict(pretrain_epochs=1, epochs=1, budget=600, device='cpu')
+settings = dict(pretrain_epochs=1, epochs=1, max_tokens_per_batch=600, device='cpu')
 try: train('tiny', shipped('sample'), sys.argv[1], **settings)
 except KeyboardInterrupt: print('stopped', flush=True)
 """

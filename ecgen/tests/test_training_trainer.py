@@ -15,7 +15,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.optim.swa_utils import AveragedModel
 from ecgen.causes.labels import auc
-from ecgen.data.batches import CLS, PAD, SEP, Batch, BatchSampler, Example, collate, cut, length_order
+from ecgen.data.batches import CLS, PAD, SEP, Batch, BatchSampler, Example, collate, make_batches, length_order
 from ecgen.data.files import EcgenError
 from ecgen.model.model import System
 from ecgen.model.pretrained import save_pretrained
@@ -25,7 +25,7 @@ def test_unknown_settings_are_refused():
     import pytest
     with pytest.raises(EcgenError, match='float32, bfloat16'): TrainingConfig(precision='float8')
     for bad in (dict(lr=-1), dict(smoothing=2), dict(smoothing=math.nan),
-                dict(budget=0), dict(epochs=-1), dict(seed=-1)):
+                dict(max_tokens_per_batch=0), dict(epochs=-1), dict(seed=-1)):
         with pytest.raises(EcgenError, match='must be between'): TrainingConfig(**bad)
 
 
@@ -112,7 +112,7 @@ def test_gradients_of_parts_add_up():
         for i in range(n):
             p = shard(batch, i, n)
             if not len(p.src): continue
-            multitask_loss(model, p, 'joint', cfg, model.items(batch, 'joint'))['loss'].backward()
+            multitask_loss(model, p, 'joint', cfg, model.num_targets(batch, 'joint'))['loss'].backward()
         return [p.grad.clone() for p in model.parameters()]
     for n in (2, 3, 9):                              # with nine, two parts are empty
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients(1), gradients(n)))
@@ -120,7 +120,7 @@ def test_gradients_of_parts_add_up():
 
 def test_validation_is_independent_of_batches():
     model, ex = little()
-    a, b = validate(model, ex, budget=100), validate(model, ex, budget=5000)
+    a, b = validate(model, ex, max_tokens_per_batch=100), validate(model, ex, max_tokens_per_batch=5000)
     assert all(abs(a[k] - b[k]) <= 1e-4 * abs(a[k]) for k in a)
     assert math.isclose(a['loss'], a['emotion'] + a['cause'] + a['words'])
 
@@ -129,7 +129,7 @@ def test_a_trainer_needs_no_callbacks():
     import tempfile
     model, ex = little()
     with tempfile.TemporaryDirectory() as tmp:
-        cfg = TrainingConfig(pretrain_epochs=1, epochs=2, budget=900)
+        cfg = TrainingConfig(pretrain_epochs=1, epochs=2, max_tokens_per_batch=900)
         trainer = Trainer(model, cfg, tmp, ex, ex[:20])
         trainer.fit()
         assert {p.name for p in Path(tmp).iterdir()} == {'reasoner', 'best'}

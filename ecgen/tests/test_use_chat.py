@@ -357,8 +357,8 @@ import sys, time
 from ecgen.model import decoding
 from ecgen.use.chat import Chat, Session
 from ecgen.model.model import EmpatheticModel
-quick, wait = decoding.choose, float(sys.argv[2])
-decoding.choose = lambda *args: (time.sleep(wait), quick(*args))[1]
+quick, wait = decoding.sample_next, float(sys.argv[2])
+decoding.sample_next = lambda *args: (time.sleep(wait), quick(*args))[1]
 chat = Chat(EmpatheticModel.from_pretrained(sys.argv[1]), decoder=decoding.Decoder())
 Session(chat, tell=lambda t: print('ecgen:', t), color=True).run()
 '''

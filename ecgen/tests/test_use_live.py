@@ -15,11 +15,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import torch
-from ecgen.data.batches import SPECIALS, encode_context, turn_of
+from ecgen.data.batches import SPECIALS, encode_context, turns_from_end
 from ecgen.data.dialogues import AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, UNSAFE, regular, split_words, tokenize, word_tokenizer
 from ecgen.data.files import EcgenError, shipped
 from ecgen.model.decoding import GREEDY, generate
-from ecgen.model.gates import Gates, finish
+from ecgen.model.gates import Gates, apply_gate_rules
 from ecgen.model.model import EmpatheticModel, check_turns
 from ecgen.model.pretrained import model_folder
 from ecgen.use.chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE, danger
@@ -116,9 +116,9 @@ def test_javascript_draws_among_the_most_probable():
     need_node()
     found = in_node('''const random = live.seededRandom(7), draws = [0, 0, 0, 0];
 const scores = () => Float32Array.of(9, 9, 9, 9, 9, 9, 1, 3, 2, 3);
-for (let i = 0; i < 3000; i++) draws[live.choose(scores(), { k: 3 }, true, random) - 6] += 1;
+for (let i = 0; i < 3000; i++) draws[live.sampleNext(scores(), { k: 3 }, true, random) - 6] += 1;
 return { draws, same: live.seededRandom(5)() === live.seededRandom(5)(),
-         greedy: live.choose(scores(), {}, false) };''')
+         greedy: live.sampleNext(scores(), {}, false) };''')
     least, *others = found['draws']          # of the ids 6, 7, 8 and 9
     assert least == 0 and found['same'] and found['greedy'] == 3
     expected = torch.tensor([3., 2., 3.]).softmax(0).tolist()

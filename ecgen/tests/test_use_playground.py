@@ -17,7 +17,7 @@ from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from ecgen.data.files import EcgenError, how_to_add, shipped
-from ecgen.model.attention_maps import watch
+from ecgen.model.attention_maps import trace
 from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import UNLABELLED
 from ecgen.model.model import EmpatheticModel, check_turns, explain
@@ -47,7 +47,7 @@ def test_answers_are_those_of_the_model():
     assert a['note'] == '' and json.loads(json.dumps(a)) == a
     assert len(a['cause']) == len(a['gates']) == len(a['context']) == 16
     b = answer(m, TURNS, [0], 'hard')
-    assert b['response'] == watch(m, TURNS, close=[0], gate='hard').response
+    assert b['response'] == trace(m, TURNS, close=[0], gate='hard').response
     assert set(b['gates']) <= {0., 1.} and not any(b['gates'][1:7]) and b['cause'] == a['cause']
 
 

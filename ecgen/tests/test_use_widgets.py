@@ -14,7 +14,7 @@ import ecgen
 from ecgen.data.batches import encode_context
 from ecgen.data.dialogues import EMOTIONS, clean
 from ecgen.data.files import EcgenError, how_to_add
-from ecgen.model.attention_maps import watch
+from ecgen.model.attention_maps import trace
 from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import gumbel_noise, make_gates
 from ecgen.model.model import EmpatheticModel, annotate, check_turns
@@ -40,10 +40,10 @@ def turn_text(turn): return ''.join(text for text, _ in turn['pieces'])
 
 def test_scene_is_what_was_watched():
     m = little()
-    s, w = scene(m, TURNS), watch(m, TURNS)
+    s, w = scene(m, TURNS), trace(m, TURNS)
     assert s['response'] == w.response and s['words'] == w.words
-    assert s['shape'] == list(w.seen.before.shape)
-    assert torch.equal(attention(s).float(), w.seen.before) and json.loads(json.dumps(s)) == s
+    assert s['shape'] == list(w.maps.before.shape)
+    assert torch.equal(attention(s).float(), w.maps.before) and json.loads(json.dumps(s)) == s
     assert len(s['emotions']) == 32 and s['emotions'] == sorted(s['emotions'], key=lambda e: -e[1])
 
 
@@ -70,11 +70,11 @@ def test_recomputed_weights_are_those_of_the_model():
     s = scene(m, TURNS)
     for gate in ('soft', 'hard', 'open', 'rule', 'random'):
         for close in ([], [2], [0, 1]):
-            w = watch(m, TURNS, gate=gate, close=close, response=s['words'][:-1])
+            w = trace(m, TURNS, gate=gate, close=close, response=s['words'][:-1])
             g = gate_values(s, gate, closed=close)
             assert torch.allclose(g.float(), w.gate, atol=1e-4), (gate, close)
             first = attention(s, g)[0].float()
-            assert torch.allclose(first, w.seen.after[0], atol=1e-4), (gate, close)
+            assert torch.allclose(first, w.maps.after[0], atol=1e-4), (gate, close)
     assert (gate_values(s, 'hard', threshold=0.) == 1).all()
     assert gate_values(s, 'hard', threshold=1.).tolist() == [1.] + [0.] * 15
 
@@ -130,12 +130,12 @@ def test_an_iframe_holds_its_page_as_one_attribute():
 
 def test_long_dialogues_are_cut_where_the_model_cuts_them():
     m = little()
-    m.cfg.longest = 12
+    m.cfg.max_context = 12
     s = scene(m, ['so ' * 5000, 'Oh no!', 'Really so sad.'])
     assert s['shape'][3] == 12 and len(s['context']) == 12
     assert s['turns'][0]['pieces'][0][0] == '… '
     assert [t.get('end') for t in s['turns']] == [2, 6, 11]
-    m.cfg.longest = 8
+    m.cfg.max_context = 8
     s = scene(m, ['so sad', 'Oh no, no, no!', 'Really so sad.', 'no!', 'so so so so'])
     assert 'end' not in s['turns'][0]
 
@@ -161,7 +161,7 @@ def test_a_response_is_written_with_the_gate_that_is_shown():
         assert CauseHighlight(m, TURNS, gate=gate).state['scene']['gate'] == gate
         assert AttentionExplorer(m, TURNS, gate=gate).state['gate'] == gate
     s = AttentionExplorer(m, TURNS, gate='hard').state['scene']
-    assert s['response'] == watch(m, TURNS, gate='hard').response and s['k'] == 1
+    assert s['response'] == trace(m, TURNS, gate='hard').response and s['k'] == 1
     assert CauseHighlight(m, TURNS, gate='gumbel').state['scene']['gate'] == m.cfg.gate
 
 

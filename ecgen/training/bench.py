@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..data.batches import BOS, PAD, Batch, Example, Vocab, collate, real_token_share
 from ..data.files import EcgenError, shipped
-from ..model.decoding import Decoder, choose
+from ..model.decoding import Decoder, sample_next
 from ..model.generator import Context
 from ..model.model import EmpatheticModel, System
 from ..model.presets import preset, system_of
@@ -92,7 +92,7 @@ def enough(
 # %% ../../nbs/4_training/05_bench.ipynb #42eb9296
 def naive_batches(
     examples:list[Example],
-    budget:int,             # most positions: rows times the longest context or response
+    max_tokens_per_batch:int,  # most positions: rows times the longest context or response
     seed:int,
 ) -> list[list[int]]:
     "Random order, no bucketing (as in the released code)"
@@ -100,7 +100,7 @@ def naive_batches(
     batches, rows, longest = [], [], 0
     for i in order:
         n = max(len(examples[i].src), len(examples[i].tgt) + 1)
-        if rows and (len(rows) + 1) * max(longest, n) > budget:
+        if rows and (len(rows) + 1) * max(longest, n) > max_tokens_per_batch:
             batches.append(rows)
             rows, longest = [], 0
         rows.append(i)
@@ -124,7 +124,7 @@ def naive_step(trainer:Trainer, rows:list[int]):
     "One update in the naive form"
     model, cfg = trainer.model, trainer.cfg
     batch = collate([trainer.train_examples[i] for i in rows]).to(model.device)
-    batch = model.learn_from(batch, trainer.stage, cfg)
+    batch = model.prepare_batch(batch, trainer.stage, cfg)
     trainer.optimizer.zero_grad()
     with in_precision(cfg, model.device):
         out = model(batch)
@@ -146,14 +146,15 @@ def write_words(
     "Responses of a given length, with the paper's decoder"
     rng = torch.Generator().manual_seed(0)
     src = collate(examples).src.to(model.device)
-    reasoning, gates, ctx = model.read(src)
+    reasoning, gates, ctx = model.encode(src)
     ids = torch.full((len(examples), 1), BOS, device=src.device)
-    past, out = None, []
+    kv_cache, out = None, []
     for _ in range(words):
         if naive: ctx = recompute(model, ctx, ctx_memory(model, src, reasoning))
-        states, past = model.decode(ids, ctx, past)
+        states, kv_cache = model.decode(ids, ctx, kv_cache)
         logits = model.logits(states[:, -1])
-        ids = choose(logits, Decoder(), True, rng)[:, None]   # "first word": the end is not allowed
+        # True = the first word: the end is not allowed
+        ids = sample_next(logits, Decoder(), True, rng)[:, None]
         out.append(ids)
     return torch.cat(out, 1).tolist()
 
@@ -172,7 +173,7 @@ def recompute(model:EmpatheticModel, ctx:Context, h:Tensor) -> Context:
     "Keys and values of the dialogue, computed anew"
     blocks = model.generator.decoder
     cross, gated = zip(*[b.keys_values(h, ctx.gates) for b in blocks])
-    return Context(list(cross), list(gated), ctx.real, ctx.gates, ctx.emotion)
+    return Context(list(cross), list(gated), ctx.mask, ctx.gates, ctx.emotion)
 
 # %% ../../nbs/4_training/05_bench.ipynb #41fb2992
 def in_turns(
@@ -268,7 +269,8 @@ def train_jobs(
         rows[name] = some(t.sampler.batches())
         jobs[name] = step_job(t, Trainer.train_step, rows[name])
     if naive:
-        rows['naive train'] = some(naive_batches(trainer.train_examples, trainer.cfg.budget, 0))
+        most = trainer.cfg.max_tokens_per_batch
+        rows['naive train'] = some(naive_batches(trainer.train_examples, most, 0))
         jobs['naive train'] = step_job(trainer, naive_step, rows['naive train'])
     return jobs, rows
 
@@ -301,9 +303,9 @@ def bench_data(data:str|Path|None, name:str, against:str) -> Prepared:
         raise EcgenError("The naive form is one of the paper's model: leave --against out.")
     if is_prepared(data): p = load_prepared(data)
     else:
-        longest = system_of(name).Config.from_preset(name).longest
+        max_context = system_of(name).Config.from_preset(name).max_context
         min_count = preset(name)['training'].get('min_count', 2)
-        p = prepare(data or shipped('sample'), min_count=min_count, longest=longest)
+        p = prepare(data or shipped('sample'), min_count=min_count, max_context=max_context)
     p.train = enough(p.train, 4000)
     return p
 

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from ..causes.detector import bootstrap
 from ..causes.labels import auc
-from ..data.batches import CLS, PAD, SEP, Example, collate, turn_of
+from ..data.batches import CLS, PAD, SEP, Example, collate, turns_from_end
 from ..data.files import EcgenError, EcgenWarning, write_json
 from ..model.model import System
 from ..model.pretrained import save_pretrained
@@ -366,7 +366,7 @@ def position_baseline(
     e:Example,
 ) -> np.ndarray:         # for each token of `src`: the nearer to the end, the higher
     "1 in the last turn, 1/2 in the speaker turn before, 1/3 ..., 0 in listener turns"
-    left = turn_of(torch.tensor([e.src]))[0].numpy()
+    left = turns_from_end(torch.tensor([e.src]))[0].numpy()
     return np.where(left % 2 == 0, 1 / (1 + left // 2), 0.)
 
 # %% ../../nbs/4_training/03_callbacks.ipynb #10_callbacks-both-code

@@ -31,7 +31,7 @@ from ..data.files import (
     EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json)
 from ..data.readers import load_split
 from ..model.model import System
-from ..model.presets import system_of
+from ..model.presets import current_names, system_of
 from ..model.pretrained import check_config, read_json, write_tensors
 from .checkpoints import checksum
 
@@ -149,7 +149,7 @@ class Prepared:
     valid: list[Example]
     judged: list[Example] = field(default_factory=list)   # validation split, labels by others
     vectors: Tensor|None = None                           # (vocabulary, dim) float16
-    facts: dict = field(default_factory=dict)             # causes, vectors, min_count, longest, ...
+    facts: dict = field(default_factory=dict)             # causes, vectors, min_count, ...
     folder: Path|None = None                              # to look things up in; None = nowhere
     tables: Tables|None = None                            # what a system has looked up already
     situations: list[Example] = field(default_factory=list)   # emotions, no causes, no responses
@@ -159,12 +159,12 @@ def judged_examples(
     dialogues:list,           # of the validation split
     judge:str|Path|None,      # label file
     vocab:Vocab,              # word ids
-    longest:int,              # longest context
+    max_context:int,          # longest context
 ) -> list[Example]:           # of the dialogues that are not `for_choosing`; none without a file
     "What the reasoner is watched on"
     if not judge: return []
     judged = [d for d in with_causes(dialogues, judge) if not for_choosing(d.id)]
-    res = make_examples(judged, vocab, longest)
+    res = make_examples(judged, vocab, max_context)
     if res: return res
     raise EcgenError(f'{judge} labels no dialogue of the half that is judged '
                      '(ids with an odd hash): leave --judge out.')
@@ -173,14 +173,14 @@ def judged_examples(
 def situation_examples(
     dialogues:list,           # of the training split
     vocab:Vocab,              # word ids
-    longest:int,              # longest context
+    max_context:int,          # longest context
 ) -> list[Example]:           # one for each situation; `tgt` is empty, `cause` unknown
     "The situations as contexts of one turn, with their emotions"
     res = []
     for d in dialogues:
         words = tokenize(d.situation)
         if not words: continue
-        src, cause = encode_context([words], vocab, None, longest)
+        src, cause = encode_context([words], vocab, None, max_context)
         rare = rare_words([words], 1, src, [], [])
         res.append(Example(d.id, 0, EMOTIONS.index(d.emotion), src, cause, [], rare=rare))
     return res
@@ -204,11 +204,11 @@ def describe_data(splits:list, causes:str|Path, limit:int|None, vectors:str|Path
                 vectors_sha=content_hash(vectors), dialogues=[len(s) for s in splits],
                 data=fingerprint(splits))
 
-def examples_of(splits:list, vocab:Vocab, longest:int, causes:str, data:Path) -> list[list]:
+def examples_of(splits:list, vocab:Vocab, max_context:int, causes:str, data:Path) -> list[list]:
     "The examples of both splits"
     lexicon = None
     if causes == 'lexicon': lexicon = read_lexicon(data/'nrc'/'NRC-VAD-Lexicon.txt')
-    examples = [make_examples(s, vocab, longest, lexicon) for s in splits]
+    examples = [make_examples(s, vocab, max_context, lexicon) for s in splits]
     if all(examples): return examples
     raise EcgenError(f'{data} has no listener turn in its training or validation split, '
                      'so there is nothing to learn from.')
@@ -221,7 +221,7 @@ def prepare(
     limit:int|None=None,          # use only so many dialogues of each split
     judge:str|Path|None=None,     # labels of the validation split, to watch how causes are found
     min_count:int=2,              # words seen less often become <unk>
-    longest:int=512,              # longest context in tokens
+    max_context:int=512,          # longest context in tokens
     dim:int=300,                  # numbers of a word vector
     situations:bool=False,        # keep the situations of the training split, too
 ) -> Prepared:
@@ -230,10 +230,10 @@ def prepare(
     splits = labelled_splits(data, str(causes), limit)
     vocab = build_vocab(splits[0], min_count)
     facts = describe_data(splits, causes, limit, vectors)
-    facts |= dict(min_count=min_count, longest=longest, dim=dim)
-    train, valid = examples_of(splits, vocab, longest, causes, data)
-    more = situation_examples(splits[0], vocab, longest) if situations else []
-    judged = judged_examples(splits[1], judge, vocab, longest)
+    facts |= dict(min_count=min_count, max_context=max_context, dim=dim)
+    train, valid = examples_of(splits, vocab, max_context, causes, data)
+    more = situation_examples(splits[0], vocab, max_context) if situations else []
+    judged = judged_examples(splits[1], judge, vocab, max_context)
     table = read_table(vectors, vocab, dim)
     return Prepared(vocab, train, valid, judged, table, facts, data, situations=more)
 
@@ -257,9 +257,9 @@ def table_settings(model:System) -> dict:
 def has_tables(model:System) -> bool:
     "Does it look words up? `EcgenError` if it does and does not say where it keeps them"
     if model.tables: return True
-    if type(model).know is System.know: return False
+    if type(model).build_tables is System.build_tables: return False
     raise EcgenError(f'{type(model).__name__} looks something up, but names no tables: '
-                     'let its attribute `tables` name the buffers that `know` fills.')
+                     'let its attribute `tables` name the buffers that `build_tables` fills.')
 
 # %% ../../nbs/4_training/01_prepared.ipynb #03ca6436
 def look_up(
@@ -268,7 +268,7 @@ def look_up(
 ) -> Tables|None:       # a copy of them; None = it has none
     "Let a system look its words up; `EcgenError` if there is nothing to look them up in"
     if not has_tables(model): return None
-    asked, facts = table_settings(model), model.know(data)
+    asked, facts = table_settings(model), model.build_tables(data)
     rows = {k: model.get_buffer(k).clone() for k in model.tables}
     return Tables(type(model).__name__, asked, table_settings(model), facts, rows)
 
@@ -447,7 +447,8 @@ def read_prepared(folder:Path, about:dict) -> Prepared:
         splits[s] = from_arrays(tensors[s], words['ids'][s], len(vocab), rare.get(s, ()))
     tables = Tables(**about['tables'], rows=tensors['tables']) if 'tables' in about else None
     vectors = tensors['vectors']['vectors'] if 'vectors' in tensors else None
-    return Prepared(vocab, vectors=vectors, facts=about['facts'], tables=tables, **splits)
+    facts = current_names(about['facts'])
+    return Prepared(vocab, vectors=vectors, facts=facts, tables=tables, **splits)
 
 # %% ../../nbs/4_training/01_prepared.ipynb #d4f45e5e
 def load_prepared(

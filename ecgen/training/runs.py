@@ -20,7 +20,7 @@ import torch
 from ..data.batches import BatchSampler, Example, real_token_share
 from ..data.files import EcgenError, how_to_add, write_json
 from ..model.model import EmpatheticModel, Settings, System
-from ..model.presets import preset, system_of
+from ..model.presets import current_names, preset, system_of
 from ..model.pretrained import read_json
 from .callbacks import cause_baselines, default_callbacks
 from .prepared import (
@@ -48,14 +48,14 @@ def find_device(
 def data_for(
     data:str|Path|None,         # these five as in `train`
     vectors:str|Path|None, causes:str|None, limit:int|None, judge:str|Path|None,
-    config:Settings,            # `longest`, width of the words
+    config:Settings,            # `max_context`, width of the words
     min_count:int,              # see `TrainingConfig`
     situations:bool=False,      # see `TrainingConfig`
 ) -> Prepared:
     "Data that were prepared, or that are prepared now"
     if not is_prepared(data):
         return prepare(data, causes or 'rule', vectors, limit, judge,
-                       min_count, config.longest, config.dim, situations)
+                       min_count, config.max_context, config.dim, situations)
     options = {'--vectors': vectors, '--causes': causes, '--limit': limit, '--judge': judge}
     for option, value in options.items():
         if value is None: continue
@@ -72,7 +72,7 @@ def check_prepared(p:Prepared, data:str|Path, config:Settings, min_count:int, si
         raise EcgenError(f'{data} was prepared without situations, and this preset learns from '
                          'them: prepare it again with `ecgen prepare --preset`, or say '
                          '--set situations=false.')
-    wanted = dict(min_count=min_count, longest=config.longest)
+    wanted = dict(min_count=min_count, max_context=config.max_context)
     if p.vectors is not None: wanted['dim'] = config.dim
     for k, v in wanted.items():
         if p.facts[k] == v: continue
@@ -90,7 +90,7 @@ def prepare_model(
     torch.manual_seed(cfg.seed)
     model = fresh_system(name, data.vocab, **changes)
     fill_words(model, data, name)
-    if data.vectors is not None: model.set_vectors(data.vectors.float(), cfg)
+    if data.vectors is not None: model.init_embeddings(data.vectors.float(), cfg)
     return model
 
 # %% ../../nbs/4_training/04_runs.ipynb #cf0a874e
@@ -101,7 +101,7 @@ def describe_run(
     **rest,               # preset, model
 ) -> dict:                # what JSON can hold
     "All that makes a run what it is, so that it goes on only as what it began as"
-    facts = {k: v for k, v in data.facts.items() if k not in ('min_count', 'longest', 'dim')}
+    facts = {k: v for k, v in data.facts.items() if k not in ('min_count', 'max_context', 'dim')}
     if generator:
         sha = content_hash(Path(generator)/'model.safetensors')
         facts |= dict(generator=Path(generator).name, generator_sha=sha)
@@ -123,6 +123,8 @@ def check_run(
     begun = (out/'state').exists() or (out/'metrics.jsonl').exists()
     if not begun or not named: return
     was = read_json(out/'run.json')
+    for k in ('training', 'model'):       # a run that began before a setting was renamed
+        if isinstance(was.get(k), dict): was[k] = current_names(was[k])
     for k in ADDED_LATER:                 # a run that began without a setting has its default
         if isinstance(was.get('training'), dict):
             was['training'].setdefault(k, getattr(TrainingConfig, k))
@@ -184,7 +186,7 @@ def announce(model:System, data:Prepared, cfg:TrainingConfig, share:float):
 def begin_run(model:System, data:Prepared, run:dict, cfg:TrainingConfig, out:Path):
     "Write what a run is, and say what it has"
     barrier()                     # until all have looked into the folder
-    batches = BatchSampler(data.train, cfg.budget, cfg.seed).batches()
+    batches = BatchSampler(data.train, cfg.max_tokens_per_batch, cfg.seed).batches()
     share = real_token_share(data.train, batches)
     model.card = describe_model(model, data, run, cfg, share)
     if rank_and_world_size()[0] > 0: return
@@ -226,7 +228,7 @@ def same_kind_of_labels(data:Prepared):
 
 def settings_of(name:str, changes:dict) -> tuple[dict, TrainingConfig]:
     "The changed settings of the system, and all settings of training"
-    own = {f.name for f in fields(TrainingConfig)}
+    own, changes = {f.name for f in fields(TrainingConfig)}, current_names(changes)
     shape = {k: v for k, v in changes.items() if k not in own}
     training = {k: v for k, v in changes.items() if k in own}
     return shape, replace(TrainingConfig(**preset(name)['training']), **training)
@@ -264,7 +266,7 @@ ORIGINS = {     # setting of the preset `paper` -> who chose its value, and wher
     'cls_open': ('paper', '4.2: [CLS] is labelled 1'),
     'sample_gates': ('paper', '4.3: the gate is the label'),
     'temperature': ('paper', 'A: top-k, none named; .6 as released'),
-    'longest': ('released', 'it skips longer contexts; we shorten them'),
+    'max_context': ('released', 'it skips longer contexts; we shorten them'),
     'reasoner.dim': ('paper', 'A'),
     'reasoner.layers': ('paper', 'A'),
     'reasoner.heads': ('paper', 'A'),
@@ -292,7 +294,7 @@ ORIGINS |= {
     'generator.emotion_input': ('paper', '4.3'),
     'pretrain_epochs': ('released', ''), 'epochs': ('paper', 'A: around 80'),
     'patience': ('ours', 'A: early stopping, no number'),
-    'budget': ('paper', 'A; that batches are bucketed is ours'),
+    'max_tokens_per_batch': ('paper', 'A; that batches are bucketed is ours'),
     'lr': ('paper', 'A'), 'pretrain_lr': ('paper', 'A; released: 1e-5'),
     'joint_reasoner_lr': ('paper', 'A'), 'freeze_reasoner': ('paper', 'Eq. 7'),
     'cause_loss': ('paper', 'Eq. 4'), 'last_is_cause': ('paper', '4.2'),

@@ -27,14 +27,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..causes.labels import auc
 from ..data.batches import (
-    CLS, PAD, SEP, Batch, BatchSampler, Example, collate, cut, length_order)
+    CLS, PAD, SEP, Batch, BatchSampler, Example, collate, make_batches, length_order)
 from ..data.files import EcgenError
 from ..model.model import System
 from ..model.pretrained import save_pretrained
 
 # %% ../../nbs/4_training/02_trainer.ipynb #c5
 RANGES = dict(
-    pretrain_epochs=(0, 1e6), epochs=(0, 1e6), patience=(1, 1e6), budget=(1, 1e9),
+    pretrain_epochs=(0, 1e6), epochs=(0, 1e6), patience=(1, 1e6), max_tokens_per_batch=(1, 1e9),
     lr=(1e-12, 10), pretrain_lr=(0, 10), joint_reasoner_lr=(0, 10), warmup=(0, 1e9),
     tau=(1e-3, 100), tau_end=(1e-3, 100), smoothing=(0, .99), average=(0, .99999),
     clip=(1e-9, 1e9), min_count=(1, 1e9), vector_std=(0, 1e3), accumulate=(1, 1e6),
@@ -52,7 +52,7 @@ class TrainingConfig:
     pretrain_epochs: int = 25        # most epochs of the reasoner alone; 0 = both from the start
     epochs: int = 80                 # most epochs of both together; 0 = the reasoner alone
     patience: int = 3                # stop after so many epochs without a better validation loss
-    budget: int = 8192               # most positions in a batch, see `batches.cut`
+    max_tokens_per_batch: int = 8192  # most positions in a batch, see `batches.make_batches`
     lr: float = 5e-4                 # learning rate of Adam
     pretrain_lr: float = 0.          # of the reasoner alone; 0 = lr (A: 5e-4, released: 1e-5)
     joint_reasoner_lr: float = 5e-4  # of the reasoner's parameters while both are trained
@@ -145,7 +145,7 @@ def make_optimizer(
     stage:str,                # one of the model's
 ) -> torch.optim.Adam:
     "Adam over the parameters that the model moves in a stage, at the rates that it gives them"
-    groups = model.groups(stage, cfg)
+    groups = model.param_groups(stage, cfg)
     for g in groups: g['base'] = g['lr']
     fused = model.device.type in ('cpu', 'cuda')
     return torch.optim.Adam(groups, betas=(.9, .997), eps=1e-9, fused=fused)
@@ -189,7 +189,7 @@ class TrainingState:
         self.train_examples, self.valid_examples = train, valid
         self.situations, self.callbacks = list(situations), list(callbacks)
         self.progress = Progress(stage or stages(model, cfg)[0])
-        self.sampler = BatchSampler(train, cfg.budget, cfg.seed)
+        self.sampler = BatchSampler(train, cfg.max_tokens_per_batch, cfg.seed)
         self.optimizer = make_optimizer(model, cfg, self.stage)
         self.average = None           # running mean of the weights
         self.unwritten_log = []       # lines for losses.jsonl
@@ -266,8 +266,8 @@ class Trainer(TrainingState):
 def make_batch(trainer:Trainer, rows:list[int], stage:str) -> tuple[Batch, dict]:
     "The batch of a step, and how many targets each loss has in it"
     batch = collate([trainer.sampler.examples[i] for i in rows])
-    batch = trainer.model.learn_from(batch, stage, trainer.cfg)
-    return batch, trainer.model.items(batch, stage)
+    batch = trainer.model.prepare_batch(batch, stage, trainer.cfg)
+    return batch, trainer.model.num_targets(batch, stage)
 
 def sum_over_processes(trainer:Trainer, losses:dict[str, Tensor], num_targets:dict) -> dict:
     "Sum gradients and losses, and hear whether any process was asked to stop"
@@ -284,7 +284,7 @@ def set_rates(trainer:Trainer):
     "Before a step: let the model cool its gates, and set the learning rate"
     p, cfg = trainer.progress, trainer.cfg
     total = len(trainer.batches) * trainer.epochs
-    trainer.model.begin_step(p.stage, p.step, p.step / total, cfg)
+    trainer.model.on_step_begin(p.stage, p.step, p.step / total, cfg)
     for g in trainer.optimizer.param_groups: g['lr'] = g['base'] * lr_factor(p.step, total, cfg)
 
 def take_step(trainer:Trainer, rows:list[int]):
@@ -468,10 +468,11 @@ def cause_scores(
 # %% ../../nbs/4_training/02_trainer.ipynb #10_training-19
 def in_batches(
     examples:list[Example],     # any
-    budget:int=16384,           # positions in a batch
+    max_tokens_per_batch:int=16384,  # positions in a batch
 ) -> list[list[int]]:           # positions of the examples in each batch
     "All examples once, in batches of similar length, always the same"
-    return cut(examples, length_order(examples, random.Random(0), blur=0), budget)
+    order = length_order(examples, random.Random(0), length_jitter=0)
+    return make_batches(examples, order, max_tokens_per_batch)
 
 @torch.inference_mode()
 def validate_batch(
@@ -499,11 +500,13 @@ def mean_of_batches(
         res[k] = total / max(sum(p[k][1] for p in parts), 1)
     return res
 
-def validate_share(model:System, examples:list[Example], stage:str, budget:int, gate:str) -> list:
+def validate_share(
+    model:System, examples:list[Example], stage:str, max_tokens_per_batch:int, gate:str,
+) -> list:
     "What `validate_batch` says of the batches that this process has to measure"
     rank, size = rank_and_world_size()
     res = []
-    for rows in in_batches(examples, budget)[rank::size]:
+    for rows in in_batches(examples, max_tokens_per_batch)[rank::size]:
         batch = collate([examples[i] for i in rows]).to(model.device)
         res.append(validate_batch(model, batch, stage, gate))
     return res
@@ -513,7 +516,7 @@ def validate(
     model:System,               # any
     examples:list[Example],     # of the validation split
     stage:str='',               # measure the losses of this stage; '' = of the last one
-    budget:int=16384,           # positions in a batch
+    max_tokens_per_batch:int=16384,  # positions in a batch
     gate:str='',                # '' = the model's own
 ) -> dict:                      # emotion_accuracy, cause_auc, losses in nats, perplexity
     "Measure a model on examples; processes that train together share the work"
@@ -521,7 +524,7 @@ def validate(
     stage = stage or model.stages[-1]
     with torch.random.fork_rng([model.device] if model.device.type == 'cuda' else []):
         torch.manual_seed(0)
-        mine = validate_share(model, examples, stage, budget, gate)
+        mine = validate_share(model, examples, stage, max_tokens_per_batch, gate)
     parts, scores = zip(*sum(all_gather(mine), []))
     mean = mean_of_batches(parts)
     res = dict(emotion_accuracy=mean.pop('accuracy'))

@@ -24,13 +24,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from ..data.batches import SPECIALS, encode_context, turn_of
+from ..data.batches import SPECIALS, encode_context, turns_from_end
 from ..data.dialogues import (
     AS_RELEASED, CATEGORIES, EMOTIONS, MOST_CHARACTERS, PLAIN, UNSAFE, regular, split_words,
     tokenize, word_tokenizer)
 from ..data.files import EcgenError, shipped
 from ..model.decoding import GREEDY, generate
-from ..model.gates import Gates, finish
+from ..model.gates import Gates, apply_gate_rules
 from ..model.model import EmpatheticModel, check_turns
 from ..model.pretrained import model_folder
 from .chat import DANGEROUS, DISGUISES, HARMLESS, LONG_FORMS, LOOK_ALIKES, NOTE, danger
@@ -118,7 +118,7 @@ def text_rules() -> dict:
     characters = dict(plain=PLAIN, categories=CATEGORIES, kept=numeric_letters())
     words = dict(sentence=to_js(r'(?<=[.!?])\s+')[0], nltk=nltk_rules(), quotes=QUOTES)
     refused = danger_rules() | dict(note=NOTE, unsafe=UNSAFE.pattern)
-    rest = dict(released=sorted(AS_RELEASED), longest=MOST_CHARACTERS)
+    rest = dict(released=sorted(AS_RELEASED), max_context=MOST_CHARACTERS)
     return characters | words | refused | rest
 
 # %% ../../nbs/7_use/02_live.ipynb #live-settings
@@ -186,7 +186,7 @@ def threshold_gates(
     "Open or closed, by a threshold"
     closed = cause.softmax(-1)[..., 1] <= threshold
     log = torch.zeros(src.shape).masked_fill(closed, -torch.inf)
-    return finish(log, src, model.cfg.cls_open)
+    return apply_gate_rules(log, src, model.cfg.cls_open)
 
 # %% ../../nbs/7_use/02_live.ipynb #live-reference-2
 @torch.inference_mode()
@@ -199,10 +199,10 @@ def reference_answer(
 ) -> dict:                      # 'src', 'emotion', 'cause', 'gates', 'ids'
     "What Python says to a question of the page"
     lower = [list(map(str.lower, words)) for words in check_turns(turns)]
-    src = torch.tensor([encode_context(lower, model.vocab, None, model.cfg.longest)[0]])
-    out, gates, ctx = model.read(src, gate)
+    src = torch.tensor([encode_context(lower, model.vocab, None, model.cfg.max_context)[0]])
+    out, gates, ctx = model.encode(src, gate)
     if gate == 'hard': gates = threshold_gates(model, out.cause, src, threshold)
-    gates = hand_gates(gates, len(turns) - 1 - turn_of(src)[0], hand)
+    gates = hand_gates(gates, len(turns) - 1 - turns_from_end(src)[0], hand)
     ids = generate(model.generator, replace(ctx, gates=gates), GREEDY)[0]
     found = dict(src=src[0], emotion=out.emotion[0].softmax(-1), gates=gates.log[0].exp(),
                  cause=out.cause[0].softmax(-1)[:, 1])
@@ -219,7 +219,7 @@ return { ready, rows: data.questions.map((q) => {
   for (const step of model.answer(q)) if (step.answer) last = step.answer;
   const ms = performance.now() - begin, { cause, gates, ids } = last;
   const tokens = q.turns.map((t) => model.text.tokenize(t));
-  const src = live.encodeContext(tokens, model.vocab, model.cfg.longest);
+  const src = live.encodeContext(tokens, model.vocab, model.cfg.max_context);
   const emotion = model.emotions.map((e) => last.emotions.find(([name]) => name === e)[1]);
   return { src, emotion, cause, gates, ids, ms };
 }) };'''

@@ -24,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..data.files import EcgenError, how_to_add, shipped
-from ..model.attention_maps import watch
+from ..model.attention_maps import trace
 from ..model.decoding import GREEDY, Decoder
 from ..model.gates import UNLABELLED
 from ..model.model import EmpatheticModel, check_turns, explain
@@ -45,7 +45,7 @@ def answer(
     said = ['.'] if note else None
     e, words = explain(model, turns, gate=gate), check_turns(turns)
     options = dict(gate=gate, decoder=decoder, seed=seed, response=said)
-    w = watch(model, turns, close=list(closed), **options)
+    w = trace(model, turns, close=list(closed), **options)
     cut = text_pieces(turns, words, len(w.context))
     return dict(
         said=list(turns), closed=list(closed), gate=gate,

