@@ -1,14 +1,27 @@
 """Try settings of the reasoner quickly: `python tools/tries.py --data PREPARED [KEY=VALUE ...]`, one try a call.
 
-PREPARED is a folder of `ecgen prepare` with --judge and with labels that have probabilities. The reasoner alone is trained, with a
-half cosine of the rate, and measured on validation after each epoch, as it is and (`average`) as the running mean of its weights.
-Each epoch becomes a line of data/results/reasoner_tries.jsonl. What was liked best there is then trained in full by `ecgen train`.
+PREPARED is a folder of `ecgen prepare` with --judge and with labels that have probabilities. The reasoner alone is trained, with
+a half cosine of the rate, and measured on validation after each epoch, as it is and (`average`) as the running mean of its
+weights. Each epoch becomes a line of data/results/reasoner_tries.jsonl. What was liked best there is then trained in full by
+`ecgen train`.
+
+    python tools/tries.py --data PREPARED layers=3 --save three.safetensors
+    python tools/tries.py --data PREPARED --mean a.safetensors b.safetensors     # the mean of saved tries' weights
+
+`order` is the seed of the order of the examples; with the same `seed` two tries begin with the same weights, so that a mean of
+what they become has a meaning. `teacher` is a file of tools/teacher.py, `distill` the share of its word in the emotion loss.
 """
-import argparse, json, math, sys, time
+import argparse
+import json
+import math
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,40 +31,80 @@ from ecgen.model.presets import preset
 from ecgen.model.reasoner import reasoner_loss
 from ecgen.training.callbacks import judge_scores, model_scores
 from ecgen.training.prepared import load_prepared
-from ecgen.training.runs import prepare_model
+from ecgen.training.runs import prepare_model, same_kind_of_labels
 from ecgen.training.trainer import TrainingConfig, validate
 
-USUAL = dict(epochs=4, layers=1, dropout=.2, lr=4e-4, words_lr=1., word_dropout=0., smoothing=.1, soft=True, average=.999, vectors='', seed=1024)
+USUAL = dict(epochs=4, layers=2, dropout=.25, lr=4e-4, words_lr=1., word_dropout=0., smoothing=.1,
+             soft=True, average=.999, vectors='', seed=1024, order=0, situations=True, teacher='',
+             distill=.5, heat=2.)
 
 
 def drop_words(batch, share):
     "Make some words of the contexts unknown"
-    hit = (torch.rand(batch.src.shape) < share) & (batch.src != PAD) & (batch.src != CLS) & (batch.src != SEP)
+    special = (batch.src == PAD) | (batch.src == CLS) | (batch.src == SEP)
+    hit = (torch.rand(batch.src.shape) < share) & ~special
     return replace(batch, src=torch.where(hit, UNK, batch.src))
 
 
 def measure(model, data):
     "Accuracy and loss of emotions, AUC of causes"
     v = validate(model, data.valid, 'reasoner')
-    return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=judge_scores(model_scores(model, data.judged), data.judged, 0)['auc'])
+    auc = judge_scores(model_scores(model, data.judged), data.judged, 0)['auc']
+    return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=auc)
 
 
-def run(data, c, out):
+def untrained(data, c):
+    "The model of the preset `default` with the settings of a try"
+    training = preset('default')['training'] | dict(seed=c['seed'])
+    changes = {'reasoner.layers': c['layers'], 'reasoner.dropout': c['dropout']}
+    return prepare_model(data, 'default', TrainingConfig(**training), **changes)
+
+
+def texts_and_teacher(data, c):
+    "Examples to learn from, and the teacher's 32 logits of each, or None"
+    same_kind_of_labels(data)
+    examples = data.train + (data.situations if c['situations'] else [])
+    if not c['teacher']: return examples, None
+    told = load_file(c['teacher'])
+    parts = [told['train']] + ([told['situations']] if c['situations'] else [])
+    logits = torch.cat(parts).float()
+    if len(logits) != len(examples):
+        sys.exit(f'{c["teacher"]} has {len(logits)} texts, and there are {len(examples)} examples')
+    return examples, logits
+
+
+def loss_of(r, batch, told, c):
+    "Eq. 4; with a teacher, part of the emotion's loss is the distance to what it says"
+    out = r(batch.src)
+    parts = reasoner_loss(out, batch, c['smoothing'], 'soft' if c['soft'] else 'nll')
+    if told is None: return parts.total
+    own, theirs = ((x / c['heat']).log_softmax(-1) for x in (out.emotion, told))
+    far = F.kl_div(own, theirs, log_target=True, reduction='batchmean') * c['heat'] ** 2
+    return (1 - c['distill']) * parts.emotion + c['distill'] * far + parts.cause
+
+
+def run(data, c, out, save=None):
     "One try"
-    cfg = TrainingConfig(**preset('default')['training'] | dict(seed=c['seed']))
-    model = prepare_model(data, 'default', cfg, **{'reasoner.layers': c['layers'], 'reasoner.dropout': c['dropout']})
-    r, sampler = model.reasoner, BatchSampler(data.train, cfg.max_tokens_per_batch, c['seed'])
-    groups = [dict(params=[p for n, p in r.named_parameters() if n != 'words.weight'], base=c['lr']), dict(params=[r.words.weight], base=c['lr'] * c['words_lr'])]
-    adam, mean = torch.optim.Adam(groups, betas=(.9, .997), eps=1e-9, fused=True), AveragedModel(r, multi_avg_fn=get_ema_multi_avg_fn(c['average']))
+    model = untrained(data, c)
+    examples, teacher = texts_and_teacher(data, c)
+    r = model.reasoner
+    most = preset('default')['training']['max_tokens_per_batch']
+    sampler = BatchSampler(examples, most, c['order'] or c['seed'])
+    rest = [p for n, p in r.named_parameters() if n != 'words.weight']
+    groups = [dict(params=rest, base=c['lr']),
+              dict(params=[r.words.weight], base=c['lr'] * c['words_lr'])]
+    adam = torch.optim.Adam(groups, betas=(.9, .997), eps=1e-9, fused=True)
+    mean = AveragedModel(r, multi_avg_fn=get_ema_multi_avg_fn(c['average']))
     step, total = 0, len(sampler.batches()) * c['epochs']
     for epoch in range(1, c['epochs'] + 1):
         begin = time.time()
         for rows in sampler.batches():
             r.train()
-            batch = collate([data.train[i] for i in rows])
+            batch = collate([examples[i] for i in rows])
             if c['word_dropout']: batch = drop_words(batch, c['word_dropout'])
-            for g in adam.param_groups: g['lr'] = g['base'] * min((step + 1) / 200, 1) * (1 + math.cos(math.pi * step / total)) / 2
-            loss = reasoner_loss(r(batch.src), batch, c['smoothing'], 'soft' if c['soft'] else 'nll').total
+            rise, fall = min((step + 1) / 200, 1), (1 + math.cos(math.pi * step / total)) / 2
+            for g in adam.param_groups: g['lr'] = g['base'] * rise * fall
+            loss = loss_of(r, batch, None if teacher is None else teacher[rows], c)
             adam.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(r.parameters(), 1.)
@@ -63,18 +116,40 @@ def run(data, c, out):
         model.reasoner = mean.module
         line |= {f'mean_{k}': v for k, v in measure(model, data).items()}
         model.reasoner = r
-        with open(out, 'a') as f: f.write(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}) + '\n')
-        print({k: round(v, 4) for k, v in line.items() if k not in c}, flush=True)
+        write(line, out, c)
+    if save: save_file({k: v.contiguous() for k, v in mean.module.state_dict().items()}, save)
+
+
+def average(data, c, files, out):
+    "The mean of the weights of several tries"
+    model, states = untrained(data, c), [load_file(f) for f in files]
+    model.reasoner.load_state_dict({k: sum(s[k] for s in states) / len(states) for k in states[0]})
+    write(c | dict(mean_of=len(files)) | measure(model.eval(), data), out, c)
+
+
+def write(line, out, c):
+    "A line of the results, and on the screen what is new in it"
+    line['teacher'] = Path(line['teacher']).name
+    line = {k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}
+    with open(out, 'a') as f: f.write(json.dumps(line) + '\n')
+    print({k: v for k, v in line.items() if k not in c}, flush=True)
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', required=True)
     parser.add_argument('--out', type=Path, default=ROOT/'data/results/reasoner_tries.jsonl')
-    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help=', '.join(f'{k}={v}' for k, v in USUAL.items()))
+    parser.add_argument('--save', type=Path, help='write the mean weights of the last epoch')
+    parser.add_argument('--mean', nargs='+', type=Path, help='files of --save to take the mean of')
+    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE',
+                        help=', '.join(f'{k}={v}' for k, v in USUAL.items()))
     a = parser.parse_args()
     given = dict(s.split('=', 1) for s in a.settings)
     if given.keys() - USUAL.keys(): sys.exit(f'unknown: {", ".join(given.keys() - USUAL.keys())}')
     data = load_prepared(a.data)
     if not data.judged: sys.exit(f'{a.data} has no labels to judge by: prepare it with --judge')
-    run(data, USUAL | {k: type(USUAL[k])(json.loads(v)) for k, v in given.items() if k != 'vectors'} | dict(vectors=data.facts['vectors']), a.out)
+    values = {k: v if k == 'teacher' else type(USUAL[k])(json.loads(v)) for k, v in given.items()}
+    c = USUAL | values | dict(vectors=data.facts['vectors'])
+    if a.mean: average(data, c, a.mean, a.out)
+    else: run(data, c, a.out, a.save)
