@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['rule_causes', 'field_error', 'parse_label', 'check_probabilities', 'parse_probabilities', 'each_prefix',
            'parse_prefixes', 'by_turn', 'parse_prefix_probabilities', 'digit_probabilities', 'parse_words',
-           'label_lines', 'parse_line', 'Labels', 'need_all_words', 'read_causes', 'misfit_of_words', 'misfit',
+           'label_lines', 'parse_label_line', 'Labels', 'need_all_words', 'read_causes', 'misfit_of_words', 'misfit',
            'labelled_from', 'check_coverage', 'shortened_ids', 'warn_of_gaps', 'join_causes', 'with_causes',
            'three_ratings', 'read_lexicon', 'candidate_labels', 'put_aside', 'for_choosing', 'agreement', 'auc',
            'compare_sources']
@@ -167,7 +167,7 @@ def label_lines(
                          'or get the file again.') from None
 
 # %% ../../nbs/2_causes/00_causes.ipynb #1032b7de
-def parse_line(
+def parse_label_line(
     line:str,      # of a label file
 ) -> tuple:        # id, causes, those of prefixes, probabilities, those of prefixes, of words
     "All that a line holds; `ValueError` says what is wrong with it"
@@ -210,7 +210,7 @@ def read_causes(
     res, seen = Labels(), {}
     kinds = res.prefixes, res.probabilities, res.prefix_probabilities, res.words
     for n, line in numbered(label_lines(path)):
-        try: key, *found = parse_line(line)
+        try: key, *found = parse_label_line(line)
         except ValueError as e:
             raise EcgenError(f'{path}: line {n} is not a cause label: {e}.') from None
         if seen.setdefault(key, found) != found:
