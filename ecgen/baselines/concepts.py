@@ -106,7 +106,7 @@ def filter_assertions(
 
 # %% ../../nbs/6_baselines/06_concepts.ipynb #5e3fd6ad
 def keep_english(
-    archive:Path, files:list[File], data:Path,    # as in `unpack`
+    archive:Path, files:list[File], data:Path,    # as in `unpack_archive`
 ):
     "Of ConceptNet's archive, the one small file that is used"
     path = data/files[0].path

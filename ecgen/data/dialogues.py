@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['EMOTIONS', 'MOST_TURNS', 'MOST_CHARACTERS', 'WORTH_A_WARNING', 'HEADER', 'VARIATION_SELECTORS', 'LOOK_ALIKES',
-           'PLAIN', 'CATEGORIES', 'AS_RELEASED', 'KEPT', 'UNSAFE', 'TOKENIZER_VERSION', 'Dialogue', 'role', 'Report',
-           'new_report', 'decode_lines', 'read_lines', 'numbered', 'parse_all', 'shorten', 'dialogue_fault',
+           'PLAIN', 'CATEGORIES', 'AS_RELEASED', 'TOKEN_CACHE', 'UNSAFE', 'TOKENIZER_VERSION', 'Dialogue', 'role',
+           'Report', 'new_report', 'decode_lines', 'read_lines', 'numbered', 'parse_all', 'shorten', 'dialogue_fault',
            'keep_valid', 'refuse_if_damaged', 'check_row', 'parse_line', 'csv_fields', 'csv_records', 'csv_votes',
            'parse_csv', 'conversations', 'dialogue', 'assemble', 'columns_of', 'rows_of', 'read_dialogues', 'data_dir',
            'listener_turns', 'word_tokenizer', 'regular_character', 'typed', 'as_released', 'regular', 'typed_places',
-           'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize', 'clean', 'words_file', 'load_words',
-           'save_words', 'keep_words']
+           'cut_words', 'words_of', 'split_words', 'tokenize', 'detokenize', 'clean', 'token_cache_file',
+           'load_token_cache', 'save_token_cache', 'keep_words']
 
 # %% ../../nbs/1_data/01_dialogues.ipynb #00_corpus-03
 import codecs
@@ -522,7 +522,7 @@ def typed_places(
     return res
 
 # %% ../../nbs/1_data/01_dialogues.ipynb #00_corpus-73
-KEPT: dict[str, tuple[str, ...]] = {}   # words of whole corpora, filled by `keep_words`
+TOKEN_CACHE: dict[str, tuple[str, ...]] = {}   # words of whole corpora, filled by `keep_words`
 
 @lru_cache(maxsize=2**17)
 def cut_words(text:str) -> tuple[str, ...]:
@@ -536,7 +536,7 @@ def cut_words(text:str) -> tuple[str, ...]:
 
 def words_of(text:str) -> tuple[str, ...]:
     "The words of a text, from wherever they are known"
-    return KEPT.get(text) or cut_words(text)
+    return TOKEN_CACHE.get(text) or cut_words(text)
 
 # %% ../../nbs/1_data/01_dialogues.ipynb #00_corpus-74
 def split_words(
@@ -575,7 +575,7 @@ def clean(
 # %% ../../nbs/1_data/01_dialogues.ipynb #00_corpus-85
 TOKENIZER_VERSION = 2   # raise it when `cut_words` changes
 
-def words_file(
+def token_cache_file(
     texts:list[str],     # utterances
     folder:Path,         # a cache folder
 ) -> Path:               # may not exist
@@ -586,8 +586,8 @@ def words_file(
     return folder/f'words-{key.hexdigest()[:32]}.txt.gz'
 
 # %% ../../nbs/1_data/01_dialogues.ipynb #00_corpus-87
-def load_words(
-    path:Path,                       # from `words_file`
+def load_token_cache(
+    path:Path,                       # from `token_cache_file`
     n:int,                           # how many texts it should hold
 ) -> list[tuple[str, ...]]|None:     # the words of each, None if the file is absent or damaged
     "Read cached words"
@@ -598,8 +598,8 @@ def load_words(
     return [tuple(map(sys.intern, line.split())) for line in lines]
 
 # %% ../../nbs/1_data/01_dialogues.ipynb #00_corpus-88
-def save_words(
-    path:Path,       # from `words_file`
+def save_token_cache(
+    path:Path,       # from `token_cache_file`
     words:list,      # the words of each text
 ):
     "Write cached words, whole or not at all; a folder that cannot be written to only costs time"
@@ -619,10 +619,10 @@ def keep_words(
 ) -> Path:                          # the file that holds their words
     "Make `tokenize` fast for these dialogues, in this run and the next"
     texts = list(dict.fromkeys(u for d in dialogues for u in d.utterances))
-    path = words_file(texts, Path(folder or cache_dir()))
-    words = load_words(path, len(texts))
+    path = token_cache_file(texts, Path(folder or cache_dir()))
+    words = load_token_cache(path, len(texts))
     if words is None:
         words = [cut_words(t) for t in texts]
-        save_words(path, words)
-    KEPT.update(zip(texts, words))
+        save_token_cache(path, words)
+    TOKEN_CACHE.update(zip(texts, words))
     return path

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['recec_at', 'ED_ARCHIVE', 'ED', 'RECEC', 'reccon_at', 'RECCON', 'EMOCAUSE', 'GLOVE', 'TERMS', 'HOME', 'NRC_VAD',
            'NRC_EMOTION', 'CONCEPTNET_ARCHIVE', 'CONCEPTNET', 'ALL_SOURCES', 'SOURCES', 'TIMEOUT', 'File', 'Source',
-           'github', 'split_file', 'labels_file', 'reccon_file', 'megabytes', 'transfer_size', 'fingerprint', 'problem',
-           'notes', 'note', 'target_dir', 'progress', 'Arrival', 'transfer', 'reason', 'receive', 'settle', 'fetch',
-           'members', 'member', 'make_room', 'unpack_one', 'unpack', 'missing', 'from_archive', 'one_by_one', 'obtain',
-           'notice', 'download', 'listing']
+           'github', 'split_file', 'labels_file', 'reccon_file', 'megabytes', 'transfer_size', 'file_checksum',
+           'problem', 'notes', 'note', 'target_dir', 'progress', 'Arrival', 'transfer', 'reason', 'receive', 'settle',
+           'fetch', 'members', 'member', 'make_room', 'unpack_one', 'unpack_archive', 'missing', 'from_archive',
+           'file_by_file', 'obtain', 'notice', 'download', 'listing']
 
 # %% ../../nbs/1_data/02_download.ipynb #27f0cb16
 import errno
@@ -52,7 +52,7 @@ class Source:
     page: str                      # where its authors describe it
     files: tuple[File, ...]        # what there is in the end
     archive: File | None = None    # a zip or tar file with these files in it
-    # in place of the function `unpack`, for an archive of another kind: 'module:function'
+    # in place of the function `unpack_archive`, for an archive of another kind: 'module:function'
     unpack: str = ''
 
 # %% ../../nbs/1_data/02_download.ipynb #00a_downlo-09
@@ -223,7 +223,7 @@ def transfer_size(
     return megabytes(*(f.size for f in ([source.archive] if source.archive else source.files)))
 
 # %% ../../nbs/1_data/02_download.ipynb #00a_downlo-30
-def fingerprint(
+def file_checksum(
     path:str|Path,   # a file
     kind:str,        # 'sha256' or 'git'
 ) -> str:            # 'sha256:...' or 'git:...'
@@ -245,7 +245,7 @@ def problem(
     if not (size := path.stat().st_size): return 'an empty file'
     if file.size and size != file.size: return f'{size:,} bytes instead of {file.size:,}'
     known = [h for h in (*file.hashes, noted) if h]
-    if any(fingerprint(path, h.split(':')[0]) == h for h in known): return ''
+    if any(file_checksum(path, h.split(':')[0]) == h for h in known): return ''
     if noted or None not in file.hashes: return 'another checksum'
     with open(path, 'rb') as f: right = re.match(file.begins.encode(), f.read(4096))
     return '' if right else 'another kind of content'
@@ -265,7 +265,7 @@ def note(
 ):
     "Note the checksum of a file, if no published one identifies it for good"
     if None not in file.hashes: return
-    line = fingerprint(data/file.path, 'sha256').removeprefix('sha256:') + f'  {file.path}\n'
+    line = file_checksum(data/file.path, 'sha256').removeprefix('sha256:') + f'  {file.path}\n'
     with open(data/'SHA256SUMS', 'a', encoding='utf-8', newline='\n') as f: f.write(line)
 
 # %% ../../nbs/1_data/02_download.ipynb #00a_downlo-41
@@ -463,7 +463,7 @@ def unpack_one(
     note(file, data)
 
 # %% ../../nbs/1_data/02_download.ipynb #unpack
-def unpack(
+def unpack_archive(
     archive:Path,        # a zip or tar file
     files:list[File],    # what is wanted of it
     data:Path,           # data folder
@@ -496,7 +496,7 @@ def from_archive(
     "Get the lacking files out of the archive of their source"
     archive = data/source.archive.path
     if not (by_hand := archive.exists()): fetch(source.archive, data, timeout)
-    open_archive = resolve_name(source.unpack) if source.unpack else unpack
+    open_archive = resolve_name(source.unpack) if source.unpack else unpack_archive
     try: open_archive(archive, lacking, data)
     except EcgenError:
         if not by_hand: archive.unlink()
@@ -505,7 +505,7 @@ def from_archive(
     archive.unlink()
     with suppress(OSError): archive.parent.rmdir()    # if nothing else is in it
 
-def one_by_one(
+def file_by_file(
     source:Source, lacking:list[File], data:Path, timeout:float,   # as in `obtain`
 ):
     "Get the lacking files from addresses of their own"
@@ -522,7 +522,7 @@ def obtain(
 ):
     "Put what is lacking into the data folder"
     make_room(data, sum(f.size or 0 for f in (source.archive, *lacking) if f))
-    ways = [from_archive] * bool(source.archive) + [one_by_one] * all(f.urls for f in lacking)
+    ways = [from_archive] * bool(source.archive) + [file_by_file] * all(f.urls for f in lacking)
     failed = []
     for way in ways:
         try: return way(source, lacking, data, timeout)

@@ -7,8 +7,8 @@ __all__ = ['ROLES', 'SPELLING', 'NEAREST', 'SIGNS', 'ENDINGS', 'OFFICIAL_HEAD', 
            'list_of', 'causes_of', 'json_rows', 'read_json_lines', 'parse_recec', 'read_recec', 'first_of',
            'message_of', 'alternate', 'chat_turns', 'parse_chat', 'read_chat', 'Annotated', 'evidence_of',
            'parse_annotated', 'reccon_items', 'annotated', 'read_reccon', 'as_dialogue', 'read_reccon_dialogues',
-           'parse_utterance_row', 'table_rows', 'read_parquet', 'beginning', 'recognise', 'find_split', 'split_of_file',
-           'read_any', 'load_split']
+           'parse_utterance_row', 'parquet_rows', 'read_parquet', 'beginning', 'recognise', 'find_split',
+           'split_of_file', 'read_any', 'load_split']
 
 # %% ../../nbs/1_data/03_readers.ipynb #00b_readers-03
 import json
@@ -357,7 +357,7 @@ def parse_utterance_row(
     return key, i, emotion, situation, text
 
 # %% ../../nbs/1_data/03_readers.ipynb #00b_readers-47
-def table_rows(
+def parquet_rows(
     path:str|Path,       # a parquet file
     report:Report,       # for refusing it
 ) -> list[dict]:
@@ -383,7 +383,7 @@ def read_parquet(
     "Read a table from the Hugging Face hub"
     r = new_report(report, path, 'a parquet file with the columns "emotion" and "conversations", '
                                  'or those of EmpatheticDialogues')
-    rows = table_rows(path, r)
+    rows = parquet_rows(path, r)
     r.lines = len(rows)
     single = 'utterance_idx' in rows[0]
     parse = parse_utterance_row if single else partial(parse_chat, report=r)

@@ -125,7 +125,7 @@ def test_stopped_runs_go_on_with_the_same_bytes():
         few, detector = load_split('train', shipped('sample'))[:30], toy_detector(tmp)
         def label(name): return annotate(few, detector, f'{tmp}/{name}.jsonl', [.3], progress=False)
         whole, part = label('a').read_bytes(), Path(f'{tmp}/b.jsonl.part')
-        with patch.dict(annotate.__globals__, finish=lambda part, out: None): label('b')
+        with patch.dict(annotate.__globals__, finish_label_file=lambda part, out: None): label('b')
         full = part.read_bytes()
         for cut in (0, 10, len(full) // 3, len(full) // 2, len(full) - 1, len(full)):
             part.write_bytes(full[:cut])
@@ -142,7 +142,7 @@ def test_other_runs_are_kept_out():
         def refused(why, dialogues=few, out=out):
             with pytest.raises(EcgenError, match=why):
                 annotate(dialogues, detector, out, [.3], progress=False)
-        with patch.dict(annotate.__globals__, finish=lambda part, out: None):
+        with patch.dict(annotate.__globals__, finish_label_file=lambda part, out: None):
             annotate(few, detector, out, [.3], progress=False)
         part = Path(f'{out}.part')
         full = part.read_bytes()

@@ -72,16 +72,16 @@ def test_f1_of_both_sides_by_hand():
 
 def test_old_candidates_are_cut_first():
     pieces, config = [[1] * 50, [2] * 50, [3] * 50, [4] * 50], DetectorConfig(utterance_pieces=40)
-    assert [len(p) for p in shorten(pieces, config, 999)] == [40, 40, 40, 40]
-    assert [len(p) for p in shorten(pieces, config, 150)] == [20, 40, 40, 40]
-    assert [len(p) for p in shorten(pieces, config, 100)] == [4, 10, 40, 40]
+    assert [len(p) for p in shorten_candidates(pieces, config, 999)] == [40, 40, 40, 40]
+    assert [len(p) for p in shorten_candidates(pieces, config, 150)] == [20, 40, 40, 40]
+    assert [len(p) for p in shorten_candidates(pieces, config, 100)] == [4, 10, 40, 40]
     for room in (60, 300):
-        cut = [len(p) for p in shorten([[1] * 50] * 200, config, room)]
+        cut = [len(p) for p in shorten_candidates([[1] * 50] * 200, config, room)]
         assert sum(n + 1 for n in cut if n) <= room and cut == sorted(cut) and cut[-1] == 40
 
 
 import tempfile
-from ecgen.data.encoders import Encoder
+from ecgen.data.encoders import SentenceEncoder
 
 def read_sample(split): return read_reccon(shipped('sample')/'reccon'/f'dailydialog_{split}.json')
 
@@ -103,7 +103,7 @@ def toy_encoder(seed=0):
     config = BertConfig(vocab_size=len(vocab), hidden_size=32, num_hidden_layers=2,
                         num_attention_heads=2, intermediate_size=64)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=tok, **SPECIAL)
-    return Encoder(tokenizer, BertModel(config).eval(), 'toy')
+    return SentenceEncoder(tokenizer, BertModel(config).eval(), 'toy')
 
 
 def test_readings_hold_what_they_should():

@@ -23,6 +23,38 @@ def test_rule_marks_the_last_two_speaker_turns():
         assert rule_causes(Dialogue('a', 'sad', '', ('x',) * n)) == want
 
 
+def test_agreement_matches_counting_by_hand():
+    a = agreement([1, 1, 0, 0, 1], [1, 0, 0, 1, 1])    # 2 hits, 1 false alarm, 1 miss, 1 rejection
+    assert np.allclose([a['precision'], a['recall'], a['f1'], a['accuracy']], [2/3, 2/3, 2/3, 3/5])
+    assert np.isclose(a['kappa'], (.6 - (.6*.6 + .4*.4)) / (1 - (.6*.6 + .4*.4)))
+
+
+def test_auc_is_the_chance_to_rank_a_pair_right():
+    rng = np.random.default_rng(0)
+    s, g = rng.integers(0, 5, 60), rng.integers(0, 2, 60)
+    pairs = [(a > b) + (a == b) / 2 for a in s[g == 1] for b in s[g == 0]]
+    assert np.isclose(auc(s, g), np.mean(pairs))
+    assert np.isnan(auc([1, 2], [1, 1]))
+
+
+def test_only_the_same_dialogues_are_compared():
+    few = with_causes(load_split('valid', shipped('sample')))
+    assert compare_sources(few, few)['kappa'] == 1
+    with pytest.raises(EcgenError, match='same dialogues'): compare_sources(few[1:], few)
+
+
+def test_rule_agrees_with_the_authors_as_measured():
+    #| eval: false
+    import os
+    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
+    path = data/'recec/valid_with_cause.json'
+    if not path.is_file(): pytest.skip('ECGEN_DATA has no authors\' labels')
+    valid = load_split('valid', data)
+    a = compare_sources(with_causes(valid), with_causes(valid, path))
+    assert a['candidates'] in (9_906, 9_907)
+    assert abs(a['f1'] - .775) < .003 and abs(a['kappa'] - .528) < .003
+
+
 def test_words_of_prefixes_are_read_or_refused():
     def line(**more): return json.dumps(dict(conv_id='a', emotion_cause=[0]) | more)
 
@@ -216,6 +248,12 @@ def test_labels_that_contradict_each_other_are_refused():
         assert read_causes(path).lines == dict(a=1)
 
 
+def test_halves_are_by_the_hash():
+    keys = [f'hit:{i}_conv:{2 * i}' for i in range(1000)]
+    assert [for_choosing(k) for k in 'abcdef'] == [True, True, True, True, False, False]
+    assert 450 < sum(map(for_choosing, keys)) < 550 and 70 < sum(map(put_aside, keys)) < 130
+
+
 def test_lexicons_are_read_or_refused():
     import tempfile
     good = ('Word\tValence\tArousal\tDominance\n'
@@ -230,41 +268,3 @@ def test_lexicons_are_read_or_refused():
             path.write_text('joy\t1\t1\t1\n' + bad)
             with pytest.raises(EcgenError, match='line 2 is not a word with three ratings'):
                 read_lexicon(path)
-
-
-def test_halves_are_by_the_hash():
-    keys = [f'hit:{i}_conv:{2 * i}' for i in range(1000)]
-    assert [for_choosing(k) for k in 'abcdef'] == [True, True, True, True, False, False]
-    assert 450 < sum(map(for_choosing, keys)) < 550 and 70 < sum(map(put_aside, keys)) < 130
-
-
-def test_agreement_matches_counting_by_hand():
-    a = agreement([1, 1, 0, 0, 1], [1, 0, 0, 1, 1])    # 2 hits, 1 false alarm, 1 miss, 1 rejection
-    assert np.allclose([a['precision'], a['recall'], a['f1'], a['accuracy']], [2/3, 2/3, 2/3, 3/5])
-    assert np.isclose(a['kappa'], (.6 - (.6*.6 + .4*.4)) / (1 - (.6*.6 + .4*.4)))
-
-
-def test_auc_is_the_chance_to_rank_a_pair_right():
-    rng = np.random.default_rng(0)
-    s, g = rng.integers(0, 5, 60), rng.integers(0, 2, 60)
-    pairs = [(a > b) + (a == b) / 2 for a in s[g == 1] for b in s[g == 0]]
-    assert np.isclose(auc(s, g), np.mean(pairs))
-    assert np.isnan(auc([1, 2], [1, 1]))
-
-
-def test_only_the_same_dialogues_are_compared():
-    few = with_causes(load_split('valid', shipped('sample')))
-    assert compare_sources(few, few)['kappa'] == 1
-    with pytest.raises(EcgenError, match='same dialogues'): compare_sources(few[1:], few)
-
-
-def test_rule_agrees_with_the_authors_as_measured():
-    #| eval: false
-    import os
-    data = Path(os.environ.get('ECGEN_DATA', 'nowhere'))
-    path = data/'recec/valid_with_cause.json'
-    if not path.is_file(): pytest.skip('ECGEN_DATA has no authors\' labels')
-    valid = load_split('valid', data)
-    a = compare_sources(with_causes(valid), with_causes(valid, path))
-    assert a['candidates'] in (9_906, 9_907)
-    assert abs(a['f1'] - .775) < .003 and abs(a['kappa'] - .528) < .003

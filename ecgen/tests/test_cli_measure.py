@@ -42,14 +42,14 @@ def test_figures_are_valid_json_with_short_rows():
 
 
 def test_a_second_start_takes_the_words_from_the_cache():
-    from ecgen.data.dialogues import KEPT
+    from ecgen.data.dialogues import TOKEN_CACHE
     mine = scratch()/'cached.jsonl'
     line = '{"emotion": "sad", "turns": ["I am so sad about %d.", "Oh, why is that?"]}\n'
     mine.write_text(''.join(line % i for i in range(40)))
     again = ('evaluate', '--model', '{tmp}/little', '--data', mine,
              '--json', '{tmp}/cached.json', '--overwrite')
-    with mock.patch.dict(KEPT, clear=True): assert run(*again).exit_code == 0
-    with mock.patch.dict(KEPT, clear=True):
+    with mock.patch.dict(TOKEN_CACHE, clear=True): assert run(*again).exit_code == 0
+    with mock.patch.dict(TOKEN_CACHE, clear=True):
         with mock.patch('ecgen.data.dialogues.cut_words', side_effect=AssertionError):
             assert run(*again).exit_code == 0
 

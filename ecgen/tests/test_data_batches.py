@@ -197,8 +197,8 @@ def test_words_know_their_turn():
 def test_a_budget_gives_the_updates_that_are_asked_for():
     ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
     order = random.Random(1).sample(range(len(ex)), len(ex))
-    steps = len(released_cut(ex, order, 400))
-    near = budget_for(ex, steps)
+    steps = len(released_batches(ex, order, 400))
+    near = max_tokens_for(ex, steps)
     assert len(BatchSampler(ex, near).batches()) >= steps > len(BatchSampler(ex, near + 1).batches())
     assert len(BatchSampler(ex, 400).batches()) < steps
 
@@ -206,9 +206,9 @@ def test_a_budget_gives_the_updates_that_are_asked_for():
 def test_released_batches_are_as_large_as_the_budget_allows():
     ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
     order = random.Random(1).sample(range(len(ex)), len(ex))
-    cuts = released_cut(ex, order, 400)
+    cuts = released_batches(ex, order, 400)
     def size(b): return max(max(len(ex[i].src), len(ex[i].tgt) + 1) for i in b)
-    assert [i for b in cuts for i in b] == order and released_cut(ex, []) == []
+    assert [i for b in cuts for i in b] == order and released_batches(ex, []) == []
     assert all(len(b) == 1 or len(b) * size(b) <= 400 for b in cuts)
     assert all((len(a) + 1) * size([*a, b[0]]) > 400 for a, b in zip(cuts, cuts[1:]))
 
@@ -256,7 +256,7 @@ def test_presets_take_half_the_updates_of_the_released_code():
     ex = make_examples(found, build_vocab(found, 2))
     order = random.Random(0).sample(range(len(ex)), len(ex))
     def ours(n): return len(BatchSampler(ex, n).batches())
-    def theirs(n): return len(released_cut(ex, order, n))
+    def theirs(n): return len(released_batches(ex, order, n))
     assert (ours(8192), theirs(8192)) == (291, 642)
     assert (ours(4096), theirs(4096)) == (565, 1128)
     assert (ours(3596), ours(2020)) == (642, 1131)

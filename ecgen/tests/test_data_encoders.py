@@ -95,7 +95,8 @@ class ToyModel(torch.nn.Module):
         x[:, 1:] += .5 * x[:, :-1].clone()
         return SimpleNamespace(last_hidden_state=x)
 
-def toy_encoder(width=24): return Encoder(ToyTokenizer(), ToyModel(width), 'toy', '1', 'none')
+def toy_encoder(width=24):
+    return SentenceEncoder(ToyTokenizer(), ToyModel(width), 'toy', '1', 'none')
 
 
 def test_words_keep_their_order_whatever_the_batch():
