@@ -19,7 +19,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.causes.detector import bootstrap
+from ecgen.data.bootstrap import bootstrap
 from ecgen.causes.labels import agreement
 
 MARKS = ('fluent', 'fits', 'person', 'emotion', 'specific')

@@ -48,9 +48,9 @@ def page():
     "All tables, as text"
     from ecgen.baselines.comparison import comparison
     from ecgen.evaluation.experiments import ROWS, TABLE2
-    from ecgen.evaluation.tables import all_runs, answer, reference_table, tables
+    from ecgen.evaluation.tables import all_runs, cause_effect_table, reference_table, tables
     results = PAGE.parent
-    small = ['## Does knowing the cause help?', answer(), '## All systems', comparison(),
+    small = ['## Does knowing the cause help?', cause_effect_table(), '## All systems', comparison(),
              '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', all_runs()]
     return '\n\n'.join(['# Measured figures', '<!-- Written by tools/tables.py from the files in this folder: run it, do not edit. -->',
         'Each file here was written by a command: `ecgen evaluate`, `ecgen experiment run`, `ecgen reference-points`, `ecgen train`, `ecgen detector`, `ecgen bench` or a script in tools/. '

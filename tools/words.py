@@ -16,7 +16,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.causes.detector import bootstrap, reccon_targets
+from ecgen.causes.detector import reccon_targets
+from ecgen.data.bootstrap import bootstrap
 from ecgen.causes.labels import auc, for_choosing, with_causes
 from ecgen.causes.spans import Marked, each_auc, word_marks
 from ecgen.data.batches import CLS, SEP, UNK, Example, encode_context, make_examples

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..data.files import shipped
 from ..evaluation.experiments import TABLE2
-from ..evaluation.stats import markdown, spread
-from ..evaluation.tables import FOOTNOTES, METRICS, PAPER, caption, load_results
+from ..evaluation.stats import markdown, mean_std
+from ..evaluation.tables import FOOTNOTES, METRICS, PAPER, describe_group, load_results
 from ..model.pretrained import read_json
 
 # %% ../../nbs/6_baselines/08_comparison.ipynb #edaa9348
@@ -47,7 +47,7 @@ def figure_cell(
 ) -> str:              # '' = neither measured nor published
     "Ours, and the paper's in brackets"
     values = [r['metrics'][metric] for r in runs if metric in r['metrics']]
-    both = spread(values, METRICS[metric]), paper_figure(name, metric)
+    both = mean_std(values, METRICS[metric]), paper_figure(name, metric)
     return ' '.join(filter(None, both))
 
 # %% ../../nbs/6_baselines/08_comparison.ipynb #6af8b556
@@ -73,7 +73,7 @@ def pass_cells(
     stages = dict.fromkeys(epoch['stage'] for log in logs for epoch in log)
     def epochs(stage): return np.mean([sum(e['stage'] == stage for e in log) for log in logs])
     def accuracy(i):
-        return spread([log[i]['emotion_accuracy'] for log in logs], METRICS['emotion_accuracy'])
+        return mean_std([log[i]['emotion_accuracy'] for log in logs], METRICS['emotion_accuracy'])
     counts = ' + '.join(f'{epochs(stage):.2g} {stage}' for stage in stages)
     return [row_title(name), str(len(logs)), counts, accuracy(0), accuracy(-1)]
 
@@ -127,7 +127,7 @@ def comparison(
     head, parts = ['system', 'seeds', *(METRICS[k].title for k in SHOWN), *COSTS], []
     for key, rows in (found or {None: {}}).items():
         nothing = "No system has been run yet: the figures in brackets are the paper's."
-        parts.append(caption(key, rows) if rows else nothing)
+        parts.append(describe_group(key, rows) if rows else nothing)
         turns = next(iter(rows.values()))[0]['valid_examples'] if rows else None
         body = [system_cells(name, rows.get(name)) for name in names]
         parts.append(markdown(head, body + reference_rows(turns, references)))

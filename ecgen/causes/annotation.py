@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from .detector import (
-    RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector,
+    RULES, Detector, DetectorConfig, Target, dialogue_target, judge_detector,
     load_detector, reccon_splits, rule_marks, score_marks, sigmoid, split_by_target, train_detector)
 from .labels import agreement, auc, for_choosing, with_causes
+from ..data.bootstrap import bootstrap
 from ..data.dialogues import Dialogue, tokenize
 from ..data.files import EcgenError, replace_file
 from ..data.readers import load_split

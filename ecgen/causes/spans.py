@@ -31,11 +31,12 @@ from .annotation import (
     prefix_targets, reccon_report)
 from ecgen.causes.detector import (
     AS_RECCON, NETWORK, READ, Detector, DetectorConfig, JointNetwork, Reading, Target,
-    batches_by_length, bootstrap, check_detector_folder, collate_readings, facts, fit_facts,
+    batches_by_length, check_detector_folder, collate_readings, facts, fit_facts,
     load_detector, need_extra, new_head, optimizer_for, pad_rows, put, reccon_splits, set_dropout,
     shorten_candidates, sigmoid, start_encoder, start_network, training_arguments, training_batches,
     word_pieces)
 from .labels import auc, read_lexicon
+from ..data.bootstrap import bootstrap
 from ..data.dialogues import Dialogue, data_dir, regular, split_words, typed_places
 from ..data.files import EcgenError, replace_file
 from ..training.checkpoints import load_checkpoint, save_checkpoint

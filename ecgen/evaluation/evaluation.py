@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['LEARNT_FROM_HALF', 'ngrams', 'dist', 'bleu4', 'bleu', 'overlap', 'shared_ngrams', 'bleu_parts', 'bleu_sums',
-           'bleu_from', 'batch_figures', 'per_example', 'emotion_figures', 'automatic_metrics', 'confusion',
-           'weights_hash', 'hardware', 'versions', 'together', 'plot_confusion', 'BertScores', 'up_to_layer',
+           'bleu_from', 'batch_metrics', 'per_example', 'emotion_metrics', 'automatic_metrics', 'confusion',
+           'weights_hash', 'hardware', 'versions', 'confusion_order', 'plot_confusion', 'BertScores', 'up_to_layer',
            'bert_score_utils', 'find_baseline', 'match_words', 'bertscore', 'respond_all', 'is_judged',
-           'judge_position', 'judge_causes', 'load_gold', 'reference_tokens', 'record', 'write_json_lines',
-           'reference_records', 'check_wish', 'gold_examples', 'labelled_part', 'circumstances', 'unknown_share',
+           'judge_position', 'judge_causes', 'load_gold', 'reference_tokens', 'response_record', 'write_json_lines',
+           'reference_records', 'check_request', 'gold_examples', 'labelled_part', 'circumstances', 'unknown_share',
            'measure_split', 'evaluate', 'as_row', 'letters', 'has_parts', 'same_words', 'said_in', 'key_of', 'keys_of',
            'is_json', 'said_in_rows', 'read_rows', 'read_responses', 'refuse_missing', 'pair_files', 'warn_of_short',
-           'about_files', 'score', 'nearest', 'turns_of', 'joined', 'reference_systems', 'reference_points']
+           'about_files', 'score', 'nearest_contexts', 'turns_of', 'joined', 'reference_systems', 'reference_points']
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #52c76852
 import hashlib
@@ -31,7 +31,7 @@ from ..causes.labels import agreement, auc, for_choosing, with_causes
 from ..data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
 from ..data.dialogues import (
     EMOTIONS, Dialogue, detokenize, keep_words, numbered, read_lines, tokenize)
-from ..data.files import EcgenError, EcgenWarning, how_to_add
+from ..data.files import EcgenError, EcgenWarning, how_to_add, replace_file
 from ..data.readers import load_split
 from ..model.decoding import DECODERS, Decoder
 from ..model.model import System
@@ -132,7 +132,7 @@ def bleu_from(
         return 100 * np.exp(precision + brevity)
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #batch-figures-def
-def batch_figures(
+def batch_metrics(
     model:System,     # in evaluation mode
     batch:Batch,
     gate:str='',      # '' = the model's own
@@ -162,11 +162,11 @@ def per_example(
                nll=np.zeros(n), words=np.zeros(n, int))
     for rows in in_batches(examples, max_tokens_per_batch=8192):
         batch = collate([examples[i] for i in rows]).to(model.device)
-        for k, v in batch_figures(model, batch, gate).items(): res[k][rows] = v.cpu().numpy()
+        for k, v in batch_metrics(model, batch, gate).items(): res[k][rows] = v.cpu().numpy()
     return res
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #metrics-def
-def emotion_figures(
+def emotion_metrics(
     rank:np.ndarray,    # place of the right emotion, 0 = first
 ) -> dict:              # shares
     "Accuracy, and how often the right emotion is among the first 3 and 5"
@@ -181,7 +181,7 @@ def automatic_metrics(
 ) -> dict:
     "All automatic metrics of a model on a split"
     perplexity = math.exp(each['nll'].sum() / each['words'].sum())
-    res = emotion_figures(each['rank']) | dict(perplexity=perplexity)
+    res = emotion_metrics(each['rank']) | dict(perplexity=perplexity)
     return res | overlap(responses, references)
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #461951ad
@@ -228,7 +228,7 @@ def versions() -> dict:     # package -> version
     return res
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #0ce432ac
-def together(
+def confusion_order(
     counts:np.ndarray,     # (32, 32) from `confusion`
 ) -> np.ndarray:           # an order of the emotions
     "Emotions that are taken for one another side by side"
@@ -244,7 +244,7 @@ def plot_confusion(
     import matplotlib.pyplot as plt
     import seaborn as sns
     if ax is None: _, ax = plt.subplots(figsize=(8, 7))
-    order = together(counts)
+    order = confusion_order(counts)
     names = [EMOTIONS[i] for i in order]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     sns.heatmap(shares[order][:, order], ax=ax, xticklabels=names, yticklabels=names,
@@ -261,7 +261,7 @@ class BertScores:
     hash: str            # encoder, layer, idf, versions, rescaled or not
 
     @property
-    def figures(self) -> dict:
+    def metrics(self) -> dict:
         "The means over all responses, and the hash"
         means = self.each.mean(0).tolist()
         return dict(zip(('bert_p', 'bert_r', 'bert_f'), means)) | dict(bert_hash=self.hash)
@@ -428,7 +428,7 @@ def reference_tokens(dialogues:list[Dialogue], examples:list) -> list[list[str]]
     return [tokenize(texts[e.id][e.turn]) for e in examples]
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #12_evaluation-21
-def record(e, response:list[str]) -> dict:
+def response_record(e, response:list[str]) -> dict:
     "One line of the responses file"
     return dict(id=e.id, turn=e.turn, emotion=EMOTIONS[e.emotion],
                 response=detokenize(response), tokens=response)
@@ -437,18 +437,20 @@ def write_json_lines(
     path:str|Path,
     rows:list,     # what JSON can hold
 ):
-    "A file of JSON, one row a line"
-    lines = [json.dumps(r) + '\n' for r in rows]
-    Path(path).write_text(''.join(lines), encoding='utf-8')
+    "A file of JSON, one row a line, whole or not at all"
+    path, text = Path(path), ''.join(json.dumps(r) + '\n' for r in rows)
+    if path.is_symlink() or path.exists() and not path.is_file():      # such as a pipe
+        path.write_text(text, encoding='utf-8')
+    else: replace_file(path, text.encode())
 
 def reference_records(gold:list[Dialogue], examples:list) -> list[dict]:
     "What people said, in the same layout; `response` is as they wrote it"
     texts = {d.id: d.utterances for d in gold}
     pairs = zip(examples, reference_tokens(gold, examples))
-    return [record(e, tokens) | dict(response=texts[e.id][e.turn]) for e, tokens in pairs]
+    return [response_record(e, tokens) | dict(response=texts[e.id][e.turn]) for e, tokens in pairs]
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #cfc458ad
-def check_wish(
+def check_request(
     model:System, causes:str|Path|None, decoder:str, gate:str,     # as in `evaluate`
 ):
     "Refuse what this model cannot be asked"
@@ -526,7 +528,7 @@ def measure_split(
     res['unk_share'] = unknown_share(examples, model.vocab)
     if encoder:
         res |= bertscore(responses, references, encoder,
-                         device=str(model.device), progress=progress).figures
+                         device=str(model.device), progress=progress).metrics
     res['confusion'] = confusion([e.emotion for e in examples], each['predicted']).tolist()
     return res, responses
 
@@ -546,13 +548,13 @@ def evaluate(
     references_file:str|Path|None=None,     # keep what people said here, in the same layout
 ) -> dict:
     "Measure a model on a split; `EcgenError` where a decoder, data or labels do not exist"
-    check_wish(model, causes, decoder, gate)
+    check_request(model, causes, decoder, gate)
     gold, examples = gold_examples(model, data, split, causes, limit)
     found, out = measure_split(model, gold, examples, decoder, gate, seed, encoder, progress)
     res = dict(split=split, examples=len(examples)) | found
     if causes: res |= judge_causes(model, examples)
     if causes: res |= dict(causes=Path(causes).name, cause_dialogues=labelled_part(model, gold))
-    if responses: write_json_lines(responses, list(map(record, examples, out)))
+    if responses: write_json_lines(responses, list(map(response_record, examples, out)))
     if references_file: write_json_lines(references_file, reference_records(gold, examples))
     return res | circumstances(model, gold, decoder, gate, seed)
 
@@ -744,11 +746,11 @@ def score(
     words = sum(map(len, references))
     res['length_ratio'] = res['length'] * len(references) / max(words, 1)
     res['paired_by'] = how
-    if encoder: res |= bertscore(responses, references, encoder, progress=True).figures
+    if encoder: res |= bertscore(responses, references, encoder, progress=True).metrics
     return res | about_files(hyp, ref, blanks)
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #ebbf143f
-def nearest(
+def nearest_contexts(
     queries:list[str],     # contexts, tokens with blanks between
     known:list[str],       # those of the training split
     chunk:int=512,
@@ -791,7 +793,7 @@ def reference_systems(
     "What systems say that learn nothing"
     contexts, said, felt = train
     asked, references, emotions = gold
-    near = nearest(joined(asked), joined(contexts))
+    near = nearest_contexts(joined(asked), joined(contexts))
     often = Counter(map(tuple, said)).most_common(1)[0][0]
     usual = Counter(felt).most_common(1)[0][0]
     responses = {'human references': references,
@@ -822,7 +824,7 @@ def reference_points(
             hits = [a == b for a, b in zip(guesses[name], emotions)]
             res['emotion_accuracy'] = float(np.mean(hits))
         if encoder and out is not references:
-            res |= bertscore(out, references, encoder).figures
+            res |= bertscore(out, references, encoder).metrics
         systems[name] = res
     about = dict(split=split, examples=len(references), train_examples=len(learnt[1]))
     return about | dict(systems=systems, data=fingerprint([train, gold]),

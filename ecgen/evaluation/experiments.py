@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'NO_LAYER', 'LEXICON', 'ROWS', 'TABLE4', 'SO_FAR', 'SYSTEMS', 'GRIDS', 'TABLE2', 'SEEDS',
            'PLAIN', 'CAUSE', 'PREFIX', 'SPANS', 'OPEN', 'UNGATED', 'ALONE', 'FIRST', 'INSTEAD', 'NIGHT', 'BOUND',
-           'CONTRASTS', 'BUDGETS', 'EQUAL', 'ENOUGH', 'TRAINING_SETTINGS', 'row', 'subset', 'split_changes',
-           'begin_with', 'Run', 'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples', 'greedy_figures',
-           'cause_figures', 'about_model', 'for_pairing', 'measure_run', 'same_plan', 'write_result', 'hash_once',
+           'CONTRASTS', 'BUDGETS', 'EQUAL', 'ENOUGH', 'TRAINING_SETTINGS', 'experiment', 'subset', 'split_changes',
+           'begin_with', 'Run', 'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples', 'greedy_metrics',
+           'cause_metrics', 'about_model', 'for_pairing', 'measure_run', 'same_plan', 'write_result', 'hash_once',
            'vectors_hash', 'finished', 'start_folders', 'start_hashes', 'take_parts', 'full_plan', 'note_plan',
            'new_model', 'train_run', 'about_run', 'do_run', 'kept_responses', 'add_bertscore', 'command', 'in_process',
-           'at_once', 'one_by_one', 'in_a_line', 'do_runs', 'how_far', 'status', 'is_planned', 'other_results']
+           'at_once', 'thread_safe', 'in_a_line', 'do_runs', 'how_far', 'status', 'is_planned', 'other_results']
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #31f1c801
 import json
@@ -38,7 +38,7 @@ from ..data.files import EcgenError, shipped
 from ..model.decoding import DECODERS
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #31f1c801-2
-from ..data.files import write_json
+from ..data.files import replace_file, write_json
 from .evaluation import (
     automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware,
     judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions,
@@ -51,7 +51,7 @@ from ..training.runs import find_device, fit, prepare_model
 from ..training.trainer import TrainingConfig
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #e9f56972
-def row(
+def experiment(
     what:str,                # in a few words, for tables
     causes:str='adapted',    # label source, see `label_source`; 'none' = no cause labels at all
     preset:str='',           # of another system; '' = the budget's preset
@@ -70,44 +70,48 @@ NO_EMOTION, NO_MULTITASK = {'generator.emotion_input': False}, dict(freeze_reaso
 NO_LAYER = {'generator.gated': False}
 LEXICON = 'lexicon words instead of causes'
 ROWS = {
-    'hard': row('hard gates', gate='hard'),
-    'hard-no-multitask': row('hard gates, without multi-task learning', gate='hard',
-                             **NO_MULTITASK),
-    'hard-no-emotion': row('hard gates, without emotion label', gate='hard', **NO_EMOTION),
-    'hard-lexicon': row(f'hard gates, {LEXICON}', 'lexicon', gate='hard'),
-    'soft': row('soft gates'),
-    'soft-no-multitask': row('soft gates, without multi-task learning', **NO_MULTITASK),
-    'soft-no-emotion': row('soft gates, without emotion label', **NO_EMOTION),
-    'soft-lexicon': row(f'soft gates, {LEXICON}', 'lexicon'),
-    'without-cause': row('without emotion cause', 'none', gate='open', **NO_LAYER)}
+    'hard': experiment('hard gates', gate='hard'),
+    'hard-no-multitask': experiment('hard gates, without multi-task learning', gate='hard',
+                                    **NO_MULTITASK),
+    'hard-no-emotion': experiment('hard gates, without emotion label', gate='hard',
+                                  **NO_EMOTION),
+    'hard-lexicon': experiment(f'hard gates, {LEXICON}', 'lexicon', gate='hard'),
+    'soft': experiment('soft gates'),
+    'soft-no-multitask': experiment('soft gates, without multi-task learning', **NO_MULTITASK),
+    'soft-no-emotion': experiment('soft gates, without emotion label', **NO_EMOTION),
+    'soft-lexicon': experiment(f'soft gates, {LEXICON}', 'lexicon'),
+    'without-cause': experiment('without emotion cause', 'none', gate='open', **NO_LAYER)}
 TABLE4 = tuple(ROWS)
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #controls
 ROWS |= {
-    'same-size': row('no cause loss, all gates open', 'none', gate='open'),
-    'transformer': row('a plain Transformer: without emotion cause, and without emotion label',
-                       'none', gate='open', **NO_LAYER, **NO_EMOTION),
-    'open': row('cause loss, all gates open', gate='open'),
-    'oracle': row('gates open where labels of what was said so far say so',
+    'same-size': experiment('no cause loss, all gates open', 'none', gate='open'),
+    'transformer': experiment(
+        'a plain Transformer: without emotion cause, and without emotion label',
+        'none', gate='open', **NO_LAYER, **NO_EMOTION),
+    'open': experiment('cause loss, all gates open', gate='open'),
+    'oracle': experiment('gates open where labels of what was said so far say so',
                   'adapted-prefix', gate='oracle'),
-    'rule': row('gates open in the last two speaker turns', gate='rule'),
-    'random': row('as many gates open as with hard gates, at random', gate='random')}
+    'rule': experiment('gates open in the last two speaker turns', gate='rule'),
+    'random': experiment('as many gates open as with hard gates, at random', gate='random')}
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #labels-rows
 SO_FAR = 'from what was said so far'
 ROWS |= {
-    'soft-rule-labels': row('soft gates, labels by a rule', 'rule'),
-    'soft-reccon-labels': row('soft gates, labels of a detector that knows only RECCON', 'reccon'),
-    'soft-prefix-labels': row(f'soft gates, labels {SO_FAR}', 'adapted-prefix'),
-    'soft-spans-labels': row(f'soft gates, labels of words, {SO_FAR}', 'spans')}
+    'soft-rule-labels': experiment('soft gates, labels by a rule', 'rule'),
+    'soft-reccon-labels': experiment(
+        'soft gates, labels of a detector that knows only RECCON', 'reccon'),
+    'soft-prefix-labels': experiment(f'soft gates, labels {SO_FAR}', 'adapted-prefix'),
+    'soft-spans-labels': experiment(f'soft gates, labels of words, {SO_FAR}', 'spans')}
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #systems-rows
 SYSTEMS = {'EmpDG': 'empdg', 'MoEL': 'moel', 'MIME': 'mime', 'MK-EDG': 'mkedg'}     # name -> preset
-ROWS |= {name: row('a system of Table 2', 'none', p) for name, p in SYSTEMS.items() if p in PRESETS}
+for name, p in SYSTEMS.items():
+    if p in PRESETS: ROWS[name] = experiment('a system of Table 2', 'none', p)
 ROWS |= {
-    'mkedg-no-conceptnet': row('MK-EDG, no ConceptNet', 'none', 'mkedg-no-conceptnet'),
-    'empdg-no-adversary': row('EmpDG, without its adversarial stage', 'none', 'empdg',
-                              adversarial=0.)}
+    'mkedg-no-conceptnet': experiment('MK-EDG, no ConceptNet', 'none', 'mkedg-no-conceptnet'),
+    'empdg-no-adversary': experiment('EmpDG, without its adversarial stage', 'none', 'empdg',
+                                     adversarial=0.)}
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #75e8d5f5
 GRIDS = dict(
@@ -129,34 +133,41 @@ OPEN, UNGATED = dict(generator='start-open'), dict(generator='start-ungated')
 ALONE, FIRST = dict(pretrain_epochs=4, epochs=0), dict(epochs=3)
 INSTEAD = {'generator.gated_attn': 'instead'}
 NIGHT = {
-    'reasoner-plain': row('the reasoner alone, no cause loss', 'none', gate='open', **ALONE),
-    'reasoner-cause': row('the reasoner alone, with cause loss', **ALONE),
-    'start-open': row('shared start: all gates open', 'none', start=PLAIN, gate='open', **FIRST),
-    'start-ungated': row('shared start: no gated layers', 'none', start=PLAIN, gate='open',
-                         **FIRST, **NO_LAYER)}
+    'reasoner-plain': experiment('the reasoner alone, no cause loss', 'none', gate='open', **ALONE),
+    'reasoner-cause': experiment('the reasoner alone, with cause loss', **ALONE),
+    'start-open': experiment('shared start: all gates open', 'none', start=PLAIN, gate='open',
+                             **FIRST),
+    'start-ungated': experiment('shared start: no gated layers', 'none', start=PLAIN, gate='open',
+                                **FIRST, **NO_LAYER)}
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #e2e23b60
 NIGHT |= {
-    'soft': row('soft gates', start=CAUSE | OPEN),
-    'hard': row('hard gates', start=CAUSE | OPEN, gate='hard'),
-    'open': row('cause loss, all gates open', start=CAUSE | OPEN, gate='open'),
-    'same-size': row('no cause loss, all gates open', 'none', start=PLAIN | OPEN, gate='open'),
-    'random': row('as many open as with hard gates, at random', start=CAUSE | OPEN, gate='random'),
-    'without-cause': row('without emotion cause', 'none', start=PLAIN | UNGATED, gate='open',
-                         **NO_LAYER),
-    'oracle': row('open where labels of what was said so far say so', 'adapted-prefix',
-                  start=CAUSE | OPEN, gate='oracle'),
-    'soft-instead': row('soft gates instead of cross attention', start=CAUSE | UNGATED, **INSTEAD),
-    'open-instead': row('all open, instead', start=CAUSE | UNGATED, gate='open', **INSTEAD),
-    'random-instead': row('at random, instead', start=CAUSE | UNGATED, gate='random', **INSTEAD)}
+    'soft': experiment('soft gates', start=CAUSE | OPEN),
+    'hard': experiment('hard gates', start=CAUSE | OPEN, gate='hard'),
+    'open': experiment('cause loss, all gates open', start=CAUSE | OPEN, gate='open'),
+    'same-size': experiment('no cause loss, all gates open', 'none', start=PLAIN | OPEN,
+                            gate='open'),
+    'random': experiment('as many open as with hard gates, at random', start=CAUSE | OPEN,
+                         gate='random'),
+    'without-cause': experiment('without emotion cause', 'none', start=PLAIN | UNGATED,
+                                gate='open', **NO_LAYER),
+    'oracle': experiment('open where labels of what was said so far say so', 'adapted-prefix',
+                         start=CAUSE | OPEN, gate='oracle'),
+    'soft-instead': experiment('soft gates instead of cross attention', start=CAUSE | UNGATED,
+                               **INSTEAD),
+    'open-instead': experiment('all open, instead', start=CAUSE | UNGATED, gate='open',
+                               **INSTEAD),
+    'random-instead': experiment('at random, instead', start=CAUSE | UNGATED, gate='random',
+                                 **INSTEAD)}
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #night-labels
 NIGHT |= {
-    'reasoner-prefix': row(f'the reasoner alone, labels {SO_FAR}', 'adapted-prefix', **ALONE),
-    'reasoner-spans': row('the reasoner alone, labels of words', 'spans', **ALONE),
-    'soft-prefix-labels': row(f'soft gates, labels {SO_FAR}', 'adapted-prefix',
-                              start=PREFIX | OPEN),
-    'soft-spans-labels': row('soft gates, labels of words', 'spans', start=SPANS | OPEN)}
+    'reasoner-prefix': experiment(f'the reasoner alone, labels {SO_FAR}', 'adapted-prefix',
+                                  **ALONE),
+    'reasoner-spans': experiment('the reasoner alone, labels of words', 'spans', **ALONE),
+    'soft-prefix-labels': experiment(f'soft gates, labels {SO_FAR}', 'adapted-prefix',
+                                     start=PREFIX | OPEN),
+    'soft-spans-labels': experiment('soft gates, labels of words', 'spans', start=SPANS | OPEN)}
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #686ddb97
 BOUND = dict(nll=.01, emotion_accuracy=1.)      # of equivalence
@@ -198,7 +209,7 @@ def subset(
 TRAINING_SETTINGS = frozenset(f.name for f in fields(TrainingConfig))
 
 def split_changes(
-    spec:dict,     # from `row`
+    spec:dict,     # from `experiment`
 ) -> tuple[dict, dict]:
     "What a row changes in training, and in the model"
     training, model = {}, {}
@@ -209,7 +220,7 @@ def split_changes(
 
 def begin_with(
     budget:dict,     # one of `BUDGETS`
-    spec:dict,       # from `row`
+    spec:dict,       # from `experiment`
 ) -> tuple[dict, dict, dict]:     # preset (and the one it stands beside); of training; of the model
     "The settings that a row changes: another system has its own, but for those that must be equal"
     ours = preset(budget['preset'])['training']
@@ -239,7 +250,7 @@ class Run:
 
     @property
     def spec(self) -> dict:
-        "The row, as `row` made it"
+        "The row, as `experiment` made it"
         return BUDGETS[self.budget].get('rows', ROWS)[self.row]
 
     def plan(self) -> dict:     # what JSON can hold
@@ -323,7 +334,7 @@ def row_examples(
     return [replace(e, cause=[-1] * len(e.src)) for e in res]
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #greedy-def
-def greedy_figures(
+def greedy_metrics(
     parts:np.ndarray,     # (responses, 6) from `bleu_parts`
 ) -> dict:                # greedy_bleu4, greedy_length_ratio, greedy_brevity
     "BLEU-4 of greedy responses, beside what their length does to it"
@@ -334,7 +345,7 @@ def greedy_figures(
                 greedy_brevity=penalty)
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #judged-def
-def cause_figures(
+def cause_metrics(
     model:System, dialogues:list, causes:str, data:Path,     # as in `measure_run`
 ) -> dict:                                                   # {} = nothing to judge
     "How well a run finds causes"
@@ -380,9 +391,9 @@ def measure_run(
     responses = respond_all(model, examples, DECODERS['topk'], seed=seed)
     greedy = respond_all(model, examples, DECODERS['greedy'], seed=seed)
     drawn, greedy = bleu_parts(responses, references), bleu_parts(greedy, references)
-    metrics = automatic_metrics(each, responses, references) | greedy_figures(greedy)
+    metrics = automatic_metrics(each, responses, references) | greedy_metrics(greedy)
     metrics['unk_share'] = unknown_share(examples, model.vocab)
-    metrics |= cause_figures(model, dialogues, causes, data)
+    metrics |= cause_metrics(model, dialogues, causes, data)
     res = dict(metrics=metrics, split='valid', valid_examples=len(examples))
     res |= about_model(model, seed)
     res['confusion'] = confusion([e.emotion for e in examples], each['predicted']).tolist()
@@ -411,9 +422,8 @@ def write_result(
     for k, v in clean.items():
         dense = (',', ':') if k in ('per_example', 'confusion', 'dialogues') else None
         lines.append(f' {json.dumps(k)}: {json.dumps(v, separators=dense)}')
-    tmp = path.with_name(path.name + '.tmp')
-    tmp.write_text('{\n' + ',\n'.join(lines) + '\n}\n', encoding='utf-8')
-    os.replace(tmp, path)
+    text = '{\n' + ',\n'.join(lines) + '\n}\n'
+    replace_file(path, text.encode())
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #vectors-hash-def
 @lru_cache
@@ -658,7 +668,7 @@ def at_once(
             raise
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #lines-def
-def one_by_one(say:Callable) -> Callable:
+def thread_safe(say:Callable) -> Callable:
     "The same function, called by one thread at a time"
     lock = threading.Lock()
 
@@ -684,7 +694,7 @@ def do_runs(
 ) -> list[str]:                # what went wrong
     "Do all runs that are not done"
     todo = [r for r in runs if again or not finished(r, Path(results))]
-    tell = one_by_one(say)
+    tell = thread_safe(say)
     tell(f'{len(runs)} runs, {len(runs) - len(todo)} of them done')
 
     def attempt(numbered):     # its name if it failed

@@ -8,7 +8,7 @@ __all__ = ['SCALE', 'ASPECTS', 'KINDS', 'TELL', 'UNLEARNT', 'PAPER_RATINGS', 'PA
            'model_responses', 'system_responses', 'default_name', 'system_names', 'draw_turns', 'context',
            'rating_rows', 'pair_cells', 'ab_rows', 'label_rows', 'write_sheets', 'labels_to_verify', 'study_rows',
            'instructions', 'write_study', 'new_study', 'row_answers', 'answers', 'collect', 'kappa', 'majority',
-           'interval', 'mean_interval', 'rating_scores', 'points', 'shares', 'ab_scores', 'rule_labels', 'label_scores',
+           'mean_interval', 'rating_scores', 'points', 'shares', 'ab_scores', 'rule_labels', 'label_scores',
            'sound_row', 'sound_kind', 'sound_key', 'study_key', 'score_study', 'kappa_text', 'rating_text', 'pair_row',
            'ab_text', 'label_text', 'study_tables', 'rated_sheets', 'fill_invented', 'cell_markup', 'column_markup',
            'answer_buttons', 'FormWidgets', 'RatingForm']
@@ -19,7 +19,6 @@ import hashlib
 import html
 import io
 import json
-import os
 import random
 import re
 from itertools import combinations
@@ -28,8 +27,9 @@ from pathlib import Path
 import numpy as np
 
 from ..causes.labels import agreement, for_choosing
+from ..data.bootstrap import bootstrap
 from ..data.dialogues import clean, data_dir, detokenize, role, tokenize
-from ..data.files import EcgenError, how_to_add, refuse_special, write_json
+from ..data.files import EcgenError, how_to_add, refuse_special, replace_file, write_json
 from ..data.readers import load_split
 from ..model.pretrained import read_json
 from ..training.prepared import with_source
@@ -85,9 +85,7 @@ def write_sheet(
     out = csv.DictWriter(text, columns, lineterminator='\r\n')
     out.writeheader()
     for r in rows: out.writerow({c: harmless(str(r.get(c, ''))) for c in columns})
-    tmp = path.with_name(path.name + '.tmp')
-    tmp.write_text('\ufeff' + text.getvalue(), encoding='utf-8', newline='')
-    os.replace(tmp, path)
+    replace_file(path, ('\ufeff' + text.getvalue()).encode())
 
 # %% ../../nbs/5_evaluation/06_human.ipynb #6c6f5fab
 def sheet_text(
@@ -510,21 +508,11 @@ PAPER_AB = {                                     # Table 5: win, lose, tie
     ('Ours (Soft)', 'Ours (Hard)'): (33.00, 29.33, 37.67)}
 
 # %% ../../nbs/5_evaluation/06_human.ipynb #mean-interval
-def interval(
-    values:np.ndarray,     # one for each dialogue
-    times:int=2000,
-    seed:int=0,
-) -> tuple[float, float]:  # 95 %
-    "Percentile interval of a mean, by drawing dialogues with replacement"
-    rng, n = np.random.default_rng(seed), len(values)
-    means = values[rng.integers(0, n, (times, n))].mean(1)
-    return tuple(float(x) for x in np.percentile(means, (2.5, 97.5)))
-
 def mean_interval(
     values:np.ndarray,     # one for each dialogue
-) -> dict:
-    "A mean with its interval"
-    low, high = interval(values)
+) -> dict:                 # mean, low, high (95 %)
+    "A mean with its interval, by drawing dialogues with replacement"
+    low, high = bootstrap(lambda i: values[i].mean(), [1] * len(values), 2000)
     return dict(mean=float(values.mean()), low=low, high=high)
 
 # %% ../../nbs/5_evaluation/06_human.ipynb #rating-scores
@@ -569,9 +557,9 @@ def ab_scores(
     res = []
     for a, b in dict.fromkeys((k['a'], k['b']) for k in whose):
         mine = np.array([(k['a'], k['b']) == (a, b) for k in whose])
-        low, high = interval(100 * every[mine].mean(1))
+        gap = mean_interval(100 * every[mine].mean(1))
         by_majority = shares(most[mine]) | dict(none=100 * float(np.isnan(most[mine]).mean()))
-        res.append(dict(a=a, b=b, **shares(every[mine]), low=low, high=high,
+        res.append(dict(a=a, b=b, **shares(every[mine]), low=gap['low'], high=gap['high'],
                         majority=by_majority, judgements=int(every[mine].size)))
     return dict(pairs=res, kappa=kappa(every))
 

@@ -17,11 +17,12 @@ import torch
 import torch.nn.functional as F
 
 from ..data.batches import PAD, Batch, collate, make_examples
+from ..data.bootstrap import paired_bootstrap, sum_groups
 from ..data.dialogues import data_dir, keep_words
 from ..data.files import EcgenError
 from ..data.readers import load_split
 from .evaluation import hardware, versions, weights_hash
-from .stats import markdown, paired_bootstrap
+from .stats import markdown
 from ..model.gates import make_gates
 from ..model.model import EmpatheticModel, System
 from ..training.prepared import fingerprint, with_source
@@ -88,10 +89,9 @@ def gate_differences(
     times:int=2000,           # draws of the bootstrap
 ) -> dict:     # gate -> nll, perplexity; and to the first gate: difference, low, high
     "NLL per word with each kind of gates, and what it differs from the first"
-    starts = np.cumsum([0, *dialogues[:-1]])
     sums, res = {}, {}
     for gate, x in nll.items():
-        sums[gate] = np.add.reduceat(np.stack([x, words], -1).astype(float), starts)
+        sums[gate] = sum_groups(np.stack([x, words], -1).astype(float), dialogues)
     base = sums[next(iter(nll))]
     for gate, s in sums.items():
         value = float(s[:, 0].sum() / s[:, 1].sum())

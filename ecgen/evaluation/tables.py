@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['METRICS', 'BESIDE', 'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'TOO_LARGE', 'FOOTNOTES', 'TABLE7', 'SAME', 'EPOCHS',
            'PAPERS', 'NOTHING', 'HOW', 'ALL_ROWS', 'RUN_METRICS', 'OUTCOMES', 'ALIKE', 'HELP', 'HELP_METRICS',
-           'REFERENCE_METRICS', 'GUESSES', 'columns', 'right_emotions', 'nll_and_words', 'bert_scores', 'bleu_counts',
-           'first_per_second', 'by_dialogue', 'paper_table', 'paper_means', 'paper_runs', 'group_of', 'read_result',
-           'load_results', 'sizes_text', 'training_text', 'kept_text', 'caption', 'refuse_other_examples',
-           'refuse_other_encoders', 'shared_seeds', 'compare', 'paper_cell', 'signed', 'interval', 'difference_cell',
-           'table_rows', 'usual_rival', 'with_more', 'measured', 'notes_of', 'group_tables', 'tables', 'run_cells',
-           'every_run', 'all_runs', 'by_seed', 'contrast', 'comparable', 'contrast_cells', 'contrast_table',
-           'contrasts', 'effects', 'in_words', 'answer', 'draw_effect', 'draw_effects', 'plot_effects',
-           'reference_table']
+           'REFERENCE_METRICS', 'GUESSES', 'side_by_side', 'right_emotions', 'nll_and_words', 'bert_scores',
+           'bleu_counts', 'first_per_second', 'by_dialogue', 'paper_table', 'paper_means', 'paper_runs', 'group_of',
+           'read_result', 'load_results', 'sizes_text', 'training_text', 'kept_text', 'describe_group',
+           'refuse_other_examples', 'refuse_other_encoders', 'shared_seeds', 'compare', 'paper_cell', 'signed',
+           'interval_cell', 'difference_cell', 'metric_rows', 'usual_rival', 'with_more', 'measured', 'notes_of',
+           'group_tables', 'tables', 'run_cells', 'every_run', 'all_runs', 'by_seed', 'contrast', 'comparable',
+           'contrast_cells', 'contrast_table', 'contrasts', 'effects', 'in_words', 'cause_effect_table', 'draw_effect',
+           'draw_effects', 'plot_effects', 'reference_table']
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-imports
 import json
@@ -21,31 +21,31 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.bootstrap import paired_bootstrap, sum_groups
 from ..data.files import EcgenError, shipped
 from .evaluation import bleu_from, bleu_sums
 from .experiments import BOUND, CONTRASTS, GRIDS, ROWS, SEEDS, TABLE2
-from ecgen.evaluation.stats import (
-    Metric, holm, markdown, over_seeds, p_text, paired_bootstrap, permutation_test, seed_test,
-    spread)
+from .stats import (
+    Metric, holm, markdown, mean_std, over_seeds, p_cell, permutation_test, seed_test)
 from ..model.pretrained import read_json
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-parts
-def columns(*cols) -> np.ndarray:
+def side_by_side(*cols) -> np.ndarray:
     "Lists side by side: (examples, k) numbers that add up"
     return np.stack([np.asarray(c, float) for c in cols], -1)
 
 def right_emotions(r:dict) -> np.ndarray:
     "Hits and examples"
     hits = np.array(r['per_example']['rank']) == 0
-    return columns(hits, np.ones(r['valid_examples']))
+    return side_by_side(hits, np.ones(r['valid_examples']))
 
 def nll_and_words(r:dict) -> np.ndarray:
     "Nats of each reference, and its words"
-    return columns(r['per_example']['nll'], r['per_example']['words'])
+    return side_by_side(r['per_example']['nll'], r['per_example']['words'])
 
 def bert_scores(r:dict, name:str) -> np.ndarray:
     "Scores and examples; `name` is 'bert_f' or 'local_f'"
-    return columns(r['per_example'][name], np.ones(r['valid_examples']))
+    return side_by_side(r['per_example'][name], np.ones(r['valid_examples']))
 
 def bleu_counts(r:dict, name:str) -> np.ndarray:
     "The parts of BLEU; `name` is 'bleu' (words drawn) or 'greedy'"
@@ -77,11 +77,7 @@ def by_dialogue(
     m:Metric,
 ) -> np.ndarray:            # (seeds, dialogues, k) sums
     "What a metric needs of each dialogue"
-    sums = []
-    for r in results:
-        starts = np.cumsum([0, *r['dialogues'][:-1]])
-        sums.append(np.add.reduceat(m.parts(r), starts, axis=0))
-    return np.stack(sums)
+    return np.stack([sum_groups(m.parts(r), r['dialogues']) for r in results])
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #0e33dc65
 def paper_table(
@@ -198,7 +194,7 @@ def kept_text(r:dict) -> str:
 PAPERS = ("The paper's figures are of the test split, with GloVe, six layers "
           'and some eighty epochs.')
 
-def caption(
+def describe_group(
     key:tuple,       # of `load_results`
     rows:dict,       # its value
 ) -> str:
@@ -288,7 +284,7 @@ def paper_cell(
 
 def signed(x:float, digits:int) -> str: return f'{x:+.{digits}f}'
 
-def interval(low:float, high:float, digits:int) -> str:
+def interval_cell(low:float, high:float, digits:int) -> str:
     "The ends of an interval"
     return f'[{signed(low, digits)}, {signed(high, digits)}]'
 
@@ -299,10 +295,10 @@ def difference_cell(
     "A difference with its interval over dialogues; '' without one"
     if not c: return ''
     text = signed(c['difference'], digits)
-    return f'{text} {interval(c["low"], c["high"], digits)}' if 'low' in c else text
+    return f'{text} {interval_cell(c["low"], c["high"], digits)}' if 'low' in c else text
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #7cc6e24b
-def table_rows(
+def metric_rows(
     rows:dict,                       # row -> results, from `load_results`
     metric:str,
     names:tuple=GRIDS['table4'],     # rows to show, run or not
@@ -317,8 +313,8 @@ def table_rows(
         pair = runs and against in rows and name != against
         c = compare(runs, rows[against], metric) if pair else {}
         count = str(len(runs)) if runs else 'not measured' if rows.get(name) else 'not run'
-        ours = spread([r['metrics'][metric] for r in runs], m)
-        tests = [p_text(c.get(k, math.nan)) for k in ('p_examples', 'p_seeds')]
+        ours = mean_std([r['metrics'][metric] for r in runs], m)
+        tests = [p_cell(c.get(k, math.nan)) for k in ('p_examples', 'p_seeds')]
         paper = paper_cell(name, metric, notes)
         res.append([name, count, ours, paper, difference_cell(c, m.digits), *tests])
     return res
@@ -333,7 +329,7 @@ def usual_rival(
     return next((n for n in (*names, *rows) if n in rows), 'without-cause')
 
 def with_more(
-    head:list[str], cells:list[list[str]], rows:dict, metric:str,     # a table of `table_rows`
+    head:list[str], cells:list[list[str]], rows:dict, metric:str,     # a table of `metric_rows`
 ) -> tuple[list[str], list[list[str]]]:
     "The same with the columns that `BESIDE` names, behind our figures"
     more, wider = BESIDE.get(metric, {}), []
@@ -341,7 +337,7 @@ def with_more(
         added = []
         for name, m in more.items():
             values = [r['metrics'][name] for r in rows.get(c[0], []) if name in r['metrics']]
-            added.append(spread(values, m))
+            added.append(mean_std(values, m))
         wider.append([*c[:3], *added, *c[3:]])
     return [*head[:3], *(m.title for m in more.values()), *head[3:]], wider
 
@@ -369,7 +365,7 @@ def group_tables(
         if metric not in known: continue
         head = [METRICS[metric].title, 'seeds', 'ours, validation', 'paper, test',
                 f'minus {rival}', 'p over dialogues', 'p over seeds']
-        cells = table_rows(rows, metric, names, rival, notes)
+        cells = metric_rows(rows, metric, names, rival, notes)
         parts.append(markdown(*with_more(head, cells, rows, metric)))
     return parts
 
@@ -394,7 +390,7 @@ def tables(
         rival = against or usual_rival(rows, names)
         rivals[rival] = True
         shown = {n: rows[n] for n in (*names, rival) if n in rows}
-        parts += [caption(key, shown), *group_tables(rows, names, metrics, rival, notes)]
+        parts += [describe_group(key, shown), *group_tables(rows, names, metrics, rival, notes)]
     if not parts: return NOTHING + '\n'
     marks = [f'<sup>{i}</sup> {text}' for i, text in enumerate(notes, 1)]
     return '\n\n'.join([*parts, HOW.format(' or '.join(rivals)), *marks]) + '\n'
@@ -443,7 +439,7 @@ def all_runs(
     parts = []
     for key, rows in load_results(folder).items():
         shown = {n: rows[n] for n in names if n in rows} or rows
-        text = caption(key, shown).replace('Mean ± standard deviation over seeds. ', '')
+        text = describe_group(key, shown).replace('Mean ± standard deviation over seeds. ', '')
         parts += [text, every_run(rows, names)]
     return '\n\n'.join(parts) or NOTHING
 
@@ -514,7 +510,7 @@ def contrast_cells(
     same = ''
     if number('low90'): same = f'{"yes" if c["equivalent"] else "no"} (±{BOUND[outcome]:g})'
     return [OUTCOMES[outcome].title, str(c.get('seeds', 'not run')), number('difference'),
-            span('low', 'high'), span('seeds_low', 'seeds_high'), p_text(p),
+            span('low', 'high'), span('seeds_low', 'seeds_high'), p_cell(p),
             number('detectable').lstrip('+'), same]
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #contrast-groups-2
@@ -575,13 +571,13 @@ def in_words(
     text = f'{difference_cell(c, m.digits)} over dialogues'
     if c['seeds'] < 2: return f'{text}; one seed, so nothing about the method'
     if math.isnan(c['p_seeds']): return f'{text}; all seeds alike, so nothing to test'
-    over = f'{interval(c["seeds_low"], c["seeds_high"], m.digits)} over {c["seeds"]} seeds'
+    over = f'{interval_cell(c["seeds_low"], c["seeds_high"], m.digits)} over {c["seeds"]} seeds'
     sure = c['low'] * c['high'] > 0 and c['seeds_low'] * c['seeds_high'] > 0
     if not sure: return f'{text}, {over}: no difference that is sure'
     return f'{text}, {over}: ' + ('better' if c['difference'] * m.better > 0 else 'worse')
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #0fe9c7ba
-def answer(
+def cause_effect_table(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
     names:tuple=HELP,
 ) -> str:                           # Markdown
@@ -593,7 +589,7 @@ def answer(
         found, cells = effects(rows, names), []
         for n in names:
             cells.append([n, *(in_words(found[n, m], METRICS[m]) for m in HELP_METRICS)])
-        parts += [caption(key, shown), markdown(head, cells)]
+        parts += [describe_group(key, shown), markdown(head, cells)]
     return '\n\n'.join(parts) or NOTHING
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #85e3dc3f

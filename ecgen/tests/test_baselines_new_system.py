@@ -173,8 +173,8 @@ register("small-toy", Toy, model=dict(dim=8), training=dict(epochs=1, min_count=
 
 
 def test_a_row_has_the_budget_of_the_others():
-    from ecgen.evaluation.experiments import EQUAL, ROWS, Run, row
-    with patch.dict(ROWS, toy=row('a toy', 'none', 'toy')):
+    from ecgen.evaluation.experiments import EQUAL, ROWS, Run, experiment
+    with patch.dict(ROWS, toy=experiment('a toy', 'none', 'toy')):
         for budget in ('smoke', 'laptop', 'full'):
             a, b = (Run(r, None, 1, budget).plan() for r in ('toy', 'soft'))
             shared = 'budget', 'examples', 'watch', 'vectors', 'seed'
@@ -185,15 +185,15 @@ def test_a_row_has_the_budget_of_the_others():
 
 
 def test_a_row_stands_in_the_tables():
-    from ecgen.evaluation.experiments import ROWS, Run, do_run, row
-    from ecgen.evaluation.tables import load_results, table_rows, tables
-    with patch.dict(ROWS, toy=row('a toy', 'none', 'toy')), tempfile.TemporaryDirectory() as tmp:
+    from ecgen.evaluation.experiments import ROWS, Run, do_run, experiment
+    from ecgen.evaluation.tables import load_results, metric_rows, tables
+    with patch.dict(ROWS, toy=experiment('a toy', 'none', 'toy')), tempfile.TemporaryDirectory() as tmp:
         for r in ('toy', 'without-cause'):
             do_run(Run(r, None, 1, 'smoke'), shipped('sample'), tmp + '/runs', tmp + '/results')
         (rows,) = load_results(tmp + '/results').values()
         assert set(rows) == {'toy', 'without-cause'}
-        assert table_rows(rows, 'perplexity', ('toy', 'toy', 'MIME'))[0][1] == '1'
-        published = table_rows(rows, 'emotion_accuracy', ('MIME',))[0][3]
+        assert metric_rows(rows, 'perplexity', ('toy', 'toy', 'MIME'))[0][1] == '1'
+        published = metric_rows(rows, 'emotion_accuracy', ('MIME',))[0][3]
         assert published.startswith('32.4 ± 1.6<sup>1')
         text = tables(tmp + '/results', ('toy', 'MIME'))
         assert 'of toy of the preset `toy`' in text and 'Table 2 prints 38.3' in text

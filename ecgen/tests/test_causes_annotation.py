@@ -11,8 +11,9 @@ from dataclasses import asdict, replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
-from ecgen.causes.detector import RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector, load_detector, reccon_splits, rule_marks, score_marks, sigmoid, split_by_target, train_detector
+from ecgen.causes.detector import RULES, Detector, DetectorConfig, Target, dialogue_target, judge_detector, load_detector, reccon_splits, rule_marks, score_marks, sigmoid, split_by_target, train_detector
 from ecgen.causes.labels import agreement, auc, for_choosing, with_causes
+from ecgen.data.bootstrap import bootstrap
 from ecgen.data.dialogues import Dialogue, tokenize
 from ecgen.data.files import EcgenError, replace_file
 from ecgen.data.readers import load_split

@@ -16,7 +16,7 @@ import torch
 from ecgen.causes.labels import agreement, auc, for_choosing, with_causes
 from ecgen.data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
 from ecgen.data.dialogues import EMOTIONS, Dialogue, detokenize, keep_words, numbered, read_lines, tokenize
-from ecgen.data.files import EcgenError, EcgenWarning, how_to_add
+from ecgen.data.files import EcgenError, EcgenWarning, how_to_add, replace_file
 from ecgen.data.readers import load_split
 from ecgen.model.decoding import DECODERS, Decoder
 from ecgen.model.model import System
@@ -98,7 +98,7 @@ def test_per_example_agrees_with_validate_and_refuses_nan():
     m = little()
     ex = make_examples(with_causes(load_split('valid', shipped('sample'))), m.vocab)
     got, v = per_example(m, ex), validate(m, ex)
-    accuracy = emotion_figures(got['rank'])['emotion_accuracy']
+    accuracy = emotion_metrics(got['rank'])['emotion_accuracy']
     perplexity = math.exp(got['nll'].sum() / got['words'].sum())
     assert math.isclose(accuracy, v['emotion_accuracy'], rel_tol=1e-5)
     assert math.isclose(perplexity, v['perplexity'], rel_tol=1e-4)
@@ -116,7 +116,7 @@ def test_emotions_that_are_confused_stand_together():
     for i in range(0, 32, 2):      # each is taken for the one 16 places on
         c[i, (i + 16) % 32] = 9
         c[i + 1, (i + 17) % 32] = 9
-    at = together(c).argsort()
+    at = confusion_order(c).argsort()
     assert sorted(at) == list(range(32))
     assert np.mean([abs(at[i] - at[(i + 16) % 32]) for i in range(32)]) < 6
 
@@ -141,7 +141,7 @@ def test_bertscore_is_that_of_bert_score():
     assert np.allclose(bertscore(a, a, small).each, 1, atol=1e-5)
     empty = bertscore([[], a[1]], [b[0], b[1]], small)
     assert (empty.each[0] == 0).all() and np.allclose(empty.each[1], got.each[1], atol=1e-5)
-    assert bertscore([[]], [b[0]], small).figures['bert_f'] == 0
+    assert bertscore([[]], [b[0]], small).metrics['bert_f'] == 0
     with pytest.raises(EcgenError, match='no layer 7'): bertscore(a, b, small, layer=7)
     with pytest.raises(EcgenError, match='no baseline'): bertscore(a, b, small, rescale=True)
 
@@ -257,7 +257,7 @@ def test_reference_points_are_what_they_say():
     people = systems['human references']
     assert people['dist2'] == dist(references, 2) and 'bleu4' not in people
     assert got['examples'] == len(references) == len(make_examples(gold, build_vocab(gold, 1)))
-    assert nearest(['a b c', 'x y'], ['x z', 'c b a', 'q']).tolist() == [1, 0]
+    assert nearest_contexts(['a b c', 'x y'], ['x z', 'c b a', 'q']).tolist() == [1, 0]
     assert dist([['a', 'b']] * 4, 1) == .25
     assert systems['the most frequent response']['dist1'] < .2
 

@@ -24,7 +24,7 @@ from ecgen.data.batches import build_vocab, make_examples
 from ecgen.data.dialogues import data_dir
 from ecgen.data.files import EcgenError, shipped
 from ecgen.model.decoding import DECODERS
-from ecgen.data.files import write_json
+from ecgen.data.files import replace_file, write_json
 from ecgen.evaluation.evaluation import automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions, weights_hash, write_json_lines
 from ecgen.model.model import System
 from ecgen.model.presets import PRESETS, current_names, preset, system_of
@@ -81,12 +81,12 @@ def test_a_plan_says_what_differs():
 
 def test_greedy_bleu_falls_with_short_responses():
     gold = [f'i am sorry to hear that number {i} is well'.split() for i in range(20)]
-    same, half = (greedy_figures(bleu_parts([r[:k] for r in gold], gold)) for k in (10, 5))
+    same, half = (greedy_metrics(bleu_parts([r[:k] for r in gold], gold)) for k in (10, 5))
     assert same == dict(greedy_bleu4=100., greedy_length_ratio=1., greedy_brevity=1.)
     assert half['greedy_length_ratio'] == .5
     assert math.isclose(half['greedy_brevity'], math.exp(-1))
     assert math.isclose(half['greedy_bleu4'], 100 * math.exp(-1))
-    assert greedy_figures(bleu_parts([[]], [['a']]))['greedy_brevity'] == 0
+    assert greedy_metrics(bleu_parts([[]], [['a']]))['greedy_brevity'] == 0
 
 
 def test_settings_that_come_later_do_not_make_another_run():

@@ -7,21 +7,21 @@ import hashlib
 import html
 import io
 import json
-import os
 import random
 import re
 from itertools import combinations
 from pathlib import Path
 import numpy as np
 from ecgen.causes.labels import agreement, for_choosing
+from ecgen.data.bootstrap import bootstrap
 from ecgen.data.dialogues import clean, data_dir, detokenize, role, tokenize
-from ecgen.data.files import EcgenError, how_to_add, refuse_special, write_json
+from ecgen.data.files import EcgenError, how_to_add, refuse_special, replace_file, write_json
 from ecgen.data.readers import load_split
 from ecgen.model.pretrained import read_json
 from ecgen.training.prepared import with_source
 from ecgen.evaluation.human import *
 
-import tempfile, pytest
+import os, tempfile, pytest
 from unittest.mock import patch
 from ecgen.data.files import shipped
 

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from ecgen.data.batches import PAD, Batch, collate, make_examples
+from ecgen.data.bootstrap import paired_bootstrap, sum_groups
 from ecgen.data.dialogues import data_dir, keep_words
 from ecgen.data.files import EcgenError
 from ecgen.data.readers import load_split
 from ecgen.evaluation.evaluation import hardware, versions, weights_hash
-from ecgen.evaluation.stats import markdown, paired_bootstrap
+from ecgen.evaluation.stats import markdown
 from ecgen.model.gates import make_gates
 from ecgen.model.model import EmpatheticModel, System
 from ecgen.training.prepared import fingerprint, with_source

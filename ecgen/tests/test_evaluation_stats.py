@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from statistics import NormalDist
 import numpy as np
+from ecgen.data.bootstrap import paired_bootstrap
 from ecgen.data.files import EcgenError, how_to_add
 from ecgen.evaluation.evaluation import bleu_from, bleu_parts, bleu_sums, pair_files
 from ecgen.evaluation.stats import *
@@ -112,6 +113,7 @@ def test_files_without_ids_are_compared_line_by_line():
 
 def test_figures_are_written_as_in_tables():
     m = Metric('accuracy, %', 100, 1)
-    assert spread([], m) == '' and spread([.5], m) == '50.0' and spread([.4, .6], m) == '50.0 ± 14.1'
-    assert [p_text(p) for p in (math.nan, .0001, .0432, 1.)] == ['', '< .001', '.043', '1.000']
+    assert mean_std([], m) == '' and mean_std([.5], m) == '50.0'
+    assert mean_std([.4, .6], m) == '50.0 ± 14.1'
+    assert [p_cell(p) for p in (math.nan, .0001, .0432, 1.)] == ['', '< .001', '.043', '1.000']
     assert markdown(['a', 'b'], [['long', '']]).splitlines()[1] == '|------|---|'

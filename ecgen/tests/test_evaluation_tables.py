@@ -6,16 +6,17 @@ import json
 import math
 from pathlib import Path
 import numpy as np
+from ecgen.data.bootstrap import paired_bootstrap, sum_groups
 from ecgen.data.files import EcgenError, shipped
 from ecgen.evaluation.evaluation import bleu_from, bleu_sums
 from ecgen.evaluation.experiments import BOUND, CONTRASTS, GRIDS, ROWS, SEEDS, TABLE2
-from ecgen.evaluation.stats import Metric, holm, markdown, over_seeds, p_text, paired_bootstrap, permutation_test, seed_test, spread
+from ecgen.evaluation.stats import Metric, holm, markdown, mean_std, over_seeds, p_cell, permutation_test, seed_test
 from ecgen.model.pretrained import read_json
 from ecgen.evaluation.tables import *
 
 import re, subprocess, sys, tempfile
 import pytest
-from ecgen.evaluation.experiments import SYSTEMS, Run, do_run, greedy_figures, write_result
+from ecgen.evaluation.experiments import SYSTEMS, Run, do_run, greedy_metrics, write_result
 from ecgen.model.presets import PRESETS
 
 
@@ -101,7 +102,7 @@ def test_tables_show_what_files_hold():
         fake_grid(tmp)
         (rows,) = load_results(tmp).values()
         text = tables(tmp)
-    cells = {c[0]: c for c in table_rows(rows, 'emotion_accuracy')}
+    cells = {c[0]: c for c in metric_rows(rows, 'emotion_accuracy')}
     v = [100 * r['metrics']['emotion_accuracy'] for r in rows['soft']]
     ours = f'{np.mean(v):.1f} ± {np.std(v, ddof=1):.1f}'
     assert cells['soft'][1:4] == ['3', ours, '42.4 ± 0.3'] and cells['soft'][5] == '< .001'
@@ -137,7 +138,7 @@ def test_greedy_bleu_stands_beside_its_length():
     with tempfile.TemporaryDirectory() as tmp:
         for row, parts in (('soft', [9, 8, 7, 6, 10, 10]), ('without-cause', [5, 4, 3, 2, 5, 10])):
             x = fake(row, 1, [1] * 20, [9.] * 20)
-            x['metrics'] |= greedy_figures(np.array([parts] * 20))
+            x['metrics'] |= greedy_metrics(np.array([parts] * 20))
             x['per_example']['greedy'] = [parts] * 20
             write_result(Path(tmp)/f'{row}.json', x)
         text = tables(tmp, names, shown)
@@ -223,11 +224,11 @@ def test_the_answer_says_what_was_not_run():
     smoke = [Run(row, None, 1, 'smoke') for row in ('soft', 'without-cause')]
     with tempfile.TemporaryDirectory() as tmp:
         where = shipped('sample'), f'{tmp}/runs', f'{tmp}/results'
-        assert answer(tmp) == 'No experiment has been run yet.'
+        assert cause_effect_table(tmp) == 'No experiment has been run yet.'
         do_run(smoke[0], *where)
-        alone = answer(where[2])
+        alone = cause_effect_table(where[2])
         do_run(smoke[1], *where)
-        both, (rows,) = answer(where[2]), load_results(where[2]).values()
+        both, (rows,) = cause_effect_table(where[2]), load_results(where[2]).values()
     assert alone.count('not run') == 3 * 5 and alone.count('nothing to compare with yet') == 3
     assert 'smoke run' in both and 'one seed' in both and both.count('not run') == 3 * 5
     assert plot_effects({}) is None
