@@ -7,8 +7,8 @@ __all__ = ['app', 'ShowVersion', 'OwnModules', 'ModelFolder', 'GateName', 'Decod
            'FolderOnly', 'CorpusSplit', 'Limit', 'VectorFile', 'EncoderName', 'DeviceName', 'Overwrite', 'JsonFile',
            'printable', 'echo_err', 'show_warning', 'file_problem', 'Commands', 'show_version', 'example',
            'own_traceback', 'import_plugin', 'import_plugins', 'options', 'is_pipe', 'writable', 'check_outputs',
-           'path_or_empty', 'not_empty', 'or_sample', 'no_file', 'positive', 'check_choice', 'vector_file', 'out_file',
-           'table', 'write', 'keep_json', 'main']
+           'path_or_empty', 'not_empty', 'or_sample', 'no_file', 'at_least_one', 'check_choice', 'vector_file',
+           'out_file', 'table', 'write', 'keep_json', 'main']
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #a9fe66a6
 import errno
@@ -215,7 +215,7 @@ def no_file(
     return path
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #c11-2
-def positive(
+def at_least_one(
     number:int|None,    # of a limit, None = no limit
 ) -> int|None:          # the same
     "Refuse zero and less"
@@ -271,7 +271,7 @@ FolderOnly = Annotated[Path|None, typer.Option(
 CorpusSplit = Annotated[str, typer.Option(
     metavar='train|valid|test', help='Which part of the corpus.')]
 Limit = Annotated[int|None, typer.Option(
-    metavar='N', callback=positive, show_default=False,
+    metavar='N', callback=at_least_one, show_default=False,
     help='Use only so many, to try things out.')]
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #cli-opt-train

@@ -6,10 +6,10 @@
 __all__ = ['SOURCE_LINE', 'SourceNames', 'ListSources', 'DoNotAsk', 'VectorEncoder', 'VectorsOut', 'MinCount', 'VectorWidth',
            'OverwriteVectors', 'DetectorOut', 'DetectorEncoder', 'DetectorForm', 'NetworkCount', 'EpochCount',
            'TargetShare', 'AuthorLabels', 'AdaptFrom', 'LabelsOut', 'DetectorFolder', 'FolderSplit', 'UseNetworks',
-           'PerPrefix', 'LabelWords', 'KeepText', 'show_notice', 'confirm_download', 'list_sources', 'download',
-           'vectors', 'class_figures', 'word_figures', 'label_figures', 'reccon_rows', 'agreement_rows',
-           'detector_rows', 'refuse_with_adapt', 'train_detector', 'detector', 'dialogues_to_annotate', 'write_labels',
-           'annotate']
+           'PerPrefix', 'LabelWords', 'KeepText', 'show_notice', 'confirm_download', 'list_sources', 'download_command',
+           'vectors', 'class_f1_text', 'word_scores_text', 'agreement_text', 'reccon_rows', 'agreement_rows',
+           'detector_rows', 'refuse_with_adapt', 'build_as_asked', 'detector', 'dialogues_to_annotate', 'write_labels',
+           'annotate_command']
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-imports
 import shlex
@@ -55,8 +55,8 @@ ListSources = Annotated[bool, typer.Option(
     '--list', help='List what there is, and what is there already.')]
 DoNotAsk = Annotated[bool, typer.Option('--yes', help='Do not ask.')]
 
-@app.command(epilog=example('download ed --data DATA'))
-def download(
+@app.command('download', epilog=example('download ed --data DATA'))
+def download_command(
     names:SourceNames=None, data:FolderOnly=None, list_:ListSources=False, yes:DoNotAsk=False,
 ):
     """Fetch public data by name, and check it.
@@ -65,13 +65,12 @@ def download(
     to the data folder, or to a folder of your own where every command finds them. A broken
     download goes on where it stopped.
     """
-    from ecgen.data.download import SOURCES
-    from ecgen.data.download import download as fetch
+    from ecgen.data.download import SOURCES, download
     for name in names or (): check_choice('source', name, SOURCES)
     if list_ or not names: return list_sources(data)
     ask = show_notice if yes else confirm_download
     for name in names:
-        for path in fetch(name, data, ask=ask): print(path)
+        for path in download(name, data, ask=ask): print(path)
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #17_cli-55
 VectorEncoder = Annotated[str, typer.Option(
@@ -101,19 +100,19 @@ def vectors(
     print(table({k: v for k, v in card.items() if isinstance(v, (str, int, float))}))
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #c60
-def class_figures(
+def class_f1_text(
     x:dict,     # figures of one way of counting
 ) -> str:
     "F1 of causes, of the others, and their mean"
     return f'{x["pos"]:.3f} / {x["neg"]:.3f} / {x["macro"]:.3f}'
 
-def word_figures(
+def word_scores_text(
     x:dict,     # figures of words
 ) -> str:
     "AUC, F1, and how often all words of a target are right"
     return f'{x["auc"]:.3f} / {x["f1"]:.3f} / {x["exact"]:.3f}'
 
-def label_figures(
+def agreement_text(
     x:dict,     # agreement with labels
 ) -> str:
     "F1 and Cohen's kappa"
@@ -127,15 +126,15 @@ def reccon_rows(
     reccon, words = res.get('reccon'), res.get('words')
     rows = {}
     if reccon:
-        rows['RECCON test, Pos / Neg / Macro F1'] = class_figures(reccon['all']['distinct'])
-        rows['  the same counted by published rows'] = class_figures(reccon['all']['published'])
+        rows['RECCON test, Pos / Neg / Macro F1'] = class_f1_text(reccon['all']['distinct'])
+        rows['  the same counted by published rows'] = class_f1_text(reccon['all']['published'])
     if words:
         for name, x in words['test'].items():
             if isinstance(x, dict) and 'auc' in x:
-                rows[f'words of causes, AUC / F1 / exact: {name}'] = word_figures(x)
+                rows[f'words of causes, AUC / F1 / exact: {name}'] = word_scores_text(x)
     if reccon:
         rules = dict(facts=reccon['facts']) | reccon['rules']
-        for name, x in rules.items(): rows[f'  RECCON, {name}'] = class_figures(x['distinct'])
+        for name, x in rules.items(): rows[f'  RECCON, {name}'] = class_f1_text(x['distinct'])
     return rows
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-agree
@@ -144,11 +143,11 @@ def agreement_rows(
 ) -> dict:              # names and figures for `table`
     "How well a detector, and rules, agree with the authors' labels"
     most = max((k for k in agreement if k.isdigit()), key=int)
-    rows = {"authors' labels, F1 / kappa": label_figures(agreement[most]),
-            '  the first network alone': label_figures(agreement['1'])}
+    rows = {"authors' labels, F1 / kappa": agreement_text(agreement[most]),
+            '  the first network alone': agreement_text(agreement['1'])}
     others = {'facts': agreement['facts'], 'place table': agreement['place']}
     for name, x in (others | agreement['rules']).items():
-        rows[f"  authors' labels, {name}"] = label_figures(x)
+        rows[f"  authors' labels, {name}"] = agreement_text(x)
     return rows
 
 def detector_rows(
@@ -197,7 +196,7 @@ def refuse_with_adapt(
     raise EcgenError(f'{" and ".join(fixed)} cannot be chosen with --adapt: '
                      'the detector that it begins from decides.')
 
-def train_detector(out, data, config, networks, share, labels, adapt) -> dict:
+def build_as_asked(out, data, config, networks, share, labels, adapt) -> dict:
     "Train a detector by the options of `ecgen detector`; its figures"
     from ecgen.causes.annotation import build_detector
     from ecgen.causes.spans import build_words, has_words
@@ -224,7 +223,7 @@ def detector(
     if adapt: refuse_with_adapt(dict(encoder=encoder, form=form, networks=networks, share=share))
     if epochs is None: epochs = 3. if adapt else 2.
     config = DetectorConfig(form or 'joint', encoder or default_encoder(), epochs)
-    try: res = train_detector(out, data, config, networks, share, labels, adapt)
+    try: res = build_as_asked(out, data, config, networks, share, labels, adapt)
     except KeyboardInterrupt:
         echo_err(f'Stopped; the same command goes on after the last whole network in {out}.')
         raise typer.Exit(130)
@@ -274,9 +273,9 @@ def write_labels(dialogues, detector, networks, out, per_prefix, words, text):
              per_prefix=per_prefix or words, text=text, label=label)
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-annotate
-@app.command(epilog=example(
+@app.command('annotate', epilog=example(
     'annotate --data DATA --split train --detector runs/reccon --out causes.jsonl'))
-def annotate(
+def annotate_command(
     out:LabelsOut, detector:DetectorFolder=Path('runs/detector'), data:DataFolder=None,
     split:FolderSplit='train', networks:UseNetworks=None, per_prefix:PerPrefix=False,
     words:LabelWords=False, text:KeepText=True, limit:Limit=None,

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Turns', 'MOST_BYTES', 'AlsoRespond', 'DialogueFile', 'WebPage', 'Picture', 'HELLO', 'Port', 'NoBrowser', 'DemoPage',
            'LivePage', 'TurnCommand', 'stdin_turns', 'read_turns', 'load_and_explain', 'has_color', 'terminal_width',
-           'present', 'respond', 'explain_file', 'page_of_cases', 'present_all', 'check_explain', 'explain', 'chat',
-           'write_demo', 'demo']
+           'present', 'respond', 'explain_file', 'page_of_cases', 'present_all', 'check_explain', 'explain_command',
+           'chat', 'write_demo', 'demo']
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #talk-imports
 import json
@@ -197,9 +197,9 @@ def check_explain(
         raise EcgenError(f'--data explains a file: {what}.')
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #6bf86e7e-2
-@app.command(cls=TurnCommand, epilog=example(
+@app.command('explain', cls=TurnCommand, epilog=example(
     'explain "Someone broke into my car last night." --html cause.html'))
-def explain(
+def explain_command(
     turns:Turns=None, model:ModelFolder=None, gate:GateName='', respond:AlsoRespond=False,
     decoder:DecoderName='ranked', seed:Seed=0, data:DialogueFile=None, html:WebPage=None,
     svg:Picture=None, as_json:AsJson=False, overwrite:Overwrite=False,

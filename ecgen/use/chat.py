@@ -24,7 +24,7 @@ from ..model.decoding import Decoder
 from ..model.gates import UNLABELLED
 from ..model.model import Explanation, System
 from ..model.ranking import RANKED
-from .show import columns, to_terminal
+from .show import text_width, to_terminal
 
 # %% ../../nbs/7_use/04_chat.ipynb #15a_chat-05
 NOTE = (
@@ -302,11 +302,11 @@ class Typewriter:
 
     def __call__(self, bits:str):
         for bit in re.findall(r'\s*\S+', clean(bits)):
-            if self.width and bit[0] == ' ' and self.column + columns(bit) > self.width:
+            if self.width and bit[0] == ' ' and self.column + text_width(bit) > self.width:
                 self.out('\n' + ' ' * self.indent)
                 bit, self.column = bit.lstrip(), self.indent
             self.out(bit)
-            self.column += columns(bit)
+            self.column += text_width(bit)
 
 # %% ../../nbs/7_use/04_chat.ipynb #chat-save-dialogue
 def save_dialogue(

@@ -284,7 +284,7 @@ def embedded(
     return ''.join(element.format(base64.b64encode(p).decode()) for p in parts)
 
 def without_scripts(
-    records:list[dict],     # from `ecgen.use.playground.record`
+    records:list[dict],     # from `ecgen.use.playground.record_answers`
 ) -> str:                   # markup
     "Recorded answers for a browser without JavaScript"
     def item(r):
