@@ -123,7 +123,6 @@ def import_plugins(
     modules:list[str],     # names, as a program would import them
 ):
     "Import the user's modules, which register presets, systems or rows"
-    if not modules: return
     if '' not in sys.path: sys.path.append('')     # this folder; last, so it hides no library
     for name in modules: import_plugin(name.strip())
     os.environ['ECGEN_IMPORT'] = ' '.join(modules)
@@ -138,7 +137,7 @@ OwnModules = Annotated[list[str], typer.Option(
 @app.callback(epilog=example('respond "My sister moved to Canada last month."'))
 def options(version:ShowVersion=False, modules:OwnModules=()):
     "Empathetic responses to what people tell, guided by the words that caused their emotion."
-    import_plugins(list(modules or ()))
+    if modules: import_plugins(modules)
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #c9
 def is_pipe(path:Path) -> bool:
