@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from ecgen.data.dialogues import MOST_CHARACTERS, clean, detokenize, regular, split_words
-from ecgen.data.files import EcgenError
+from ecgen.data.files import EcgenError, replace_file
 from ecgen.model.decoding import Decoder
 from ecgen.model.gates import UNLABELLED
 from ecgen.model.model import Explanation, System

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..data.dialogues import MOST_CHARACTERS, clean, detokenize, regular, split_words
-from ..data.files import EcgenError
+from ..data.files import EcgenError, replace_file
 from ..model.decoding import Decoder
 from ..model.gates import UNLABELLED
 from ..model.model import Explanation, System
@@ -320,9 +320,7 @@ def save_dialogue(
         path = Path(path).resolve()
         if path.exists() and not path.is_file():
             raise EcgenError(f'{path} is no ordinary file: choose another name.')
-        tmp = path.with_name(f'{path.name}.{os.getpid()}')
-        with open(tmp, 'x', encoding='utf-8') as f: f.write(line)
-        os.replace(tmp, path)
+        replace_file(path, line.encode())
     except EcgenError: raise
     except (OSError, ValueError, RuntimeError) as e:
         why = getattr(e, 'strerror', None) or e

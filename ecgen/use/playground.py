@@ -167,7 +167,8 @@ class Playground(Widget):
         "Ask the model for all answers of a page without kernel"
         if not self.recorded:
             gates = tuple(dict.fromkeys([self.state['gate'], 'soft', 'hard', 'open']))
-            records = record(self.model, self.state['samples'], gates, self.decoder)
+            records = record_answers(
+                self.model, self.state['samples'], gates, self.decoder)
             self.recorded = dict(live=False, gates=gates, records=records, command=self.command)
         return self
 
