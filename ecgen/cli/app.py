@@ -248,8 +248,9 @@ ModelFolder = Annotated[Path|None, typer.Option(
     help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
 GateName = Annotated[str, typer.Option(
     metavar='soft|hard|...', show_default=False,
-    help='How cause probabilities open words for the response. To compare with: open '
-         '(all words), rule (the last two speaker turns), random (as many as hard).')]
+    help='Which words gated attention sees: soft (each by its cause probability), hard (those '
+         'above .5). To compare with: open (all words), rule (the last two speaker turns), '
+         'random (as many as hard).')]
 DecoderName = Annotated[str, typer.Option(
     '--decoder', metavar='ranked|topk|greedy',
     help='Draw 20 responses and give the one that fits best (ranked), draw each word among the '
@@ -271,7 +272,7 @@ CorpusSplit = Annotated[str, typer.Option(
     metavar='train|valid|test', help='Which part of the corpus.')]
 Limit = Annotated[int|None, typer.Option(
     metavar='N', callback=at_least_one, show_default=False,
-    help='Use only so many, to try things out.')]
+    help='Use only N of them, to try things out.')]
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #cli-opt-train
 VectorFile = Annotated[Path|None, typer.Option(
@@ -296,8 +297,8 @@ def out_file(
         name, metavar='FILE', callback=writable, show_default=False, help=text)
 
 Overwrite = Annotated[bool, typer.Option(
-    '--overwrite', help='Replace files that are there already.')]
-JsonFile = Annotated[Path|None, out_file('--json', 'Keep the figures.')]
+    '--overwrite', help='Replace files that exist already.')]
+JsonFile = Annotated[Path|None, out_file('--json', 'Write the figures to this file, as JSON.')]
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #17_cli-18
 def table(

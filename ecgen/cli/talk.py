@@ -252,7 +252,7 @@ def chat(
 # %% ../../nbs/7_use/cli/01_talk.ipynb #talk-demo-opt
 Port = Annotated[int|None, typer.Option(
     metavar='N', min=1, max=65535, show_default=False,
-    help='Of 127.0.0.1; else any that is free.')]
+    help='Port to serve on, at 127.0.0.1; by default any that is free.')]
 NoBrowser = Annotated[bool, typer.Option('--no-browser', help='Only print the address.')]
 DemoPage = Annotated[Path|None, out_file(
     '--page', 'Write a page with recorded responses instead, and end.')]

@@ -157,10 +157,10 @@ Changes = Annotated[list[str]|None, typer.Option(
 PresetName = Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` lists the presets.')]
 RunFolder = Annotated[Path|None, typer.Option(
     metavar='FOLDER', show_default='runs/NAME',
-    help='Folder of the run; an unfinished run in it goes on.')]
+    help='Folder of the run; an unfinished run in it is resumed.')]
 RunSeed = Annotated[int|None, typer.Option(
     metavar='N', min=0, max=2**32 - 1, show_default=False,
-    help="Of everything; else the preset's.")]
+    help="Seed of all random numbers; by default the preset's.")]
 GeneratorFrom = Annotated[Path|None, typer.Option(
     metavar='FOLDER', show_default=False,
     help='Begin with the generator of this model, trained on the same training split.')]
