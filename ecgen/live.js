@@ -4,8 +4,8 @@
 // reads the same model.safetensors as Python. Its parts stand in the paper's order and have the
 // names of their Python twins: text, weights, layers, reasoner (Eqs. 1 and 2), gates (section
 // 4.3), gated attention (Eq. 5), generator, choice of words. What Python knows as data (marks that
-// look alike, NLTK's rules, the patterns of dangerous messages) comes from ecgen/use/live.py as JSON
-// and is not repeated here.
+// look alike, NLTK's rules, the patterns of dangerous messages) comes from ecgen/use/live.py as
+// JSON and is not repeated here.
 
 export const [PAD, UNK, BOS, EOS, CLS, SEP] = [0, 1, 2, 3, 4, 5];
 const SPECIALS = ['<pad>', '<unk>', '<bos>', '<eos>', '[CLS]', '[SEP]'];
@@ -119,14 +119,17 @@ export class Text {
   }
 
   /** One replacement after another. */
-  replaced(text, rules) { return rules.reduce((t, [what, instead]) => t.replace(what, instead), text); }
+  replaced(text, rules) {
+    return rules.reduce((t, [what, instead]) => t.replace(what, instead), text);
+  }
 
-  /** A message as plain small letters with long forms: as it stands, and with disguises taken away. */
+  /** A message in plain small letters and long forms: as it stands, and with disguises undone. */
   readings(text) {
     const bare = this.regular(text).toLowerCase().normalize('NFD').replace(/[\u0300-\u036f]/g, '');
     const plain = [...bare].map((c) => this.lookAlikes.get(c) ?? c).join('')
       .replaceAll('\u2019', "'").replace(/[\x00-\x20]+/g, ' ');
-    return [plain, this.replaced(plain, this.disguises)].map((t) => this.replaced(t, this.longForms));
+    const both = [plain, this.replaced(plain, this.disguises)];
+    return both.map((t) => this.replaced(t, this.longForms));
   }
 
   /** Does a message suggest danger to someone's life? */
@@ -189,7 +192,8 @@ export class Text {
   /** The words of each turn, or an error that says what is wrong. */
   checkTurns(turns) {
     const refuse = (why) => { throw new Error(why); };
-    const most = this.rules.longest, long = turns.findIndex((t) => [...t].length > most);
+    const most = this.rules.most_characters;
+    const long = turns.findIndex((t) => [...t].length > most);
     if (turns.length % 2 === 0) {
       const rule = "The last turn must be the speaker's, so give 1, 3, 5, ... turns";
       refuse(`${rule}; there are ${turns.length}.`);
@@ -695,7 +699,7 @@ export function sampleNext(logits, { k = 1, temperature = 1 }, first, random) {
   return top[Math.max(0, chances.findIndex((p) => (rest -= p) < 0))];
 }
 
-// ---------------------------------------- the model as one (ecgen/model/model.py, ecgen/use/playground.py)
+// -------------------------------- the model as one (ecgen/model/model.py, ecgen/use/playground.py)
 
 /**
  * Reasoner, gates and generator. `settings`: config.json's, the words of vocab.json, emotions,

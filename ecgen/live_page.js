@@ -15,7 +15,10 @@ const HELP = 'Click a word, or press Enter on it, to close its gate; once more o
 const SETTINGS = ['threshold', 'temperature', 'draw', 'k', 'seed']; // of an answer, besides gates
 const sameJson = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-/** Share of attention on words of the cause, without and with gates, as `ecgen.model.attention_maps.cause_mass`. */
+/**
+ * Share of attention on words of the cause, without and with gates, as
+ * `ecgen.model.attention_maps.cause_mass`.
+ */
 export function causeMass(a) {
   const at = new Attention(a), on = a.cause.map((p, i) => p > 0.5 && a.context[i] !== '[CLS]');
   const mass = (gates) => {
@@ -316,7 +319,8 @@ class LivePlayground extends Playground {
   settingOf(a) {
     const done = (open) => (open ? 'opened' : 'closed'), { hand } = a;
     const turns = Object.entries(hand.turns).map(([t, open]) => `turn ${+t + 1} ${done(open)}`);
-    const words = Object.entries(hand.words).map(([i, open]) => `“${a.context[i]}” ${done(open)}`);
+    const named = ([i, open]) => `“${a.context[i]}” ${done(open)}`;
+    const words = Object.entries(hand.words).map(named);
     return [gateName({ ...a.asked, gate: a.gate }), ...turns, ...words].join(', ');
   }
 

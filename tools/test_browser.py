@@ -238,21 +238,21 @@ def test_attention_explorer_links_words(show):
 
 
 def test_playground_shows_recorded_responses(show):
-    from ecgen.use.playground import SAMPLES, Playground, answer
+    from ecgen.use.playground import SAMPLES, Playground, playground_answer
     page = show(Playground(model(), SAMPLES[:2]))
     said = page.eval_on_selector('[data-control=sample]', 'e => e.options[e.value].textContent')
     turns = ['Someone broke into my car last night and took my bag.']
     assert said.startswith(turns[0][:40]) and 'Recorded' in page.inner_text('.ecgen-badge') and 'ecgen demo --page FILE' in page.inner_text('.ecgen')
-    assert page.inner_text('.ecgen-response p') == answer(model(), turns)['response']
+    assert page.inner_text('.ecgen-response p') == playground_answer(model(), turns)['response']
     page.press('[data-turn="0"]', 'Enter')
     page.wait_for_selector('.ecgen-was')
-    assert page.inner_text('.ecgen-response p') == answer(model(), turns, [0])['response'] != answer(model(), turns)['response'] == page.inner_text('.ecgen-was span')
+    assert page.inner_text('.ecgen-response p') == playground_answer(model(), turns, [0])['response'] != playground_answer(model(), turns)['response'] == page.inner_text('.ecgen-was span')
     assert page.evaluate('document.activeElement.dataset.turn') == '0' and page.inner_text('[data-turn="0"]') == 'closed by hand'
     assert page.get_attribute('.ecgen', 'data-closed') == 'true' and 'Every word is closed' in page.inner_text('.ecgen-state') and 'null' not in page.inner_text('body')
     page.select_option('[data-control=sample]', '1')
     page.select_option('[data-control=gate]', 'hard')
     page.wait_for_function('() => document.querySelectorAll("[data-turn]").length === 3 && document.querySelector(".ecgen").dataset.hue === "hard"')
-    assert page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[1], gate='hard')['response']
+    assert page.inner_text('.ecgen-response p') == playground_answer(model(), SAMPLES[1], gate='hard')['response']
 
 
 def test_playground_compares_within_a_gate(show):
@@ -566,7 +566,7 @@ def test_jupyterlab_with_a_live_kernel(open_page, tmp_path):
 
 def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
     if not find_spec('voila'): missing('needs Voila: pip install -c constraints.txt -e ".[dev]"')
-    from ecgen.use.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, playground_answer
     n = port()
     with server([sys.executable, '-m', 'ecgen.cli', 'demo', '--no-browser', '--port', str(n)], f'http://127.0.0.1:{n}/voila/static/', env=private(tmp_path), cwd=tmp_path, log=tmp_path/'log'):
         end = time.monotonic() + 60
@@ -575,21 +575,21 @@ def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
         assert 'login' in closed.url and b'Playground' not in closed.read()
         page = open_page(said[0])
         page.wait_for_selector('[data-widget=Playground][data-draws]', timeout=60_000)
-        assert 'Live' in page.inner_text('.ecgen-badge') and page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[0])['response']
+        assert 'Live' in page.inner_text('.ecgen-badge') and page.inner_text('.ecgen-response p') == playground_answer(model(), SAMPLES[0])['response']
         assert 'null' not in page.inner_text('body')
         page.click('text=New dialogue')
         page.keyboard.type('My sister moved to Canada last month and the house feels so empty now.')
         page.keyboard.press('Enter')
         turns = ['My sister moved to Canada last month and the house feels so empty now.']
-        first = answer(model(), turns)['response']
+        first = playground_answer(model(), turns)['response']
         page.wait_for_function('t => document.querySelector(".ecgen-response p")?.textContent === t', arg=first)
         page.press('[data-turn="0"]', 'Space')                                                           # closes the turn's gate
-        page.wait_for_function('t => document.querySelector(".ecgen-response p").textContent === t', arg=answer(model(), turns, [0])['response'])
+        page.wait_for_function('t => document.querySelector(".ecgen-response p").textContent === t', arg=playground_answer(model(), turns, [0])['response'])
         page.press('[data-turn="0"]', 'Space')
         page.wait_for_function('t => document.querySelector(".ecgen-response p").textContent === t', arg=first)
         page.fill('[data-control=message]', EVIL[0])
         page.press('[data-control=message]', 'Enter')
-        page.wait_for_function('t => document.querySelector(".ecgen-response p").textContent === t', arg=answer(model(), [*turns, first, EVIL[0]])['response'])
+        page.wait_for_function('t => document.querySelector(".ecgen-response p").textContent === t', arg=playground_answer(model(), [*turns, first, EVIL[0]])['response'])
         assert page.locator('.ecgen :is(img, script, style)').count() == 0
         page.fill('[data-control=message]', 'I want to die')
         page.press('[data-control=message]', 'Enter')
@@ -599,7 +599,7 @@ def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
         page.press('[data-control=message]', 'Enter')
         page.wait_for_selector('.ecgen-stage :text("glad")')
         assert 'crisis line' in page.inner_text('.ecgen-note p') and page.locator('.ecgen-response').count() == 0
-        last = answer(model(), [*turns, first, EVIL[0]])['response']
+        last = playground_answer(model(), [*turns, first, EVIL[0]])['response']
         for _ in range(2):                    # the note stands until its message is taken back
             page.wait_for_selector('text=Undo >> visible=true')
             page.click('text=Undo')
@@ -749,7 +749,7 @@ def test_live_page_takes_text_as_text_and_notes_danger(open_page, live_folder):
 
 @pytest.mark.parametrize('where', ['file', 'http'])
 def test_live_page_with_damaged_weights_keeps_recorded_answers(open_page, live_folder, tmp_path, where):
-    from ecgen.use.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, playground_answer
     if where == 'file':
         (tmp_path/'live.html').write_bytes((live_folder/'alone.html').read_bytes()[:15_000_000])       # the end of the file is missing
         page = open_page((tmp_path/'live.html').as_uri())
@@ -772,11 +772,11 @@ def test_live_page_with_damaged_weights_keeps_recorded_answers(open_page, live_f
 
 def kept_answers(page):
     "The recorded answers are there and can be chosen"
-    from ecgen.use.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, playground_answer
     assert 'the recorded answers stay' in page.inner_text('.ecgen-loader') and 'Recorded' in page.inner_text('.ecgen-badge')
     page.press('[data-turn="0"]', 'Enter')
     page.wait_for_selector('.ecgen-was')
-    assert page.inner_text('.ecgen-response p') == answer(model(), SAMPLES[0], [0])['response']
+    assert page.inner_text('.ecgen-response p') == playground_answer(model(), SAMPLES[0], [0])['response']
 
 
 @pytest.mark.parametrize('theme', ['light', 'dark'])
@@ -814,7 +814,7 @@ def test_site_has_widgets_that_can_be_touched(site, open_page):
 
 
 def test_first_page_has_widgets_and_no_pictures_of_them(site, open_page):
-    from ecgen.use.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, playground_answer
     page = open_page(f'{site}/index.html')
     assert page.locator('iframe.ecgen-widget').count() == 4 and page.locator('img[src*="shot-"]').count() == 0
     for i in (2, 3):
@@ -823,12 +823,12 @@ def test_first_page_has_widgets_and_no_pictures_of_them(site, open_page):
     game = page.frame_locator('iframe.ecgen-widget').nth(2)
     game.locator('[data-turn="0"]').press('Enter')
     game.locator('.ecgen-was').wait_for()
-    assert game.locator('.ecgen-response p').inner_text() == answer(model(), SAMPLES[0], [0])['response']
+    assert game.locator('.ecgen-response p').inner_text() == playground_answer(model(), SAMPLES[0], [0])['response']
     page.frame_locator('iframe.ecgen-widget').nth(3).locator('.ecgen-small button').nth(5).press('Enter')
 
 
 def test_first_page_has_the_model_itself(site, open_page):
-    from ecgen.use.playground import SAMPLES, answer
+    from ecgen.use.playground import SAMPLES, playground_answer
     page = open_page(f'{site}/index.html')
     game = page.frame_locator('iframe.ecgen-widget').first
     game.locator('[data-control=load]').click()
@@ -837,7 +837,7 @@ def test_first_page_has_the_model_itself(site, open_page):
     game.locator('[data-turn="0"]').press('Enter')
     game.locator('.ecgen-was').wait_for()
     assert game.locator('.ecgen-badge').get_attribute('data-live') == 'true'
-    assert game.locator('.ecgen-was span').inner_text() == answer(model(), SAMPLES[0])['response']
+    assert game.locator('.ecgen-was span').inner_text() == playground_answer(model(), SAMPLES[0])['response']
     page = open_page((ROOT/'_docs'/'index.html').as_uri())                                                # from a file nothing can be fetched
     game = page.frame_locator('iframe.ecgen-widget').first
     game.locator('[data-control=load]').click()

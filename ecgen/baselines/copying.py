@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .shared import DecoderBlock, SmallSystem
+from .shared import SmallDecoderBlock, SmallSystem
 from ..data.batches import PAD, SPECIALS, UNK, Batch, Example, Vocab
 from ..data.files import EcgenError
 from ..model.attention import MultiHeadAttention, key_mask, positions, scores
@@ -93,11 +93,11 @@ def copy_attention(
     return s.masked_fill(~can[:, None], -torch.inf).log_softmax(-1)
 
 # %% ../../nbs/6_baselines/04_copy.ipynb #c95f70f0
-class PointingBlock(DecoderBlock):
+class PointingBlock(SmallDecoderBlock):
     "A decoder block that returns the weights of its cross attention"
     def forward(self, x:Tensor, kv_cache:tuple|None, cross:tuple,
                 causal_mask:Tensor, mask:Tensor, can:Tensor) -> tuple:
-        "As `DecoderBlock`, and (B, M, N) from `copy_attention` as the third"
+        "As `SmallDecoderBlock`, and (B, M, N) from `copy_attention` as the third"
         x, kv = self.look_back(x, kv_cache, causal_mask)
         h = self.norm2(x)
         x = x + self.drop(self.cross(h, cross, key_mask(mask)))

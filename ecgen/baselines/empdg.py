@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .concepts import FUNCTION_WORDS
 from .copying import (
     CopyingSystem, Pointed, PointingBlock, Switch, copyable, hide_unknown, mixture)
-from .shared import Encoder, SmallConfig, causal
+from .shared import SmallConfig, SmallEncoder, causal
 from ..data.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ..data.dialogues import EMOTIONS, numbered, read_lines
 from ..data.files import EcgenError, how_to_add
@@ -154,7 +154,7 @@ class EmpDGGenerator(CopyingSystem):
     def __init__(self, cfg:EmpDGConfig, vocab:Vocab, card:dict|None=None):
         super().__init__(cfg, vocab, card)
         self.register_buffer('emotional', torch.zeros(len(vocab)))
-        self.feeling = Encoder(cfg)
+        self.feeling = SmallEncoder(cfg)
         self.emotion = nn.Linear(2 * cfg.dim, len(EMOTIONS), bias=False)
         self.begin = nn.Linear(len(EMOTIONS), cfg.dim)
         self.block, self.switch = PointingBlock(cfg), Switch(cfg.dim)

@@ -59,7 +59,7 @@ class EmotionalBlock(PointingBlock):
 
     def forward(self, x:Tensor, kv_cache:tuple|None, cross:KeysValues,
                 causal_mask:Tensor, mask:Tensor, signal:Tensor) -> tuple:
-        "As `DecoderBlock`, with a signal (B, dim); (B, M, N) logarithms of weights as the third"
+        "As `SmallDecoderBlock`, with a signal (B, dim); third: log weights (B, M, N)"
         x, kv = self.look_back(x, kv_cache, causal_mask)
         h = self.norm2(x)
         seen = self.cross(h, cross, key_mask(mask))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .shared import (
-    DecoderBlock, SmallConfig, SmallSystem, as_batch, causal, window_memory, windows)
+    SmallConfig, SmallDecoderBlock, SmallSystem, as_batch, causal, window_memory, windows)
 from ..data.batches import Vocab
 from ..data.dialogues import EMOTIONS
 from ..data.files import EcgenError
@@ -136,7 +136,7 @@ class Listeners(nn.Module):
 
     def forward(self, x:Tensor, kv_cache:tuple|None, cross:KeysValues,
                 causal_mask:Tensor, mask:Tensor, r:Route) -> tuple:
-        "As `DecoderBlock`, for pairs: x (P, M, dim), mask (P, N)"
+        "As `SmallDecoderBlock`, for pairs: x (P, M, dim), mask (P, N)"
         q, *new = self.split(self.qkv(self.norm1(x, r), r), 3)
         kv = extend(kv_cache and kv_cache[:2], new)
         x = x + self.drop(self.out(self.attend(q, kv, causal_mask), r))
@@ -147,7 +147,7 @@ class Listeners(nn.Module):
 
 # %% ../../nbs/6_baselines/02_moel.ipynb #5a651df4
 def block_weights(listeners:Listeners, i:int) -> dict:
-    "The weights of a listener under the names that they have in a `DecoderBlock`"
+    "The weights of a listener under the names that they have in a `SmallDecoderBlock`"
     own = {name: t[i].detach() for name, t in listeners.state_dict().items()}
     res = {name: t for name, t in own.items() if name.startswith('norm')}
     query, key, value = own['qkv.weight'].T.chunk(3)
@@ -161,9 +161,9 @@ def block_weights(listeners:Listeners, i:int) -> dict:
         res[f'ffn.layers.{j}.bias'] = own[f'{name}.bias']
     return res
 
-def one_listener(listeners:Listeners, i:int) -> DecoderBlock:
+def one_listener(listeners:Listeners, i:int) -> SmallDecoderBlock:
     "One of them, with a copy of its weights"
-    block = DecoderBlock(listeners.cfg)
+    block = SmallDecoderBlock(listeners.cfg)
     block.load_state_dict(block_weights(listeners, i))
     return block.train(listeners.training)
 
@@ -227,8 +227,8 @@ class MoEL(SmallSystem):
         super().__init__(cfg, vocab, card)
         self.chance = 0.                                   # of the oracle, in training
         self.emotion = nn.Linear(cfg.dim, len(EMOTIONS), bias=False)
-        self.shared, self.listeners = DecoderBlock(cfg), Listeners(cfg)
-        self.meta = DecoderBlock(cfg)
+        self.shared, self.listeners = SmallDecoderBlock(cfg), Listeners(cfg)
+        self.meta = SmallDecoderBlock(cfg)
         self.init_weights()
 
     def on_step_begin(self, stage:str, step:int, share:float, cfg):

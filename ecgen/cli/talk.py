@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Turns', 'MOST_BYTES', 'AlsoRespond', 'DialogueFile', 'WebPage', 'Picture', 'HELLO', 'Port', 'NoBrowser', 'DemoPage',
-           'LivePage', 'TurnCommand', 'stdin_turns', 'read_turns', 'load_and_explain', 'has_color', 'terminal_width',
-           'present', 'respond', 'explain_file', 'page_of_cases', 'present_all', 'check_explain', 'explain', 'chat',
-           'write_demo', 'demo']
+           'LivePage', 'TurnCommand', 'stdin_turns', 'read_turns', 'open_model', 'say_dropped', 'has_color',
+           'terminal_width', 'present', 'respond', 'explain_file', 'page_of_cases', 'present_all', 'check_explain',
+           'explain_command', 'chat', 'write_demo', 'demo']
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #talk-imports
 import json
@@ -63,28 +63,28 @@ def read_turns(
     return [t.encode('utf-8', 'replace').decode('utf-8') for t in turns]     # valid UTF-8 now
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #5197de16
-def load_and_explain(
-    turns:list[str],      # arguments
+def open_model(
     model:Path|None,      # folder
     gate:str,             # name, '' = the model's own
     decoder:str,          # name
     seed:int,             # of the sampling
-    respond:bool,         # write a response?
-):                        # an `Explanation`
-    "Load the model and let it explain a dialogue"
-    from ecgen.use.chat import explain_or_note
+) -> tuple:               # a system, and the options of its `explain`
+    "Check the choices, then load the model"
     from ecgen.model.decoding import DECODERS
     from ecgen.model.gates import UNLABELLED
     from ecgen.model.model import System
     if gate: check_choice('gate', gate, UNLABELLED)
     decoder = DECODERS[check_choice('decoder', decoder, DECODERS)]
-    turns = read_turns(turns)
-    system = System.from_pretrained(model)
-    e = explain_or_note(system, turns, respond, gate=gate, decoder=decoder, seed=seed)
-    if e.dropped:
-        echo_err('The dialogue is longer than the model can read, '
-                 f'so its first {e.dropped} words were left out.')
-    return e
+    return System.from_pretrained(model), dict(gate=gate, decoder=decoder, seed=seed)
+
+# %% ../../nbs/7_use/cli/01_talk.ipynb #talk-dropped
+def say_dropped(
+    e,     # an `Explanation`
+):
+    "Say how much of a dialogue the model could not read"
+    if not e.dropped: return
+    echo_err('The dialogue is longer than the model can read, '
+             f'so its first {e.dropped} words were left out.')
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #17_cli-16
 def has_color() -> bool:
@@ -121,7 +121,12 @@ def respond(
     a line. The response is shown with the emotion that the model recognises, and with the words
     that it takes for the cause.
     """
-    present(load_and_explain(turns, model, gate, decoder, seed, respond=True), as_json)
+    from ecgen.use.chat import explain_or_note
+    turns = read_turns(turns)
+    system, options = open_model(model, gate, decoder, seed)
+    e = explain_or_note(system, turns, **options)
+    say_dropped(e)
+    present(e, as_json)
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #talk-explain-opt
 AlsoRespond = Annotated[bool, typer.Option('--respond', help='Write a response too.')]
@@ -133,25 +138,17 @@ Picture = Annotated[Path|None, out_file('--svg', 'Write a picture.')]
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #6bf86e7e
 def explain_file(
-    data:Path,                    # the file
-    model:Path|None,              # this and the rest: options of `explain`
-    gate:str,
-    respond:bool,
-    decoder:str,
-    seed:int,
-) -> list:                        # (dialogue, its `Explanation`) of each
+    system,            # from `open_model`
+    data:Path,         # the file
+    respond:bool,      # write responses?
+    options:dict,      # from `open_model`
+) -> list:             # (dialogue, its `Explanation`) of each
     "An explanation of each dialogue of a file"
     from ecgen.evaluation.cases import case_dialogues, context_of
     from ecgen.use.chat import explain_or_note
-    from ecgen.model.decoding import DECODERS
-    from ecgen.model.model import System
-    decoder = DECODERS[check_choice('decoder', decoder, DECODERS)]
-    system = System.from_pretrained(model)
     res = []
     for d in case_dialogues(None, data):
-        e = explain_or_note(
-            system, context_of(d, None), respond=respond, gate=gate, decoder=decoder, seed=seed)
-        res.append((d, e))
+        res.append((d, explain_or_note(system, context_of(d, None), respond, **options)))
     return res
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #6bf86e7e-3
@@ -197,9 +194,9 @@ def check_explain(
         raise EcgenError(f'--data explains a file: {what}.')
 
 # %% ../../nbs/7_use/cli/01_talk.ipynb #6bf86e7e-2
-@app.command(cls=TurnCommand, epilog=example(
+@app.command('explain', cls=TurnCommand, epilog=example(
     'explain "Someone broke into my car last night." --html cause.html'))
-def explain(
+def explain_command(
     turns:Turns=None, model:ModelFolder=None, gate:GateName='', respond:AlsoRespond=False,
     decoder:DecoderName='ranked', seed:Seed=0, data:DialogueFile=None, html:WebPage=None,
     svg:Picture=None, as_json:AsJson=False, overwrite:Overwrite=False,
@@ -211,13 +208,17 @@ def explain(
     part of the cause. On a page made by --html, pointing at a word shows its numbers. --data
     explains every dialogue of a file, on one page.
     """
+    from ecgen.use.chat import explain_or_note
     from ecgen.use.show import to_html, to_svg
     check_outputs([html, svg], [data], overwrite)
     check_explain(turns, data, svg)
-    if data: found = explain_file(data, model, gate, respond, decoder, seed)
-    else: found = [(None, load_and_explain(turns, model, gate, decoder, seed, respond))]
-    present_all([e for _, e in found], as_json, a_line=bool(data))
+    turns = read_turns(turns or [])
+    system, options = open_model(model, gate, decoder, seed)
+    if data: found = explain_file(system, data, respond, options)
+    else: found = [(None, explain_or_note(system, turns, respond, **options))]
     first = found[0][1]
+    if not data: say_dropped(first)
+    present_all([e for _, e in found], as_json, a_line=bool(data))
     if html: write(html, page_of_cases(found, decoder, seed) if data else to_html(first))
     if svg: write(svg, to_svg(first))
 
@@ -251,7 +252,7 @@ def chat(
 # %% ../../nbs/7_use/cli/01_talk.ipynb #talk-demo-opt
 Port = Annotated[int|None, typer.Option(
     metavar='N', min=1, max=65535, show_default=False,
-    help='Of 127.0.0.1; else any that is free.')]
+    help='Port to serve on, at 127.0.0.1; by default any that is free.')]
 NoBrowser = Annotated[bool, typer.Option('--no-browser', help='Only print the address.')]
 DemoPage = Annotated[Path|None, out_file(
     '--page', 'Write a page with recorded responses instead, and end.')]

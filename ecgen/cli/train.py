@@ -6,7 +6,7 @@
 __all__ = ['SIMPLE', 'TYPE_NAMES', 'FIGURES', 'CauseSource', 'JudgeFile', 'Changes', 'PresetName', 'RunFolder', 'RunSeed',
            'GeneratorFrom', 'PreparedPreset', 'PreparedOut', 'convert', 'setting_classes', 'setting_types', 'check_key',
            'with_new_name', 'settings', 'is_number', 'validation_line', 'report', 'logged', 'say_stopped',
-           'say_finished', 'train', 'check_new_folder', 'divide_settings', 'prepare_for', 'prepare']
+           'say_finished', 'train_command', 'check_new_folder', 'divide_settings', 'prepare_for', 'prepare_command']
 
 # %% ../../nbs/7_use/cli/03_train.ipynb #train-imports
 import shlex
@@ -157,10 +157,10 @@ Changes = Annotated[list[str]|None, typer.Option(
 PresetName = Annotated[str, typer.Option(metavar='NAME', help='`ecgen info` lists the presets.')]
 RunFolder = Annotated[Path|None, typer.Option(
     metavar='FOLDER', show_default='runs/NAME',
-    help='Folder of the run; an unfinished run in it goes on.')]
+    help='Folder of the run; an unfinished run in it is resumed.')]
 RunSeed = Annotated[int|None, typer.Option(
     metavar='N', min=0, max=2**32 - 1, show_default=False,
-    help="Of everything; else the preset's.")]
+    help="Seed of all random numbers; by default the preset's.")]
 GeneratorFrom = Annotated[Path|None, typer.Option(
     metavar='FOLDER', show_default=False,
     help='Begin with the generator of this model, trained on the same training split.')]
@@ -190,8 +190,8 @@ def say_finished(out:Path, before:bytes|None):
     report(out)
 
 # %% ../../nbs/7_use/cli/03_train.ipynb #80ec4204
-@app.command(epilog=example('train --preset tiny --data data/sample --out runs/tiny'))
-def train(
+@app.command('train', epilog=example('train --preset tiny --data data/sample --out runs/tiny'))
+def train_command(
     preset:PresetName='default', data:DataFolder=None, out:RunFolder=None,
     vectors:VectorFile=None, causes:CauseSource=None, limit:Limit=None, seed:RunSeed=None,
     device:DeviceName='auto', judge:JudgeFile=None, generator:GeneratorFrom=None,
@@ -263,9 +263,9 @@ def prepare_for(
     return p
 
 # %% ../../nbs/7_use/cli/03_train.ipynb #3fc0cedd
-@app.command(epilog=example(
+@app.command('prepare', epilog=example(
     'prepare --data DATA --vectors DATA/vectors/glove.6B.300d.txt --causes adapted --out prepared'))
-def prepare(
+def prepare_command(
     data:DataFolder=None, vectors:VectorFile=None, causes:CauseSource=None, limit:Limit=None,
     judge:JudgeFile=None, preset:PreparedPreset='default', out:PreparedOut=Path('prepared'),
     changes:Changes=None, overwrite:Overwrite=False,

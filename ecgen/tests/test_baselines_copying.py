@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.baselines.shared import DecoderBlock, SmallSystem
+from ecgen.baselines.shared import SmallDecoderBlock, SmallSystem
 from ecgen.data.batches import PAD, SPECIALS, UNK, Batch, Example, Vocab
 from ecgen.data.files import EcgenError
 from ecgen.model.attention import MultiHeadAttention, key_mask, positions, scores
@@ -51,7 +51,7 @@ def test_a_pointing_block_is_a_block_that_points():
     b, x, h, mask, can = pointing()
     cross, causal_mask = b.cross.keys_values(h), causal(4, None)
     y, _, places = b(x, None, cross, causal_mask, mask, can)
-    plain, _ = DecoderBlock.forward(b, x, None, cross, causal_mask, mask)
+    plain, _ = SmallDecoderBlock.forward(b, x, None, cross, causal_mask, mask)
     assert torch.allclose(y, plain, atol=1e-6)
     assert torch.allclose(places.exp().sum(-1), torch.ones(2, 4))
     assert ((places == -torch.inf) == ~can[:, None]).all()

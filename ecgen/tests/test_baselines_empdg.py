@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.baselines.concepts import FUNCTION_WORDS
 from ecgen.baselines.copying import CopyingSystem, Pointed, PointingBlock, Switch, copyable, hide_unknown, mixture
-from ecgen.baselines.shared import Encoder, SmallConfig, causal
+from ecgen.baselines.shared import SmallConfig, SmallEncoder, causal
 from ecgen.data.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ecgen.data.dialogues import EMOTIONS, numbered, read_lines
 from ecgen.data.files import EcgenError, how_to_add

@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
-from ecgen.baselines.shared import DecoderBlock, Encoder, SmallConfig, SmallSystem, as_batch, causal
+from ecgen.baselines.shared import SmallConfig, SmallDecoderBlock, SmallEncoder, SmallSystem, as_batch, causal
 from ecgen.data.batches import Batch, Vocab
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.model.attention import KeysValues
@@ -15,7 +15,7 @@ from ecgen.baselines.mime import *
 
 def test_every_emotion_has_one_polarity():
     assert len(POSITIVE) == 13 and len(NEGATIVE) == 19 and {*POSITIVE, *NEGATIVE} == {*EMOTIONS}
-    every = positive(torch.arange(32))
+    every = is_positive(torch.arange(32))
     assert every[EMOTIONS.index('proud')] and not every[EMOTIONS.index('anticipating')]
     assert every.sum() == 13
 
@@ -83,7 +83,7 @@ def test_polarity_of_the_prediction_decides():
     model, batch = tiny()
     ctx = model.encode(batch.src)[2]
     predicted = model.predict(batch.src).emotion.argmax(-1)
-    assert torch.equal(ctx.alike, positive(predicted))
+    assert torch.equal(ctx.alike, is_positive(predicted))
     gold = torch.where(ctx.alike, EMOTIONS.index('sad'), EMOTIONS.index('joyful'))
     flipped = model.encode(batch.src, gold=gold)[2]
     assert torch.equal(flipped.alike, ~ctx.alike)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.baselines.shared import DecoderBlock, SmallConfig, SmallSystem, as_batch, causal, window_memory, windows
+from ecgen.baselines.shared import SmallConfig, SmallDecoderBlock, SmallSystem, as_batch, causal, window_memory, windows
 from ecgen.data.batches import Vocab
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.data.files import EcgenError

@@ -59,7 +59,7 @@ def small(**changes):
 
 def test_decoder_block_word_by_word_equals_all_at_once():
     torch.manual_seed(0)
-    b, x, h = DecoderBlock(small()), torch.randn(2, 6, 12), torch.randn(2, 5, 12)
+    b, x, h = SmallDecoderBlock(small()), torch.randn(2, 6, 12), torch.randn(2, 5, 12)
     mask, kv_cache, got = torch.arange(5)[None] < torch.tensor([[5], [3]]), None, []
     cross, causal_mask = b.cross.keys_values(h), causal(6, None)
     whole, _ = b(x, None, cross, causal_mask, mask)
@@ -74,7 +74,7 @@ def test_decoder_block_word_by_word_equals_all_at_once():
 
 def test_encoder_ignores_padding_but_not_order():
     torch.manual_seed(0)
-    e, x = Encoder(small(), 8), torch.randn(2, 5, 8)
+    e, x = SmallEncoder(small(), 8), torch.randn(2, 5, 8)
     mask = torch.arange(5)[None] < torch.tensor([[5], [3]])
     assert torch.allclose(e(x, mask)[1, :3], e(x[1:, :3], mask[1:, :3])[0], atol=1e-5)
     everything = torch.ones(2, 5, dtype=torch.bool)

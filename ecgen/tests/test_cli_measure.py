@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 import typer
-from ecgen.cli.app import CorpusSplit, DataFolder, DecoderName, DeviceName, EncoderName, GateName, JsonFile, Limit, ModelFolder, Overwrite, Seed, app, check_choice, check_outputs, echo_err, example, keep_json, out_file, positive, table, write
+from ecgen.cli.app import CorpusSplit, DataFolder, DecoderName, DeviceName, EncoderName, GateName, JsonFile, Limit, ModelFolder, Overwrite, Seed, app, check_choice, check_outputs, echo_err, example, keep_json, out_file, at_least_one, table, write
 from ecgen.data.dialogues import data_dir
 from ecgen.data.files import EcgenError, shipped
 from ecgen.cli.measure import *

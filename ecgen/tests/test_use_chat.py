@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from ecgen.data.dialogues import MOST_CHARACTERS, clean, detokenize, regular, split_words
-from ecgen.data.files import EcgenError
+from ecgen.data.files import EcgenError, replace_file
 from ecgen.model.decoding import Decoder
 from ecgen.model.gates import UNLABELLED
 from ecgen.model.model import Explanation, System
 from ecgen.model.ranking import RANKED
-from ecgen.use.show import columns, to_terminal
+from ecgen.use.show import text_width, to_terminal
 from ecgen.use.chat import *
 
 def test_dangerous_messages_are_recognised():
@@ -185,8 +185,8 @@ def test_lines_are_broken_at_blanks():
         first, *others = text.split('\n')
         if width is None: assert not others
         else:
-            assert columns(first) <= width - 4
-            assert all(columns(line) <= width for line in others if 'extra' not in line)
+            assert text_width(first) <= width - 4
+            assert all(text_width(line) <= width for line in others if 'extra' not in line)
 
 
 import functools, pytest, tempfile

@@ -80,6 +80,19 @@ def test_javascript_finds_the_same_messages_dangerous():
     assert text_parity(grave + harmless) == []
 
 
+def test_javascript_refuses_what_python_refuses():
+    from ecgen.model.model import check_turns
+    need_node()
+    bad = [['so sad', 'oh no'], [''], ['so ' * 40_000], ['so sad', ' ', 'so sad']]
+    found = in_node('''const text = new live.Text(data.rules);
+return data.bad.map((turns) => {
+  try { text.checkTurns(turns); return ''; } catch (error) { return error.message; }
+});''', dict(rules=text_rules(), bad=bad))
+    for turns, why in zip(bad, found):
+        with pytest.raises(EcgenError) as refusal: check_turns(turns)
+        assert str(refusal.value) == why
+
+
 def test_javascript_reads_the_validation_split_as_python_does():
     need_node()
     folder = Path(os.environ.get('ECGEN_DATA', 'nowhere'))

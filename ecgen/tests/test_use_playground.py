@@ -41,19 +41,19 @@ TURNS = ['I am so sad.', 'Oh no!', 'Really so sad.']
 
 def test_answers_are_those_of_the_model():
     m = little()
-    a = answer(m, TURNS)
+    a = playground_answer(m, TURNS)
     assert a['response'] == m.respond(TURNS, gate='soft', decoder=GREEDY).response
     assert a['emotions'][0][0] == m.explain(TURNS).emotion
     assert a['note'] == '' and json.loads(json.dumps(a)) == a
     assert len(a['cause']) == len(a['gates']) == len(a['context']) == 16
-    b = answer(m, TURNS, [0], 'hard')
+    b = playground_answer(m, TURNS, [0], 'hard')
     assert b['response'] == trace(m, TURNS, close=[0], gate='hard').response
     assert set(b['gates']) <= {0., 1.} and not any(b['gates'][1:7]) and b['cause'] == a['cause']
 
 
 def test_a_page_has_what_was_typed():
     for text in ('I’m SO sad… <3', 'so עצוב :) “no”', 'so Ænima—so\u00a0sad', 'so =) 👩‍👩‍👧'):
-        a = answer(little(), [text])
+        a = playground_answer(little(), [text])
         assert ''.join(t for t, _ in a['turns'][0]['pieces']) == text and a['said'] == [text]
         assert all(a['context'][i] == t for t, i in a['turns'][0]['pieces'] if i >= 0)
         assert '[UNK]' not in a['context']
@@ -61,23 +61,23 @@ def test_a_page_has_what_was_typed():
 
 def test_danger_is_not_answered():
     from ecgen.use.chat import NOTE
-    a = answer(little(), ['so sad', 'oh no', 'I want to die'])
+    a = playground_answer(little(), ['so sad', 'oh no', 'I want to die'])
     assert a['note'] == NOTE and a['response'] == '' and len(a['emotions']) == 32
 
 
 def test_a_recording_has_each_choice():
-    rs = record(little(), [TURNS, ['so sad']], ('soft', 'hard'))
+    rs = record_answers(little(), [TURNS, ['so sad']], ('soft', 'hard'))
     asked = {json.dumps([r['said'], r['closed'], r['gate']]) for r in rs}
     assert len(rs) == len(asked) == 2 * (8 + 2)
-    assert rs[8 + 3] == answer(little(), TURNS, [2], 'hard')
+    assert rs[8 + 3] == playground_answer(little(), TURNS, [2], 'hard')
     with pytest.raises(EcgenError, match='5 turns'):
-        record(little(), [['so sad', 'oh', 'so sad', 'oh', 'so sad']])
+        record_answers(little(), [['so sad', 'oh', 'so sad', 'oh', 'so sad']])
 
 
 def test_a_page_is_answered():
     m = little()
     a = reply(m, dict(ask=7, turns=TURNS, closed=[1], gate='soft'))
-    assert a == dict(to=7, answer=answer(m, TURNS, [1]))
+    assert a == dict(to=7, answer=playground_answer(m, TURNS, [1]))
     right = dict(ask=1, turns=TURNS, closed=[], gate='soft')
     for wrong, why in (
         (dict(turns=[]), 'turns'), (dict(closed=[9]), 'turns 0 to 2'), (dict(gate='wide'), 'gate'),
@@ -93,7 +93,7 @@ def test_a_page_is_answered():
 def test_a_page_is_told_when_the_model_fails():
     from unittest.mock import patch
     def broken(*_, **__): raise RuntimeError('out of memory')
-    with patch.dict(reply.__globals__, answer=broken):
+    with patch.dict(reply.__globals__, playground_answer=broken):
         a = reply(little(), dict(ask=4, turns=TURNS, closed=[], gate='soft'))
     assert a == dict(to=4, error='The model could not answer (RuntimeError): '
                              'try other words, or begin a new dialogue.')
@@ -102,7 +102,8 @@ def test_a_page_is_told_when_the_model_fails():
 def test_live_and_recorded_are_told_apart():
     m = little()
     p = Playground(m, [TURNS], 'hard')
-    assert p.state['live'] and p.state['first'] == answer(m, TURNS, gate='hard') and p.recorded is None
+    assert p.state['live'] and p.recorded is None
+    assert p.state['first'] == playground_answer(m, TURNS, gate='hard')
     page = p.to_html()
     state = json.loads(page.split('id="state">')[1].split('</script>')[0])
     assert state['live'] is False and state['command'] == COMMAND
@@ -128,7 +129,7 @@ def test_the_kernel_answers_messages():
     p = Playground(little(), [TURNS])
     with patch.object(type(p.live()), 'send') as send:
         p.live()._handle_custom_msg(dict(ask=1, turns=TURNS, closed=[], gate='soft'), [])
-    assert send.call_args.args[-1] == dict(to=1, answer=answer(little(), TURNS))
+    assert send.call_args.args[-1] == dict(to=1, answer=playground_answer(little(), TURNS))
     assert p.live() is p.live()
     data, _ = p._repr_mimebundle_()
     assert 'text/html' not in data
@@ -143,7 +144,7 @@ def test_demo_serves_this_machine_only():
     assert free_port(None) > 0 and '--Voila.ip=127.0.0.1' in voila_command(Path('x.ipynb'), 1)
     with TemporaryDirectory() as tmp:
         tmp = Path(tmp)
-        assert prepare(tmp, 'secret').name == 'playground.ipynb'
+        assert prepare_voila(tmp, 'secret').name == 'playground.ipynb'
         assert 'secret' in (tmp/'voila.json').read_text()
         assert 'secret' not in str(voila_command(tmp, 1))
     cells = json.loads((shipped('demo')/'playground.ipynb').read_text())['cells']

@@ -78,26 +78,26 @@ def test_lines_keep_the_words_and_their_width():
             parts = pieces(by_hand(text).turns[0])
             lines = [piece_text(line) for line in wrap(parts, width)]
             assert ''.join(''.join(lines).split()) == ''.join(clean(text).split())
-            assert all(columns(line) <= width for line in lines)
+            assert all(text_width(line) <= width for line in lines)
     two = wrap(pieces(by_hand('sad sad', p=(.2, .8)).turns[0]), 80)
     assert two[0][1] == (' ', dict(cause=.2))
 
 
 def test_one_emoji_is_two_columns_wide_and_stays_whole():
     for emoji in ('👩\u200d👩\u200d👧', '❤\ufe0f', '👍🏽', '🇩🇪', '1\ufe0f\u20e3', '😢'):
-        assert columns(emoji) == 2 and columns(f'so {emoji} sad') == 9, emoji
+        assert text_width(emoji) == 2 and text_width(f'so {emoji} sad') == 9, emoji
         assert slices(emoji * 5, 4) == [emoji * 2, emoji * 2, emoji], emoji
-    assert columns('می\u200cخواهم') == 7 and columns('אחותי') == 5
+    assert text_width('می\u200cخواهم') == 7 and text_width('אחותי') == 5
 
 
 def test_no_line_ends_within_an_emoji():
-    assert columns('का') == 2 and columns('👨🏾‍🚀 ok') == 5
+    assert text_width('का') == 2 and text_width('👨🏾‍🚀 ok') == 5
     for text in ('👩‍👩‍👧', '🇩🇪', '❤️', '👍🏽', 'e\u0301', '👨🏾‍🚀', 'שָׁ'):
         assert clusters(f'a{text}{text}b') == ['a', text, text, 'b']
         for before in range(4):
             lines = slices('a' * before + text * 9, 5)
             assert ''.join(lines) == 'a' * before + text * 9
-            assert all(columns(line) <= 5 for line in lines)
+            assert all(text_width(line) <= 5 for line in lines)
             assert all(line.lstrip('a').replace(text, '') == '' for line in lines)
 
 
@@ -126,7 +126,7 @@ def test_the_terminal_shows_every_word_and_obeys_no_text():
         ours = re.sub(r'\x1b\[[0-9;]*m', '', text)
         assert '[2Jno.' in ours
         assert not any(c in ours for c in '\x1b\x07\u202e')
-        assert color or text == ours and all(columns(line) <= 40 for line in text.split('\n'))
+        assert color or text == ours and all(text_width(line) <= 40 for line in text.split('\n'))
     assert 'lonely 60%, then sad 30% and afraid 6%' in ' '.join(ours.split())
     assert percent(.001) == '<1%'
 

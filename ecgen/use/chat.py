@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..data.dialogues import MOST_CHARACTERS, clean, detokenize, regular, split_words
-from ..data.files import EcgenError
+from ..data.files import EcgenError, replace_file
 from ..model.decoding import Decoder
 from ..model.gates import UNLABELLED
 from ..model.model import Explanation, System
 from ..model.ranking import RANKED
-from .show import columns, to_terminal
+from .show import text_width, to_terminal
 
 # %% ../../nbs/7_use/04_chat.ipynb #15a_chat-05
 NOTE = (
@@ -302,11 +302,11 @@ class Typewriter:
 
     def __call__(self, bits:str):
         for bit in re.findall(r'\s*\S+', clean(bits)):
-            if self.width and bit[0] == ' ' and self.column + columns(bit) > self.width:
+            if self.width and bit[0] == ' ' and self.column + text_width(bit) > self.width:
                 self.out('\n' + ' ' * self.indent)
                 bit, self.column = bit.lstrip(), self.indent
             self.out(bit)
-            self.column += columns(bit)
+            self.column += text_width(bit)
 
 # %% ../../nbs/7_use/04_chat.ipynb #chat-save-dialogue
 def save_dialogue(
@@ -320,9 +320,7 @@ def save_dialogue(
         path = Path(path).resolve()
         if path.exists() and not path.is_file():
             raise EcgenError(f'{path} is no ordinary file: choose another name.')
-        tmp = path.with_name(f'{path.name}.{os.getpid()}')
-        with open(tmp, 'x', encoding='utf-8') as f: f.write(line)
-        os.replace(tmp, path)
+        replace_file(path, line.encode())
     except EcgenError: raise
     except (OSError, ValueError, RuntimeError) as e:
         why = getattr(e, 'strerror', None) or e

@@ -118,7 +118,7 @@ def text_rules() -> dict:
     characters = dict(plain=PLAIN, categories=CATEGORIES, kept=numeric_letters())
     words = dict(sentence=to_js(r'(?<=[.!?])\s+')[0], nltk=nltk_rules(), quotes=QUOTES)
     refused = danger_rules() | dict(note=NOTE, unsafe=UNSAFE.pattern)
-    rest = dict(released=sorted(AS_RELEASED), max_context=MOST_CHARACTERS)
+    rest = dict(released=sorted(AS_RELEASED), most_characters=MOST_CHARACTERS)
     return characters | words | refused | rest
 
 # %% ../../nbs/7_use/02_live.ipynb #live-settings
@@ -284,7 +284,7 @@ def embedded(
     return ''.join(element.format(base64.b64encode(p).decode()) for p in parts)
 
 def without_scripts(
-    records:list[dict],     # from `ecgen.use.playground.record`
+    records:list[dict],     # from `ecgen.use.playground.record_answers`
 ) -> str:                   # markup
     "Recorded answers for a browser without JavaScript"
     def item(r):

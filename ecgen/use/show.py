@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['QUOTES', 'PURPLES', 'NONE_FOUND', 'LIGHT', 'DARK', 'STYLE', 'FIGURE_STYLE', 'HEAD', 'NO_CAUSES', 'CELL', 'LINE',
-           'LEFT', 'RIGHT', 'to_dict', 'spot', 'with_mark', 'piece_text', 'words_alone', 'pieces', 'columns',
+           'LEFT', 'RIGHT', 'to_dict', 'spot', 'with_mark', 'piece_text', 'words_alone', 'pieces', 'text_width',
            'clusters', 'slices', 'chunks', 'blank', 'wrap', 'style', 'paint', 'bracket', 'plain_pieces', 'plain_lines',
            'percent', 'block', 'causes_found', 'emotion_lines', 'to_terminal', 'channels', 'css_colors', 'stylesheet',
            'html_words', 'bubble', 'bars', 'marks', 'html_legend', 'to_html', 'direction', 'visual', 'svg_text',
@@ -81,7 +81,7 @@ def pieces(
     return [p for p in reversed(res) if p[0]]
 
 # %% ../../nbs/7_use/00_show.ipynb #09a_show-22
-def columns(
+def text_width(
     text:str,    # without control characters
 ) -> int:        # columns it takes in a terminal
     "Width of a text"
@@ -95,9 +95,9 @@ def clusters(
     "Cut a text where it may be cut"
     res = []
     for c in text:
-        n, before = columns(c), res[-1] if res else ''
+        n, before = text_width(c), res[-1] if res else ''
         flag = re.fullmatch('[\U0001f1e6-\U0001f1ff]{2}', before + c)      # two letters make a flag
-        if res and (n == 0 or flag or columns(before + c) < columns(before) + n): res[-1] += c
+        if res and (n == 0 or flag or text_width(before + c) < text_width(before) + n): res[-1] += c
         else: res.append(c)
     return res
 
@@ -107,10 +107,10 @@ def slices(
     width:int,     # most columns of a part
 ) -> list[str]:    # its parts; just itself if it is short enough
     "Cut a text that is longer than a line"
-    if columns(text) <= width: return [text]
+    if text_width(text) <= width: return [text]
     res = ['']
     for c in clusters(text):
-        if res[-1] and columns(res[-1] + c) > width: res.append('')
+        if res[-1] and text_width(res[-1] + c) > width: res.append('')
         res[-1] += c
     return res
 
@@ -144,7 +144,7 @@ def wrap(
     "Break pieces into lines"
     lines, used = [[]], 0
     for chunk in chunks(parts, width):
-        whole = sum(columns(t) for t, _ in chunk)
+        whole = sum(text_width(t) for t, _ in chunk)
         if used and used + 1 + whole > width:
             lines.append([])
             used = 0
@@ -152,11 +152,11 @@ def wrap(
             lines[-1].append(blank(lines[-1][-1][1], chunk[0][1]))
             used += 1
         for text, word in chunk:
-            if used and used + columns(text) > width:
+            if used and used + text_width(text) > width:
                 lines.append([])
                 used = 0
             lines[-1].append((text, word))
-            used += columns(text)
+            used += text_width(text)
     return lines
 
 # %% ../../nbs/7_use/00_show.ipynb #09a_show-32
@@ -444,7 +444,7 @@ def svg_text(
 ) -> str:            # markup
     "A piece of text that is exactly as wide as its columns"
     text = clean(text)
-    n = columns(text)
+    n = text_width(text)
     if not n or text.isspace(): return ''
     width = f'textLength="{n * CELL:.1f}" lengthAdjust="spacingAndGlyphs"'
     return f'<text x="{x:.1f}" y="{y:.1f}" {width}{style}>{html.escape(text)}</text>'
@@ -482,7 +482,7 @@ def svg_places(
 ) -> list[tuple]:        # of each text: where it begins, its width, its direction
     "Where the texts of a line stand"
     order, ways = visual(texts, base)
-    wide = [columns(t) * CELL for t in texts]
+    wide = [text_width(t) * CELL for t in texts]
     x, begins = LEFT, [0] * len(texts)
     if base == 'rtl': x += max(0, room * CELL - sum(wide))
     for i in order:
