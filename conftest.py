@@ -1,11 +1,11 @@
 """What plain `pytest` runs: the tests in ecgen/tests and every notebook in nbs/, each notebook as one test.
 
-A notebook runs as nbdev_test runs it: in its own folder and process, without cells marked `#| eval: false` or with a flag of
-`tst_flags` (slow, cuda), and not at all if its front matter says `skip_exec: true`. Its `#| test NAME` cells are left out,
-for they are exported and run in ecgen/tests. Tests on real data look for it in the folder ECGEN_DATA; where that is not set,
+Of a notebook, the cells that the site displays are pasted in order into one fresh Python (tools/shown.py); its `#| test NAME` cells
+are exported and run in ecgen/tests. Tests on real data look for it in the folder ECGEN_DATA; where that is not set,
 a folder shared/data beside the checkout is taken.
 """
-import functools, os, re, subprocess, sys, tempfile
+import functools, os, sys, tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,23 +16,6 @@ if 'ECGEN_DATA' not in os.environ and DATA.is_dir(): os.environ['ECGEN_DATA'] = 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # two processes test at once, see pytest.ini
 os.environ.setdefault('ECGEN_CACHE', tempfile.mkdtemp(prefix='ecgen-tests-'))  # tests leave the user's own cache alone
 STEADY = {'TQDM_DISABLE': '1', 'CI': 'true'}  # no progress bars; hypothesis, when it sees CI, has no deadline and no random seed
-
-RUN = """
-import sys
-from pathlib import Path
-import nbdev.test
-
-class WithoutTests(nbdev.test.NBProcessor):
-    'A named test cell runs once, in ecgen/tests; one without a name may hold what shown cells need'
-    def process(self):
-        super().process()
-        for cell in self.nb.cells:
-            if (flags := getattr(cell, 'directives_', None) or {}).get('test'): flags['tested'] = []
-
-nbdev.test.NBProcessor = WithoutTests
-path, root, *skip = sys.argv[1:]
-sys.exit(not nbdev.test.test_nb(Path(path), skip_flags=skip, basepath=root)[0])
-"""
 
 
 @functools.cache
@@ -71,29 +54,28 @@ class NotebookFile(pytest.File):
 
 
 class NotebookError(Exception):
-    "A cell failed; the text is the report"
-
-
-def report(path, stderr):
-    "The cell that failed and its traceback, without the frames of the machinery around it"
-    from nbdev.frontmatter import FrontmatterProc
-    from nbdev.process import NBProcessor
-    text = re.sub(r'(Traceback.*?:\n).*?(?=  File "<ipython-input)', r'\1', re.sub(r'\x1b\[[0-9;]*m', '', stderr), flags=re.DOTALL)
-    if not (cell := re.search(r'While Executing Cell #(\d+):\n', text)): return text
-    source = NBProcessor(path, procs=FrontmatterProc, process=True).nb.cells[int(cell[1]) - 1].source
-    trace = text[cell.end():].rstrip()
-    return f'{trace.splitlines()[-1]}\n\nThe cell that failed:\n\n{source.rstrip()}\n\n{trace}'
+    "Cells failed; the text is the report"
 
 
 class Notebook(pytest.Item):
     def runtest(self):
-        skip = ['tested'] + ([] if self.config.getoption('--run-slow') else ['slow'])
-        if not has_gpu(): skip.append('cuda')
-        res = subprocess.run([sys.executable, '-c', RUN, str(self.path), str(ROOT), *skip], capture_output=True, text=True,
-                             encoding='utf-8', env={**os.environ, **STEADY})
-        if res.returncode: raise NotebookError(report(self.path, res.stderr))
+        sys.path.insert(0, str(ROOT/'tools'))
+        import shown
+        counts, failed = shown.run(self.path, **STEADY)
+        self.user_properties.append(('displayed', counts))
+        if failed: raise NotebookError('\n\n'.join(f'cell {name}: {why}\n{trace}'.rstrip() for name, why, trace in failed))
 
     def repr_failure(self, excinfo):
         return str(excinfo.value) if isinstance(excinfo.value, NotebookError) else super().repr_failure(excinfo)
 
     def reportinfo(self): return self.path, None, f'notebook {self.path.name}'
+
+
+def pytest_terminal_summary(terminalreporter):
+    "How many displayed cells the notebooks have, and what became of them"
+    reports = [r for kind in ('passed', 'failed') for r in terminalreporter.stats.get(kind, []) if r.when == 'call']
+    pages = [Counter(counts) for r in reports for name, counts in r.user_properties if name == 'displayed']
+    if not pages: return
+    sys.path.insert(0, str(ROOT/'tools'))
+    import shown
+    terminalreporter.write_line(f'{len(pages)} notebooks: {shown.summary(sum(pages, Counter()))}')

@@ -193,8 +193,8 @@ def install_cell():
 def with_install(nb):
     "Put the installing cell below the title, or refresh it"
     rest = [c for c in nb.cells if c.get('id') != 'install' and not (c.cell_type == 'code' and "find_spec('ecgen')" in c.source and 'ECGEN_INSTALL' in c.source)]
-    first = next((i for i, c in enumerate(rest) if c.cell_type == 'code'), len(rest))
-    nb.cells = [*rest[:first], install_cell(), *rest[first:]]
+    first = next((i for i, c in enumerate(rest) if c.cell_type == 'code'), None)
+    nb.cells = rest if first is None else [*rest[:first], install_cell(), *rest[first:]]
 
 
 def clean_notebook(path):

@@ -10,6 +10,7 @@ from nbdev.process import NBProcessor
 from nbdev.serve import proc_nbs
 from traitlets.config import Config
 
+import shown
 from nb import ROOT, directives, write
 
 from ecgen.use.live import write_live
@@ -18,6 +19,9 @@ from ecgen.use.live import write_live
 TAGS = {'echo: false': 'remove-input', 'output: false': 'remove-output', 'include: false': 'remove-cell', 'code-fold: true': 'hide-input'}
 PRIORITY = ['text/markdown', 'image/svg+xml', 'image/png', 'image/jpeg', 'text/html', 'text/latex', 'text/plain']
 TOC = '```{{toctree}}\n:hidden:\n{caption}\n{pages}\n```'
+ROUTE = ['00_tour.ipynb', *(f'3_model/{name}.ipynb' for name in (
+    '00_attention', '01_reasoner', '02_gates', '03_gated_attention', '10_attention_maps'))]  # on top of the sidebar: the way to the paper's idea
+LOOK_UP = ['paper.ipynb', 'glossary.ipynb']
 PARTS = {'1_data': 'Data', '2_causes': 'Emotion causes', '3_model': 'The model', '4_training': 'Training',
          '5_evaluation': 'Evaluation', '6_baselines': 'Baselines', '7_use': 'Use'}       # folder in nbs/ -> caption in the sidebar
 COLAB = 'https://colab.research.google.com'
@@ -75,6 +79,20 @@ def fold_tests(nb, path):
         cell.metadata.setdefault('mystnb', {})['code_prompt_show'] = f'Test: {name}' if name else 'What the tests need'
 
 
+def show_imports(nb, path):
+    "The folded cell of imports, so that what a reader pastes runs: where the first cell stood that the site leaves out"
+    if not (source := shown.imports(path)): return
+    cell = nbformat.v4.new_code_cell(source, id='imports')
+    cell.metadata |= dict(tags=['hide-input'], mystnb=dict(code_prompt_show='Imports', code_prompt_hide='Imports'))
+    kept = {c.get('id') for c in nb.cells}
+    before = []
+    for c in nbformat.read(path, as_version=4).cells:
+        if c.cell_type == 'code' and re.search(r'(?m)^#\|\s*(export|exporti)\b', c.source): break
+        if c.id in kept: before.append(c.id)
+    last = max((i for i, c in enumerate(nb.cells) if c.get('id') in before), default=0)
+    nb.cells.insert(max(1, last + 1), cell)
+
+
 def readme():
     "Write README.md and README_files/ from the readme notebook"
     cfg, files = get_config(), ROOT/'README_files'
@@ -108,6 +126,7 @@ def local_links(text, page, names):
     def to_page(m):
         target = posixpath.normpath(posixpath.join(posixpath.dirname(page), m[1])).removeprefix('../').removeprefix('nbs/')
         return f'](/{names[target]}' if target in names else m[0]
+    text = re.sub(r'\]\(nbs/(images/[\w./-]+)\)', r'](/\1)', text)          # README.md's pictures
     return re.sub(r'\]\(([\w./-]+\.ipynb)', to_page, text)
 
 
@@ -185,12 +204,29 @@ def signature(cell, after=None):
     return nbformat.v4.new_markdown_cell(re.sub(r'^\[source\]\((.*?)\)\{.*?\}', r'[source](\1)' if public() else '', text))
 
 
+def toc(pages, names, caption=''):
+    "A list of pages from which the theme makes a part of its sidebar"
+    lines = '\n'.join('/' + names[p].removesuffix('.ipynb') for p in pages if p in names)
+    return TOC.format(caption=f':caption: {caption}\n' if caption else '', pages=lines)
+
+
+def of_part(part, pages):
+    "Pages of a part, its opening first; those of a folder within it follow from that folder's first page"
+    return sorted((p for p in pages if posixpath.dirname(p) == part), key=lambda p: (not p.endswith('/index.ipynb'), p)) + \
+        sorted(p for p in pages if p.startswith(f'{part}/') and p.count('/') == 2 and posixpath.basename(p).startswith('00_'))
+
+
 def sidebar(pages, names):
-    "The lists of pages from which the theme makes its sidebar: one for each part, those of no part first"
-    groups = {}
-    for p in pages: groups.setdefault(PARTS.get(p.partition('/')[0], ''), []).append(names[p].removesuffix('.ipynb'))
-    for caption, found in sorted(groups.items(), key=lambda g: ['', *PARTS.values()].index(g[0])):
-        yield TOC.format(caption=f':caption: {caption}\n' if caption else '', pages='\n'.join(found))
+    "The route, what one looks up, and the parts"
+    yield toc(ROUTE, names, 'The route: six pages')
+    yield toc(LOOK_UP, names, 'Look up')
+    for part, caption in PARTS.items(): yield toc(of_part(part, pages), names, caption)
+
+
+def contents(page, pages, names, metas):
+    "What the opening of a part shows on the site: each page with what it is about"
+    def line(p): return f'- [{metas[p]["title"]}](/{names[p]}): {metas[p].get("description", "")}'
+    return '\n'.join(['## Its pages\n', *(line(p) for p in of_part(posixpath.dirname(page), pages) if p != page)])
 
 
 def docs():
@@ -203,10 +239,16 @@ def docs():
     names = {p: posixpath.join(posixpath.dirname(p), metas[p].get('output-file', p).replace('.html', '.ipynb')) for p in nbs}
     widgets = touchable(nbs)
     for page, nb in nbs.items():
-        fold_tests(nb, page if page == cfg.readme_nb else f'{cfg.nbs_path.name}/{page}')
+        path = ROOT/(page if page == cfg.readme_nb else f'{cfg.nbs_path.name}/{page}')
+        fold_tests(nb, path)
+        show_imports(nb, path)
         nb.cells = [signature(c, next(iter(nb.cells[i + 1:]), None)) if c.pop('has_sd', None) else c for i, c in enumerate(nb.cells)]
         for cell in (c for c in nb.cells if c.cell_type == 'markdown'):
             cell.source = local_links(cell.source, page, names).replace(f'{COLAB}/assets/colab-badge.svg', '/colab.svg')  # a page fetches nothing from elsewhere
+        if page.endswith('/index.ipynb'): nb.cells.append(nbformat.v4.new_markdown_cell(contents(page, nbs, names, metas)))
+        if posixpath.basename(page).startswith('00_') and page.count('/') == 2:      # a folder within a part
+            rest = sorted(p for p in nbs if posixpath.dirname(p) == posixpath.dirname(page) and p != page)
+            nb.cells.append(nbformat.v4.new_markdown_cell(toc(rest, names)))
         if page == cfg.readme_nb:
             landing(nb, widgets)
             nb.cells += [nbformat.v4.new_markdown_cell(t) for t in sidebar([p for p in names if p != page], names)]

@@ -52,7 +52,7 @@ def test_landing_says_where_the_commands_work_and_what_the_widget_shows():
     pages.landing(nb, dict(explorer='<i>explorer</i>', playground='<i>playground</i>'))
     page = ''.join(c.source for c in nb.cells if c.cell_type == 'markdown')
     assert '<i>explorer</i>' in page and '<i>playground</i>' in page and 'shot-' not in page
-    assert 'the darker a word' not in page and 'the thicker its underline' in page and page.index('the thicker its underline') < page.index('architecture.svg')
+    assert 'the darker a word' not in page and 'the thicker its underline' in page and page.index('the thicker its underline') < page.index('model.svg')
 
 
 def test_install_cell_takes_nothing_that_only_has_our_name():

@@ -1,0 +1,123 @@
+"""What a page shows of its notebook, and whether that runs: `python tools/shown.py [NOTEBOOK ...]`, all of nbs/ by default.
+
+The code cells that a reader sees are pasted in order into one fresh Python, in an empty folder. Exported cells that the site leaves out
+(imports and a few definitions) come first, as the folded cell "Imports" of the page. Cells with the comment `# needs data` or
+`# needs a GPU` are left out, so are commands of the shell (`!ecgen ...`). Outputs whose code is hidden are made too, but lend nothing to the cells that are shown.
+`pytest nbs` does the same, each notebook as one test.
+"""
+import argparse, ast, json, os, re, subprocess, sys, tempfile, time
+from collections import Counter
+from pathlib import Path
+
+from nb import ROOT, directives, modules, notebooks
+
+from nbdev.config import get_config
+
+NEEDS = re.compile(r'#\s*needs (data|a GPU)\b')
+HIDDEN = {'export', 'exporti', 'hide', 'default_exp', 'test'}          # directives of cells that a page leaves out, or folds (tests)
+NOT_RUN = dict(data='need data', GPU='need a GPU', shell='are commands of the shell')
+
+
+def statements(cells): return [n for c in cells for n in ast.parse(c.source).body]
+
+
+def is_import(node): return isinstance(node, (ast.Import, ast.ImportFrom))
+
+
+def bound(node):
+    "Names that a statement at the top of a module binds"
+    if is_import(node): return [a.asname or a.name.partition('.')[0] for a in node.names]
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)): return [node.name]
+    return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
+def options(cell):
+    "The directives of a cell as `name: value`, as nbdev keeps them"
+    return {f'{k.rstrip(":")}: {v[0] if v else ""}'.strip().lower() for k, v in (cell.directives_ or {}).items()}
+
+
+def kind(cell):
+    "shown, hidden (its output is shown), or '' where a page shows neither"
+    if HIDDEN & (cell.directives_ or {}).keys(): return ''
+    given = options(cell)
+    if 'include: false' in given: return ''
+    return 'hidden' if 'echo: false' in given else 'shown'
+
+
+def shell(source): return re.search(r'(?m)^\s*[!%]', source) is not None
+
+
+def imports(path):
+    """Source of the folded cell "Imports": what cells that are not shown import, and the names that they define or that tests import,
+    as far as shown cells use them"""
+    cells = directives(path)
+    hidden = statements([c for c, d in cells if d.keys() & {'export', 'exporti'}])
+    helpers = statements([c for c, d in cells if 'test' in d and not d['test']])
+    code = [c.source for c, _ in cells if kind(c) == 'shown' and not shell(c.source)]
+    trees = [ast.parse(s) for s in code]
+    used = {n.id for t in trees for n in ast.walk(t) if isinstance(n, ast.Name)}
+    own = {name for t in trees for n in t.body for name in bound(n)}
+    lines = list(dict.fromkeys(ast.unparse(n) for n in hidden if is_import(n)))
+    known = own | {name for n in hidden for name in bound(n) if is_import(n)}
+    for n in helpers:
+        if is_import(n) and (set(bound(n)) & used) - known:
+            kept = [a for a in n.names if (a.asname or a.name.partition('.')[0]) in used - known]
+            known |= set(bound(n))
+            lines.append(ast.unparse(type(n)(**{**dict(ast.iter_fields(n)), 'names': kept})))
+    defined = sorted({name for n in hidden if not is_import(n) for name in bound(n)} & used - known)
+    if defined: lines.append(f'from {get_config().lib_name}.{modules(path)[0]} import {", ".join(defined)}')
+    return '\n'.join(lines)
+
+
+def displayed(path):
+    "(id, kind, source) of each code cell whose code or output the page of a notebook shows, the imports first; kind: shown, hidden, data, GPU, shell"
+    head = imports(path)
+    found = [('imports', 'shown', head)] if head else []
+    for cell, _ in directives(path):
+        if not (k := kind(cell)) or not cell.source.strip(): continue
+        need = NEEDS.search(cell.source)
+        if need: k = need[1].split()[-1]
+        elif shell(cell.source): k = 'shell'
+        elif 'eval: false' in options(cell): k = 'unmarked'
+        found.append((cell.id, k, cell.source))
+    return found
+
+
+def run(path, **env):
+    "(kind -> number of cells, [(id, error, traceback) of those that failed]) of a notebook"
+    cells, counts = displayed(path), {}
+    for _, k, _ in cells: counts[k] = counts.get(k, 0) + 1
+    todo = [c for c in cells if c[1] in ('shown', 'hidden')]
+    failed = [(name, 'neither runs (`eval: false`) nor says why: `# needs data` or `# needs a GPU`', '') for name, k, _ in cells if k == 'unmarked']
+    env = os.environ | {'MPLBACKEND': 'Agg', 'TQDM_DISABLE': '1'} | env
+    env['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
+    with tempfile.TemporaryDirectory() as folder:
+        given, answer = Path(folder)/'cells.json', Path(folder)/'failed.json'
+        given.write_text(json.dumps(todo), encoding='utf-8')
+        (Path(folder)/'work').mkdir()
+        command = [sys.executable, ROOT/'tools'/'paste.py', given, answer]
+        res = subprocess.run(command, cwd=Path(folder)/'work', env=env, capture_output=True, text=True, encoding='utf-8')
+        if answer.exists(): failed += json.loads(answer.read_text(encoding='utf-8'))
+        else: failed.append(('?', f'Python ended with {res.returncode}', res.stderr[-3000:]))
+    return counts, failed
+
+
+def summary(counts):
+    "Counts of `run` in words"
+    ran = counts.get('shown', 0)
+    rest = [f'{counts[k]} {words}' for k, words in NOT_RUN.items() if counts.get(k)]
+    return f'{ran} displayed cells run when pasted' + (f' ({", ".join(rest)})' if rest else '')
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('notebook', nargs='*', type=Path, help='paths as seen from the top of the checkout')
+    total, bad = Counter(), 0
+    for path in parser.parse_args().notebook or notebooks():
+        start = time.monotonic()
+        counts, failed = run(path)
+        total.update(counts)
+        bad += len(failed)
+        print(f'{path}: {summary(counts)}, {time.monotonic() - start:.0f} s' + ''.join(f'\n  cell {name}: {why}' for name, why, _ in failed), flush=True)
+    print(f'all: {summary(total)}; {bad} fail')
+    sys.exit(bool(bad))
