@@ -1,11 +1,12 @@
-"""What plain `pytest` runs: the tests in ecgen/tests and every notebook in nbs/, each notebook as one test.
+"""What plain `pytest` runs: the tests of each module in ecgen/tests, those of the whole system in tests, and every notebook in
+nbs/, each as one test.
 
 A notebook runs as nbdev_test runs it: in its own folder and process, without cells marked `#| eval: false` or with a flag of
 `tst_flags` (slow, cuda), and not at all if its front matter says `skip_exec: true`. Its `#| test NAME` cells are left out,
 for they are exported and run in ecgen/tests. Tests on real data look for it in the folder ECGEN_DATA; where that is not set,
 a folder shared/data beside the checkout is taken.
 """
-import functools, os, re, subprocess, sys, tempfile
+import functools, inspect, os, re, subprocess, sys, tempfile
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,18 @@ def pytest_configure(config):
     settings.load_profile('ecgen')
 
 
+def searches(item):
+    "Does a test let hypothesis look for a counterexample? Such tests are worth running with many examples, too"
+    try: return 'given(' in inspect.getsource(item.function)
+    except (AttributeError, OSError): return False
+
+
 def pytest_collection_modifyitems(config, items):
     slow = [] if config.getoption('--run-slow') else [i for i in items if i.get_closest_marker('slow')]
     if slow: config.hook.pytest_deselected(items=slow)
     items[:] = [i for i in items if i not in slow]
     for item in items:
+        if searches(item): item.add_marker('property')
         if item.get_closest_marker('cuda') and not has_gpu(): item.add_marker(pytest.mark.skip(reason='needs a GPU'))
 
 
