@@ -1,10 +1,11 @@
-"""What plain `pytest` runs: the tests in ecgen/tests and every notebook in nbs/, each notebook as one test.
+"""What plain `pytest` runs: the tests of each module in ecgen/tests, those of the whole system in tests, and every notebook in
+nbs/, each as one test.
 
 Of a notebook, the cells that the site displays are pasted in order into one fresh Python (tools/shown.py); its `#| test NAME` cells
 are exported and run in ecgen/tests. Tests on real data look for it in the folder ECGEN_DATA; where that is not set,
 a folder shared/data beside the checkout is taken.
 """
-import functools, os, sys, tempfile
+import functools, inspect, os, sys, tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -36,11 +37,18 @@ def pytest_configure(config):
     settings.load_profile('ecgen')
 
 
+def searches(item):
+    "Does a test let hypothesis look for a counterexample? Such tests are worth running with many examples, too"
+    try: return 'given(' in inspect.getsource(item.function)
+    except (AttributeError, OSError): return False
+
+
 def pytest_collection_modifyitems(config, items):
     slow = [] if config.getoption('--run-slow') else [i for i in items if i.get_closest_marker('slow')]
     if slow: config.hook.pytest_deselected(items=slow)
     items[:] = [i for i in items if i not in slow]
     for item in items:
+        if searches(item): item.add_marker('property')
         if item.get_closest_marker('cuda') and not has_gpu(): item.add_marker(pytest.mark.skip(reason='needs a GPU'))
 
 

@@ -36,7 +36,7 @@ def empty_data(vader=''):
         file = Path(tmp)/'vader.txt' if vader else None
         if vader: file.write_text(vader)
         (Path(tmp)/'nrc').mkdir()
-        with patch.dict(emotional_words.__globals__, vader_file=lambda: file): yield Path(tmp)
+        with patch('ecgen.baselines.empdg.vader_file', lambda: file): yield Path(tmp)
 
 
 def test_emotional_words_come_from_the_first_list_there_is():

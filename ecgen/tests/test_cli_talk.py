@@ -182,23 +182,6 @@ def test_a_greedy_chat_does_not_depend_on_the_seed():
     assert chat_greedily(1) == chat_greedily(2) != ''
 
 
-def test_chat_greets_at_a_terminal():
-    import os, pexpect
-    from ecgen import __file__ as package
-    env = os.environ | dict(PYTHONPATH=str(Path(package).parents[1]), TERM='xterm')
-    command = ['-m', 'ecgen.cli', 'chat', '--model', str(scratch()/'little')]
-    child = pexpect.spawn(sys.executable, command, env=env, encoding='utf-8', timeout=60)
-    dialogue = ('', 'no counsellor'), ('so sad', 'response  '), ('/whi', 'ecgen: There is no /whi')
-    for line, answer in dialogue:
-        if line: child.sendline(line)
-        child.expect_exact(answer)
-        child.expect('you {7}')
-    child.sendeof()
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
-
-
 def test_demo_writes_a_page():
     page = scratch()/'play.html'
     write_page = 'demo', '--model', '{tmp}/little', '--page', page

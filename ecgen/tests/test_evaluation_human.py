@@ -159,7 +159,7 @@ def test_bad_studies_are_refused():
         refused('Two systems', ['human', 'human'])
         refused('needs 1000 dialogues', ['human'], 1000)
         one = replace(load_split('train', shipped('sample'))[0], causes=frozenset())
-        with patch.dict(new_study.__globals__, with_source=lambda *a: [one]):
+        with patch('ecgen.evaluation.human.with_source', lambda *a: [one]):
             refused('labels are of 1 dialogues, and 2', ['human'], causes='rule')
         assert not Path(f'{tmp}/s').exists()
 
@@ -411,7 +411,7 @@ def test_sheets_and_forms_show_what_people_typed():
     talks = {f'd{n}': Dialogue(f'd{n}', 'sad', '', TYPED[n:] + TYPED[:n]) for n in range(6)}
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp)/'s'
-        with patch.dict(new_study.__globals__, load_split=lambda *a: list(talks.values())):
+        with patch('ecgen.evaluation.human.load_split', lambda *a: list(talks.values())):
             key = new_study(folder, ['human'], 6, data=tmp, causes='rule')
         for kind, column in (('ratings', 'response'), ('labels', 'utterance')):
             path, whose = folder/f'{kind}-1.csv', key['rows'][kind]

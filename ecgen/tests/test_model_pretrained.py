@@ -59,31 +59,6 @@ def test_a_saved_and_loaded_model_gives_the_same_logits():
         assert torch.allclose(logits(model), logits(small), atol=.1)
 
 
-def test_folders_that_are_no_model_are_refused():
-    with tempfile.TemporaryDirectory() as tmp:
-        folder = Path(tmp)/'m'
-        weights = folder/'model.safetensors'
-        def refused(why):
-            with pytest.raises(EcgenError, match=why): EmpatheticModel.from_pretrained(folder)
-        refused('no model folder')
-        folder.mkdir()
-        refused('no config.json')
-        little().save_pretrained(folder)
-        whole = weights.read_bytes()
-        for content, why in ((whole[:len(whole) // 2], 'damaged'), (b'', 'damaged')):
-            weights.write_bytes(content)
-            refused(why)
-        weights.unlink()
-        refused('no model.safetensors')
-        weights.write_bytes(whole)
-        (folder/'vocab.json').write_text('["a"]')
-        refused('damaged')
-        (folder/'config.json').write_text('{"model_type": "bert"}')
-        refused('another kind')
-        (folder/'config.json').write_text('{')
-        refused('damaged')
-
-
 def test_folders_and_devices_that_cannot_be_are_refused():
     load = EmpatheticModel.from_pretrained
     for bad in (5, 0, b'm', ['m']):
@@ -91,48 +66,6 @@ def test_folders_and_devices_that_cannot_be_are_refused():
     for bad in ('gpu', 'cuda:99', ''):
         with pytest.raises(EcgenError, match='There is no device'): load(device=bad)
     with pytest.raises(TypeError): load(device=None)
-
-
-def test_values_that_cannot_be_are_refused():
-    with tempfile.TemporaryDirectory() as tmp:
-        little().save_pretrained(tmp)
-        config = Path(tmp)/'config.json'
-        good = json.loads(config.read_text())
-        def refused(text):
-            config.write_text(text)
-            with pytest.raises(EcgenError, match='damaged'): EmpatheticModel.from_pretrained(tmp)
-        cases = [('reasoner', 'dropout', 5), ('reasoner', 'positions', 'a'),
-                 ('generator', 'dim', 10**6), ('generator', 'layers', 10**6),
-                 ('generator', 'heads', True), (None, 'gate', 'wide'), (None, 'gate', []),
-                 (None, 'max_context', 0), (None, 'max_context', None)]
-        for part, key, value in cases:
-            values = json.loads(json.dumps(good))
-            of_part = values['config'][part] if part else values['config']
-            of_part[key] = value
-            refused(json.dumps(values))
-        refused(json.dumps(good | dict(card=[])))
-        refused('[' * 100_000)
-
-
-def test_words_and_weights_that_cannot_be_are_refused():
-    from safetensors.torch import load_file, save_file
-    with tempfile.TemporaryDirectory() as tmp:
-        little().save_pretrained(tmp)
-        vocab, weights = Path(tmp)/'vocab.json', Path(tmp)/'model.safetensors'
-        words, tensors = vocab.read_text(), load_file(weights)
-        def refused():
-            with pytest.raises(EcgenError, match='damaged'): EmpatheticModel.from_pretrained(tmp)
-        twice, special = '["a", "a", "b", "c", "d"]', '["<pad>", "a", "b", "c", "d"]'
-        for text in ('[1, 2]', '{}', '"ab"', twice, special):
-            vocab.write_text(text)
-            refused()
-        vocab.write_text(words)
-        name = 'reasoner.norm.bias'
-        changes = [{'x': torch.zeros(1)}, {name: torch.full((64,), torch.nan)},
-                   {name: torch.zeros(64).long()}, {name: torch.zeros(65)}]
-        for change in changes:
-            save_file(tensors | change, weights)
-            refused()
 
 
 def test_words_belong_to_weights():
@@ -185,37 +118,6 @@ def test_compact_weights_made_halves_load():
             with pytest.raises(EcgenError, match='is not finite'): System.from_pretrained(tmp)
 
 
-def test_what_happened_to_a_folder_is_named_with_the_way_out():
-    def pointer(raw): return b'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n'
-    def marked(raw): return b'\xef\xbb\xbf' + raw
-    def zipped(raw): return b'PK\x03\x04' + raw
-    def page(raw): return b'<!DOCTYPE html>' + raw
-    jsons, weights = ('config.json', 'vocab.json'), 'model.safetensors'
-    cases = [(name, pointer, 'Git LFS pointer.*git lfs pull') for name in (*jsons, weights)]
-    cases += [(name, marked, 'byte order mark: save it as UTF-8 without') for name in jsons]
-    cases += [(weights, zipped, 'a zip archive'), (weights, page, 'web page')]
-    cases += [('config.json', page, 'web page')]
-    with tempfile.TemporaryDirectory() as tmp:
-        little().save_pretrained(tmp)
-        for name, change, why in cases:
-            raw = (path := Path(tmp)/name).read_bytes()
-            path.write_bytes(change(raw))
-            with pytest.raises(EcgenError, match=f'{name}.*{why}'): System.from_pretrained(tmp)
-            path.write_bytes(raw)
-
-
-def test_weights_from_inside_a_wrapper_are_refused():
-    from safetensors.torch import load_file, save_file
-    wrappers = ('module.', ''), ('_orig_mod.', ''), ('module._orig_mod.', ''), ('', '_orig_mod.')
-    with tempfile.TemporaryDirectory() as tmp:
-        little().save_pretrained(tmp)
-        tensors = load_file(weights := Path(tmp)/'model.safetensors')
-        for start, inner in wrappers:
-            save_file({start + k.replace('.', f'.{inner}', 1): t for k, t in tensors.items()}, weights)
-            wanted = 'from inside a wrapper.*take "(module|_orig_mod)." out'
-            with pytest.raises(EcgenError, match=wanted): System.from_pretrained(tmp)
-
-
 def test_folders_name_a_system_and_never_code():
     with tempfile.TemporaryDirectory() as tmp:
         little().save_pretrained(tmp)
@@ -241,16 +143,3 @@ def test_a_system_of_ones_own_is_loaded_as_such():
         little().save_pretrained(tmp)
         why = 'holds a EmpatheticModel, and this works with Other only'
         with pytest.raises(EcgenError, match=why): Other.from_pretrained(tmp)
-
-
-def test_special_files_are_refused_at_once():
-    def dev_zero(path): path.symlink_to('/dev/zero')
-    def loop(path): path.symlink_to(path.name)
-    with tempfile.TemporaryDirectory() as tmp:
-        for name in ('config.json', 'vocab.json', 'model.safetensors'):
-            little().save_pretrained(tmp)
-            (path := Path(tmp)/name).unlink()
-            for make in (os.mkfifo, os.mkdir, dev_zero, loop):
-                make(path)
-                with pytest.raises(EcgenError): System.from_pretrained(tmp)
-                path.rmdir() if path.is_dir() else path.unlink()

@@ -159,22 +159,3 @@ def test_demo_says_what_is_missing():
     if find_spec('voila'):
         with pytest.raises(EcgenError, match='no model folder'): serve(Path('nowhere'))
         with pytest.raises(EcgenError, match="no gate 'wide'"): serve(gate='wide')
-
-
-def test_a_server_is_waited_for_and_ended():
-    with subprocess.Popen([sys.executable, '-c', '0']) as done: done.wait()
-    with pytest.raises(EcgenError, match='could not be started'): wait_for(9, done, 5)
-    deaf_program = '''
-import signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print(1, flush=True)
-time.sleep(60)
-'''
-    command = [sys.executable, '-c', deaf_program]
-    with closing(socket.socket()) as s, subprocess.Popen(command, stdout=subprocess.PIPE) as deaf:
-        s.bind(('127.0.0.1', 0))
-        s.listen()
-        wait_for(s.getsockname()[1], deaf, 5)
-        deaf.stdout.readline()
-        end(deaf, .5)                                     # it ignores SIGTERM
-    assert deaf.returncode
