@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from pooch import HTTPDownloader
 from requests import exceptions
 
-from ecgen.data.download import SOURCES, File, download, fetch, notes, receive, unpack
+from ecgen.data.download import SOURCES, File, download, fetch, notes, receive, unpack_archive
 from ecgen.data.files import EcgenError
 from ecgen.tests.test_data_download import (
     ASSERTIONS, TAR, TEXT, TOY, Server, archive_at, packed, quiet, sha, toy, toy_concepts, tree)
@@ -91,7 +91,7 @@ def test_bad_archives_are_refused_and_leave_nothing():
     for content, why in bad:
         with tempfile.TemporaryDirectory() as tmp:
             (Path(tmp)/'a').write_bytes(content)
-            with pytest.raises(EcgenError, match=why): unpack(Path(tmp)/'a', [TOY], Path(tmp))
+            with pytest.raises(EcgenError, match=why): unpack_archive(Path(tmp)/'a', [TOY], Path(tmp))
             assert tree(tmp) == {'a': content}
 
 
@@ -105,7 +105,7 @@ def test_any_damaged_archive_is_refused_or_right():
         with tempfile.TemporaryDirectory() as tmp:
             for at, new in changes: content = content[:at] + new + content[at + 3:]
             (Path(tmp)/'a').write_bytes(content)
-            try: unpack(Path(tmp)/'a', [small], Path(tmp))
+            try: unpack_archive(Path(tmp)/'a', [small], Path(tmp))
             except EcgenError as e: assert tree(tmp) == {'a': content} and '\n' not in str(e)
             else: assert (Path(tmp)/'toy.csv').read_bytes() == TEXT[:300]
     damage()

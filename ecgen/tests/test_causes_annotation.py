@@ -11,8 +11,9 @@ from dataclasses import asdict, replace
 from hashlib import sha1
 from pathlib import Path
 import numpy as np
-from ecgen.causes.detector import RULES, Detector, DetectorConfig, Target, bootstrap, dialogue_target, judge_detector, load_detector, reccon_splits, rule_marks, score_marks, sigmoid, split_by_target, train_detector
+from ecgen.causes.detector import RULES, Detector, DetectorConfig, Target, dialogue_target, judge_detector, load_detector, reccon_splits, rule_marks, score_marks, sigmoid, split_by_target, train_detector
 from ecgen.causes.labels import agreement, auc, for_choosing, with_causes
+from ecgen.data.bootstrap import bootstrap
 from ecgen.data.dialogues import Dialogue, tokenize
 from ecgen.data.files import EcgenError, replace_file
 from ecgen.data.readers import load_split
@@ -125,7 +126,7 @@ def test_stopped_runs_go_on_with_the_same_bytes():
         few, detector = load_split('train', shipped('sample'))[:30], toy_detector(tmp)
         def label(name): return annotate(few, detector, f'{tmp}/{name}.jsonl', [.3], progress=False)
         whole, part = label('a').read_bytes(), Path(f'{tmp}/b.jsonl.part')
-        with patch('ecgen.causes.annotation.finish', lambda part, out: None): label('b')
+        with patch('ecgen.causes.annotation.finish_label_file', lambda part, out: None): label('b')
         full = part.read_bytes()
         for cut in (0, 10, len(full) // 3, len(full) // 2, len(full) - 1, len(full)):
             part.write_bytes(full[:cut])
@@ -142,7 +143,7 @@ def test_other_runs_are_kept_out():
         def refused(why, dialogues=few, out=out):
             with pytest.raises(EcgenError, match=why):
                 annotate(dialogues, detector, out, [.3], progress=False)
-        with patch('ecgen.causes.annotation.finish', lambda part, out: None):
+        with patch('ecgen.causes.annotation.finish_label_file', lambda part, out: None):
             annotate(few, detector, out, [.3], progress=False)
         part = Path(f'{out}.part')
         full = part.read_bytes()

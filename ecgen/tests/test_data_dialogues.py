@@ -404,21 +404,21 @@ def test_kept_words_are_the_words():
     want = [[cut_words(u) for u in d.utterances] for d in few]
     damages = (lambda raw: raw, lambda raw: raw[:-9], lambda raw: raw[:40] + b'?' + raw[41:],
                lambda raw: b'', lambda raw: gzip.compress(b'one line'))
-    with tempfile.TemporaryDirectory() as tmp, patch.dict(KEPT, clear=True):
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(TOKEN_CACHE, clear=True):
         path = keep_words(few, tmp)
         for damage in damages:
             path.write_bytes(damage(path.read_bytes()))
-            KEPT.clear()
+            TOKEN_CACHE.clear()
             assert keep_words(few, tmp) == path
-            assert [[KEPT[u] for u in d.utterances] for d in few] == want
-            assert load_words(path, len(KEPT))          # whole again,
+            assert [[TOKEN_CACHE[u] for u in d.utterances] for d in few] == want
+            assert load_token_cache(path, len(TOKEN_CACHE))          # whole again,
             assert os.listdir(tmp) == [path.name]       # and no temporary file left
 
 
 def test_an_intact_cache_spares_the_tokenizer():
     from unittest.mock import patch
     few = read_dialogues(official_file(shipped('sample'), 'valid'))
-    with tempfile.TemporaryDirectory() as tmp, patch.dict(KEPT, clear=True):
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(TOKEN_CACHE, clear=True):
         path = keep_words(few, tmp)
         with patch('ecgen.data.dialogues.cut_words', side_effect=AssertionError): keep_words(few, tmp)
         with patch('importlib.metadata.version', return_value='0'): assert keep_words(few, tmp) != path
@@ -433,6 +433,6 @@ def test_any_text_survives_the_cache():
     @given(st.lists(st.text(st.characters(exclude_categories=['Cs'])), min_size=1, unique=True))
     def check(texts):
         with tempfile.TemporaryDirectory() as tmp:
-            save_words(Path(tmp)/'w', [cut_words(t) for t in texts])
-            assert load_words(Path(tmp)/'w', len(texts)) == [cut_words(t) for t in texts]
+            save_token_cache(Path(tmp)/'w', [cut_words(t) for t in texts])
+            assert load_token_cache(Path(tmp)/'w', len(texts)) == [cut_words(t) for t in texts]
     check()

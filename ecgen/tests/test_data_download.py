@@ -50,7 +50,7 @@ def test_git_ids_are_those_of_git():
         path = Path(tmp)/'f'
         for content, want in known.items():
             path.write_bytes(content)
-            assert fingerprint(path, 'git') == f'git:{want}'
+            assert file_checksum(path, 'git') == f'git:{want}'
 
 
 def test_problems_are_named():
@@ -179,7 +179,7 @@ def test_only_wanted_files_leave_an_archive():
             data = Path(tmp)/'data'
             data.mkdir()
             (data/'a').write_bytes(archive := packed(kind, EVIL))
-            unpack(data/'a', [TOY], data)
+            unpack_archive(data/'a', [TOY], data)
             assert tree(tmp) == {'data/a': archive, 'data/toy/toy.csv': TEXT}
 
 
@@ -189,10 +189,11 @@ def test_what_does_not_fit_is_not_unpacked_and_names_are_not_taken_twice():
         new.write_bytes(packed('zip', {'toy.csv': TEXT}))
         with mock.patch('shutil.disk_usage', return_value=mock.Mock(free=9)):
             with pytest.raises(EcgenError, match='118.8 kB are needed'):
-                unpack(new, [TOY], Path(tmp))
+                unpack_archive(new, [TOY], Path(tmp))
         old.parent.mkdir()
         old.write_bytes(b'mine')
-        with pytest.raises(EcgenError, match='something else meanwhile'): unpack(new, [TOY], Path(tmp))
+        with pytest.raises(EcgenError, match='something else meanwhile'):
+            unpack_archive(new, [TOY], Path(tmp))
         assert old.read_bytes() == b'mine' and os.listdir(old.parent) == ['toy.csv']
 
 

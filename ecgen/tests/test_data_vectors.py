@@ -17,7 +17,7 @@ import torch
 import ecgen
 from ecgen.data.batches import SPECIALS, build_vocab, is_header, open_vectors
 from ecgen.data.dialogues import data_dir
-from ecgen.data.encoders import LONGEST, Encoder, encode_words, first_line, load_encoder
+from ecgen.data.encoders import LONGEST, SentenceEncoder, encode_words, first_line, load_encoder
 from ecgen.data.files import EcgenError, file_hash, replacing
 from ecgen.data.readers import load_split
 from ecgen.data.vectors import *
@@ -25,7 +25,7 @@ from ecgen.data.vectors import *
 def test_cosine_ignores_length_and_survives_zeros():
     t = np.array([[1., 0], [2, 0], [0, 3], [0, 0]])
     assert cosines(t).round(6).tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
-    assert nearest('a', list('abcd'), t, k=1) == ['b']
+    assert nearest_words('a', list('abcd'), t, k=1) == ['b']
 
 
 import sys
@@ -54,7 +54,8 @@ class ToyModel(torch.nn.Module):
         x[:, 1:] += .5 * x[:, :-1].clone()
         return SimpleNamespace(last_hidden_state=x)
 
-def toy_encoder(width=24): return Encoder(ToyTokenizer(), ToyModel(width), 'toy', '1', 'none')
+def toy_encoder(width=24):
+    return SentenceEncoder(ToyTokenizer(), ToyModel(width), 'toy', '1', 'none')
 
 
 def test_components_are_exact_ordered_and_have_one_sign():
@@ -78,10 +79,10 @@ def test_a_turned_space_is_the_same_space():
 
 
 def words_in(name, content, **kw):
-    "What `read_words` makes of a file with this content"
+    "What `read_word_list` makes of a file with this content"
     with tempfile.TemporaryDirectory() as tmp:
         (Path(tmp)/name).write_bytes(content)
-        return read_words(Path(tmp)/name, **kw)
+        return read_word_list(Path(tmp)/name, **kw)
 
 
 def test_word_lists_are_forgiving_about_form():
@@ -100,7 +101,7 @@ def test_word_lists_are_strict_about_content():
     whole = gzip.compress(b'some words\n' * 99)
     for content in (b'plain', whole[:-12], whole[:14] + b'\0' * 9 + whole[23:]):
         with pytest.raises(EcgenError, match='cannot be read'): words_in('b.txt.gz', content)
-    with pytest.raises(EcgenError, match='cannot be read'): read_words('none.txt')
+    with pytest.raises(EcgenError, match='cannot be read'): read_word_list('none.txt')
 
 
 def test_written_vectors_are_read_and_repeatable():
