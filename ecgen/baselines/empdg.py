@@ -26,7 +26,7 @@ from .copying import (
 from .shared import SmallConfig, SmallEncoder, causal
 from ..data.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ..data.dialogues import EMOTIONS, numbered, read_lines
-from ..data.files import EcgenError, how_to_add
+from ..data.files import EcgenError, choice, how_to_add, setting
 from ..model.attention import KeysValues
 from ..model.generator import Selectable
 from ..model.model import Output, Prediction
@@ -121,19 +121,16 @@ def pick_emotional(
 @dataclass
 class EmpDGConfig(SmallConfig):
     "Settings of EmpDG; the defaults are the published ones where there are such"
-    lexicon: str = 'auto'          # see `find_lexicon`; a trained model says which it was
-    emotion_weight: float = 1.     # of the emotion's loss
-    adversarial: float = .2        # share of the epochs, at least one, of this stage; 0 = none
-    head_start: float = .2         # share of it in which only the discriminators learn
-    turns: int = 5                 # steps of the generator for one of the discriminators
-    adversarial_lr: float = 1e-4   # learning rate of both in it
-    penalty: float = .1            # weight of the gradient penalty
-    fooling_weight: float = .004   # of the discriminators' scores in the generator's loss
+    # see `find_lexicon`; a trained model says which it was
+    lexicon: str = choice('auto', ('auto', 'nrc', 'own', 'vader', 'nrc-dict'))
+    emotion_weight: float = setting(1., 0, 1e6)     # of the emotion's loss
+    adversarial: float = setting(.2, 0, 1)          # share of the epochs of this stage; 0 = none
+    head_start: float = setting(.2, 0, 1)           # share of it for the discriminators alone
+    turns: int = setting(5, 1, 1000)                # generator's steps for one of theirs
+    adversarial_lr: float = setting(1e-4, 0, 10)    # learning rate of both in it
+    penalty: float = setting(.1, 0, 1e6)            # weight of the gradient penalty
+    fooling_weight: float = setting(.004, 0, 1e6)   # of their scores in the generator's loss
     draw: bool = True              # discriminators read drawn words; False = mixed word vectors
-    limits = SmallConfig.limits | dict(
-        emotion_weight=(0, 1e6), adversarial=(0, 1), head_start=(0, 1), turns=(1, 1000),
-        adversarial_lr=(0, 10), penalty=(0, 1e6), fooling_weight=(0, 1e6))
-    choices = dict(lexicon=('auto', 'nrc', 'own', 'vader', 'nrc-dict'))
 
 # %% ../../nbs/6_baselines/05_empdg.ipynb #b7b22125
 @dataclass

@@ -16,6 +16,7 @@ from .shared import (
     SmallConfig, SmallDecoderBlock, SmallEncoder, SmallSystem, as_batch, causal)
 from ..data.batches import Batch, Vocab
 from ..data.dialogues import EMOTIONS
+from ..data.files import setting
 from ..model.attention import KeysValues
 from ..model.generator import Selectable
 from ..model.model import Prediction
@@ -108,10 +109,9 @@ class MIMEPrediction(Prediction):
 @dataclass
 class MIMEConfig(SmallConfig):
     "Settings of MIME; the defaults are the published ones"
-    latent: int = 300           # numbers that are drawn for a group
+    latent: int = setting(300, 1, 8192)    # numbers that are drawn for a group
     posterior: bool = True      # train the decoder on the posterior; False = the prior (released)
     draw: bool = False          # draw in use, too (released code, without a seed); False = the mean
-    limits = SmallConfig.limits | dict(latent=(1, 8192))
 
 # %% ../../nbs/6_baselines/03_mime.ipynb #8e6801ff
 def refine_context(

@@ -23,7 +23,7 @@ from .copying import (
 from .shared import SmallConfig, causal, roles
 from ..data.batches import PAD, SPECIALS, Batch, Vocab
 from ..data.dialogues import EMOTIONS
-from ..data.files import EcgenError
+from ..data.files import EcgenError, setting
 from ..model.attention import KeysValues, MultiHeadAttention, key_mask
 from ..model.generator import Selectable
 from ..model.model import Output, Prediction
@@ -105,14 +105,11 @@ class MKEDGPrediction(Prediction):
 @dataclass
 class MKEDGConfig(SmallConfig):
     "Settings of MK-EDG; the defaults are the published ones"
-    concepts: int = 10              # concepts of a dialogue; 0 = none, and ConceptNet is not needed
-    per_word: int = 1               # concepts of a word
-    strong: float = .6              # least intensity of a concept
-    graph_dropout: float = .2       # in the graph step
-    attention_weight: float = .1    # of the disagreement in the loss
-    limits = SmallConfig.limits | dict(
-        concepts=(0, 1000), per_word=(1, 100), strong=(-1, 2), graph_dropout=(0, .99),
-        attention_weight=(0, 1e6))
+    concepts: int = setting(10, 0, 1000)         # of a dialogue; 0 = none, without ConceptNet
+    per_word: int = setting(1, 1, 100)           # concepts of a word
+    strong: float = setting(.6, -1, 2)           # least intensity of a concept
+    graph_dropout: float = setting(.2, 0, .99)   # in the graph step
+    attention_weight: float = setting(.1, 0, 1e6)    # of the disagreement in the loss
 
 # %% ../../nbs/6_baselines/07_mkedg.ipynb #4c1c8856
 def read_knowledge(model, data:Path) -> dict:        # names, numbers of words, hashes

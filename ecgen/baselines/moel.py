@@ -18,7 +18,7 @@ from .shared import (
     SmallConfig, SmallDecoderBlock, SmallSystem, as_batch, causal, window_memory, windows)
 from ..data.batches import Vocab
 from ..data.dialogues import EMOTIONS
-from ..data.files import EcgenError
+from ..data.files import EcgenError, setting
 from ..model.attention import KeysValues, extend, key_mask
 from ..model.model import Prediction
 
@@ -203,9 +203,8 @@ class MoELMemory:
 @dataclass
 class MoELConfig(SmallConfig):
     "Settings of MoEL; the defaults are the published ones"
-    top: int = 5              # listeners that are used, besides the shared one
-    schedule: float = 1e4     # see `oracle_chance`; below 1 = a share of all steps; 0 = no oracle
-    limits = SmallConfig.limits | dict(top=(1, len(EMOTIONS)), schedule=(0, 1e9))
+    top: int = setting(5, 1, len(EMOTIONS))     # listeners that are used, besides the shared one
+    schedule: float = setting(1e4, 0, 1e9)      # see `oracle_chance`; below 1 = share of the steps
 
 # %% ../../nbs/6_baselines/02_moel.ipynb #1a1ebb5a
 def use_oracle(

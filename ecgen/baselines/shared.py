@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turns_from_end
+from ..data.files import setting
 from ..model.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ..model.model import Output, System, SystemConfig, check_turns
 
@@ -22,13 +23,12 @@ from ..model.model import Output, System, SystemConfig, check_turns
 @dataclass
 class SmallConfig(SystemConfig):
     "Sizes that the systems share; the defaults are the published ones"
-    heads: int = 2          # attention heads
-    head_dim: int = 20      # width of a head; 2 x 20 = the published depth of 40
-    inner: int = 50         # width inside the feed-forward networks
-    window: int = 3         # words each of its layers sees: 3 = a convolution (released), 1 = usual
-    dropout: float = 0.     # on embeddings and residual updates (none in the released code)
+    heads: int = setting(2, 1, 256)         # attention heads
+    head_dim: int = setting(20, 1, 4096)    # width of a head; 2 x 20 = the published depth of 40
+    inner: int = setting(50, 1, 65536)      # width inside the feed-forward networks
+    window: int = setting(3, 1, 9)          # words that a layer of them sees (released: 3)
+    dropout: float = setting(0., 0, .99)    # on embeddings and residual updates (released: none)
     tied: bool = False      # the word table also scores the next word; False = another (released)
-    limits = dict(window=(1, 9))
 
 # %% ../../nbs/6_baselines/01_shared.ipynb #9aa5a7d3
 def windows(

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAGIC_BYTES', 'LARGEST', 'EcgenError', 'EcgenWarning', 'how_to_add', 'begins_like', 'text_chunks', 'refuse_special',
-           'read_bytes', 'replacing', 'replace_file', 'write_json', 'file_hash', 'shipped', 'default_dir', 'cache_dir']
+           'read_bytes', 'replacing', 'replace_file', 'write_json', 'file_hash', 'shipped', 'default_dir', 'cache_dir',
+           'setting', 'choice', 'has_type', 'check_setting', 'check_settings']
 
 # %% ../../nbs/1_data/00_files.ipynb #files-03
 import hashlib
@@ -12,6 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from pathlib import Path
 
 import ecgen
@@ -172,3 +174,46 @@ def cache_dir() -> Path:
     "Where things are kept that can be made again: `ECGEN_CACHE`, or the user's cache folder"
     home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     return Path(os.environ.get('ECGEN_CACHE') or Path(home)/'ecgen')
+
+# %% ../../nbs/1_data/00_files.ipynb #settings-fields
+def setting(
+    default,            # int, float, or float|None
+    low, high,          # the least and the greatest value
+    even:bool=False,    # must it be even?
+) -> Field:
+    "A number with a range, in a dataclass of settings"
+    return field(default=default, metadata=dict(low=low, high=high, even=even))
+
+def choice(default:str, options) -> Field:      # options: any collection of words
+    "A choice between words, in a dataclass of settings"
+    return field(default=default, metadata=dict(options=options))
+
+# %% ../../nbs/1_data/00_files.ipynb #settings-check
+def has_type(value, kind) -> bool:
+    "Is a value what a setting of this type can hold? Types that are not simple are not checked"
+    if kind not in (bool, int, float, str, float|None): return True
+    if isinstance(value, bool): return kind is bool
+    return isinstance(value, kind|int if kind in (float, float|None) else kind)
+
+def check_setting(f:Field, value, name:str):
+    "Refuse a value that a setting cannot have"
+    m, found = f.metadata, f'The setting {name} is {value!r:.40}'
+    if not has_type(value, f.type):
+        raise EcgenError(f'{found}; it must be of type {getattr(f.type, "__name__", f.type)}.')
+    if value is None: return
+    if 'low' in m and not m['low'] <= value <= m['high']:      # not a number is outside, too
+        raise EcgenError(f'{found}; it must be between {m["low"]} and {m["high"]}.')
+    if m.get('even') and value % 2: raise EcgenError(f'{found}; it must be even.')
+    if 'options' in m and value not in m['options']:
+        raise EcgenError(f'{found}; it can be: {", ".join(m["options"])}.')
+
+def check_settings(
+    values:dict,       # of the settings
+    cls:type,          # their dataclass; a part of it may be a dataclass, too
+    before:str='',     # goes before the names in a message
+):
+    "Refuse values that settings cannot have; the `EcgenError` names the first one"
+    for f in fields(cls):
+        name, part = before + f.name, f.default_factory
+        if is_dataclass(part): check_settings(values[f.name], part, f'{name}.')
+        elif f.name in values or f.default is MISSING: check_setting(f, values[f.name], name)

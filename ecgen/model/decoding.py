@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from ..data.batches import BOS, CLS, EOS, PAD, SEP, UNK
-from ..data.files import EcgenError
+from ..data.files import EcgenError, setting
 from .generator import Context, ResponseGenerator, select_rows
 
 # %% ../../nbs/3_model/05_decoding.ipynb #c4
 @dataclass(frozen=True)
 class Decoder:
     "How words are chosen"
-    k: int = 3                # draw among the k most probable words; 1 = greedy
-    temperature: float|None = None   # below 1 sharpens the probabilities; None = the model's own
-    max_new_tokens: int = 40  # most words in a response
+    k: int = setting(3, 1, 10**6)    # draw among the k most probable words; 1 = greedy
+    temperature: float|None = setting(None, .01, 100)   # below 1 is sharper; None = the model's own
+    max_new_tokens: int = setting(40, 1, 10_000)        # most words in a response
 
     def write(self,
         model,                        # a `System` in evaluation mode

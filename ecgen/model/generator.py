@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..data.batches import PAD, Batch
 from ..data.dialogues import EMOTIONS
-from ..data.files import EcgenError
+from ..data.files import EcgenError, choice, setting
 from ecgen.model.attention import (
     EncoderBlock, FeedForward, KeysValues, MultiHeadAttention, attention_weights, extend, key_mask,
     positions)
@@ -28,17 +28,20 @@ from .gates import Gates
 @dataclass
 class GeneratorConfig:
     "Sizes of the generator; the defaults are the preset `paper`, see `training.paper_settings`"
-    dim: int = 300        # width of word vectors and hidden states
-    layers: int = 6       # encoder blocks, and as many decoder blocks (2 in the released code)
-    heads: int = 8        # attention heads (2 in the released code)
-    head_dim: int = 64    # width of a head; 8 x 64 = 512 is the released code's inner width
-    inner: int = 1200     # width of the feed-forward networks (4 x 300, as released)
-    dropout: float = .1   # on embeddings and on what the blocks add
-    attention_dropout: float = 0.   # on attention weights (paper silent; .1 in the released code)
-    gate_at: str = 'eq5'  # where gates act: 'eq5'; as released 'scale_memory' (soft), 'mask' (hard)
+    dim: int = setting(300, 2, 8192, even=True)   # width of word vectors and hidden states
+    # encoder blocks, and as many decoder blocks (2 in the released code)
+    layers: int = setting(6, 1, 200)
+    heads: int = setting(8, 1, 256)         # attention heads (2 in the released code)
+    head_dim: int = setting(64, 1, 4096)    # width of a head; 8 x 64 = 512 is as released
+    inner: int = setting(1200, 1, 65536)    # width of the feed-forward networks (as released)
+    dropout: float = setting(.1, 0, .99)    # on embeddings and on what the blocks add
+    attention_dropout: float = setting(0., 0, .99)   # on attention weights (released code: .1)
+    # where gates act: 'eq5'; as released 'scale_memory' (soft), 'mask' (hard)
+    gate_at: str = choice('eq5', GATED_ATTENTION)
     scale_words: bool = True   # multiply word vectors by sqrt(dim) (ours; False in released code)
     gated: bool = True    # have gated attention layers; False = "w/o ec" of Table 4, fewer weights
-    gated_attn: str = 'after'    # 'after' the cross attention (paper), or 'instead' of it (ours)
+    # 'after' the cross attention (paper), or 'instead' of it (ours)
+    gated_attn: str = choice('after', ('after', 'instead'))
     emotion_input: bool = True   # add the emotion embedding to inputs; False = "w/o el" of Table 4
 
 # %% ../../nbs/3_model/04_generator.ipynb #look-through

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from ..data.batches import PAD, Batch, Vocab, encode_context
 from ..data.dialogues import (
     EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words)
-from ..data.files import EcgenError, EcgenWarning, shipped
+from ..data.files import (
+    EcgenError, EcgenWarning, check_settings, choice, setting, shipped)
 from .decoding import Decoder, check_scores
 from .gates import GATES, Gates, make_gates, temperature
 from .generator import GeneratorConfig, ResponseGenerator, Selectable, generator_loss
@@ -37,8 +38,7 @@ from .reasoner import (
 # %% ../../nbs/3_model/08_model.ipynb #a2156b34
 class Settings:
     "What dataclasses of settings can do"
-    limits, choices = {}, {}     # of settings of its own, beside `LIMITS` and `CHOICES`
-    gate = ''                    # for systems without gates
+    gate = ''     # for systems without gates
 
     @classmethod
     def parts(cls) -> dict:
@@ -70,15 +70,17 @@ class Settings:
                 raise EcgenError(f'There is no setting {k} in the preset {name}: '
                                  f'`ecgen info --preset {name}` lists what there is.')
             values[part or 'model'][key] = v
-        return cls.from_dict(values.pop('model') | values | dict(preset=name))
+        values = values.pop('model') | values | dict(preset=name)
+        check_settings(values, cls)
+        return cls.from_dict(values)
 
 # %% ../../nbs/3_model/08_model.ipynb #77a0fdf3
 @dataclass
 class SystemConfig(Settings):
     "Settings that every system has; a system adds its own"
-    dim: int = 300          # width of word vectors
-    temperature: float = 1. # of the sampling of words
-    max_context: int = 512  # longest context in tokens; what was said first is dropped first
+    dim: int = setting(300, 2, 8192, even=True)    # width of word vectors
+    temperature: float = setting(1., .01, 100)     # of the sampling of words
+    max_context: int = setting(512, 8, 100_000)    # longest context in tokens; its end is kept
     preset: str = ''        # where the values came from
 
 # %% ../../nbs/3_model/08_model.ipynb #07e27740
@@ -87,11 +89,12 @@ class ModelConfig(Settings):
     "All that is needed to build the paper's model, besides its vocabulary"
     reasoner: ReasonerConfig = field(default_factory=ReasonerConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    gate: str = 'soft'      # one of GATES, in training and afterwards (section 4.3: soft and hard)
+    # one of GATES, in training and afterwards (section 4.3: soft and hard)
+    gate: str = choice('soft', GATES)
     cls_open: bool = True   # [CLS] is open (4.2: labelled 1); False = has its own gate (released)
     sample_gates: bool = False   # draw hard gates in use, too (released); else the likelier label
-    temperature: float = 1. # of the sampling of words (1 in the paper, .6 in the released code)
-    max_context: int = 512  # longest context in tokens; what was said first is dropped first
+    temperature: float = setting(1., .01, 100)    # of the sampling of words (released code: .6)
+    max_context: int = setting(512, 8, 100_000)   # longest context in tokens; its end is kept
     preset: str = ''        # where the values came from
 
     @property
@@ -428,15 +431,9 @@ def check_decoder(decoder:Decoder, words:int):
     if not isinstance(decoder, Decoder):
         raise TypeError(f'decoder is {decoder!r}: '
                         'give a Decoder, such as ecgen.model.decoding.GREEDY.')
-    ranges = dict(k=(1, words), max_new_tokens=(1, 10_000), candidates=(1, 1000))
-    for name, (low, high) in ranges.items():
-        value = getattr(decoder, name, 1)          # only `RankedDecoder` has candidates
-        if type(value) is not int or not low <= value <= high:
-            raise ValueError(f'decoder.{name} is {value!r}: '
-                             f'give a whole number from {low} to {high}.')
-    t = decoder.temperature
-    if t is not None and (not isinstance(t, (int, float)) or not .01 <= t <= 100):
-        raise ValueError(f'decoder.temperature is {t!r}: give a number from .01 to 100, or None.')
+    check_settings(vars(decoder), type(decoder), 'decoder.')
+    if decoder.k > words:
+        raise ValueError(f'decoder.k is {decoder.k}; this model has {words} words.')
 
 # %% ../../nbs/3_model/08_model.ipynb #unknown-words
 def counts_as_word(w:str) -> bool:

@@ -15,15 +15,16 @@ from torch import Tensor
 
 from ..data.batches import BOS, CLS, EOS, PAD, SEP, UNK, encode_context, pad
 from ..data.dialogues import tokenize
+from ..data.files import setting
 from .decoding import DECODERS, Decoder, generate
 
 # %% ../../nbs/3_model/06_ranking.ipynb #rank004
 @dataclass(frozen=True)
 class RankedDecoder(Decoder):
     "Sample and rank: draw some candidates, keep the one with the highest score"
-    k: int = 10                        # draw among the k most probable words
-    temperature: float|None = .8       # below 1 sharpens the probabilities
-    candidates: int = 20               # responses to draw for each dialogue
+    k: int = setting(10, 1, 10**6)     # draw among the k most probable words
+    temperature: float|None = setting(.8, .01, 100)   # below 1 sharpens the probabilities
+    candidates: int = setting(20, 1, 1000)            # responses to draw for each dialogue
     elsewhere: float = .5              # weight of the log probability elsewhere (lambda)
     emotion: float = .1                # weight of the agreement of emotions (mu)
 

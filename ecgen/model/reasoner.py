@@ -16,22 +16,25 @@ from torch import Tensor, nn
 
 from ..data.batches import CLS, PAD, Batch, turns_from_end
 from ..data.dialogues import EMOTIONS
+from ..data.files import choice, setting
 from .attention import BLOCKS, key_mask, positions
 
 # %% ../../nbs/3_model/01_reasoner.ipynb #c5
 @dataclass
 class ReasonerConfig:
     "Sizes of the reasoner; the defaults are the preset `paper`, see `training.paper_settings`"
-    dim: int = 300            # width of word vectors and hidden states
-    layers: int = 1           # encoder blocks
-    heads: int = 1            # attention heads
-    head_dim: int = 512       # width of a head (512 inside every attention of the released code)
-    inner: int = 1200         # width of the feed-forward network (ours; the paper is silent)
-    dropout: float = .1       # on embeddings and on what the blocks add
-    attention_dropout: float = 0.   # on attention weights (paper silent; .1 in the released code)
-    block: str = 'standard'   # 'standard' Transformer block (4.2), or 'bare' attention as released
-    positions: float = 0.     # scale of position embeddings (section 4.2: yes; Appendix A: none)
-    turns: int = 0            # learn an embedding for each of so many last turns (not in the paper)
+    dim: int = setting(300, 2, 8192, even=True)   # width of word vectors and hidden states
+    layers: int = setting(1, 1, 200)              # encoder blocks
+    heads: int = setting(1, 1, 256)               # attention heads
+    head_dim: int = setting(512, 1, 4096)         # width of a head (512 in the released code)
+    inner: int = setting(1200, 1, 65536)          # width of the feed-forward network (ours)
+    dropout: float = setting(.1, 0, .99)          # on embeddings and on what the blocks add
+    attention_dropout: float = setting(0., 0, .99)   # on attention weights (released code: .1)
+    # 'standard' Transformer block (4.2), or 'bare' attention as released
+    block: str = choice('standard', BLOCKS)
+    positions: float = setting(0., 0, 100)    # scale of position embeddings (4.2: yes; A: none)
+    # learn an embedding for each of so many last turns (not in the paper)
+    turns: int = setting(0, 0, 100)
 
 # %% ../../nbs/3_model/01_reasoner.ipynb #04_reasone-07
 @dataclass

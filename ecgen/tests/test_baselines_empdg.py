@@ -15,7 +15,7 @@ from ecgen.baselines.copying import CopyingSystem, Pointed, PointingBlock, Switc
 from ecgen.baselines.shared import SmallConfig, SmallEncoder, causal
 from ecgen.data.batches import CLS, PAD, SPECIALS, Batch, Example, Vocab, collate, pad
 from ecgen.data.dialogues import EMOTIONS, numbered, read_lines
-from ecgen.data.files import EcgenError, how_to_add
+from ecgen.data.files import EcgenError, choice, how_to_add, setting
 from ecgen.model.attention import KeysValues
 from ecgen.model.generator import Selectable
 from ecgen.model.model import Output, Prediction

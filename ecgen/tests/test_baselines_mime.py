@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ecgen.baselines.shared import SmallConfig, SmallDecoderBlock, SmallEncoder, SmallSystem, as_batch, causal
 from ecgen.data.batches import Batch, Vocab
 from ecgen.data.dialogues import EMOTIONS
+from ecgen.data.files import setting
 from ecgen.model.attention import KeysValues
 from ecgen.model.generator import Selectable
 from ecgen.model.model import Prediction

@@ -13,7 +13,7 @@ from ecgen.baselines.copying import CopyingSystem, Pointed, PointingBlock, Switc
 from ecgen.baselines.shared import SmallConfig, causal, roles
 from ecgen.data.batches import PAD, SPECIALS, Batch, Vocab
 from ecgen.data.dialogues import EMOTIONS
-from ecgen.data.files import EcgenError
+from ecgen.data.files import EcgenError, setting
 from ecgen.model.attention import KeysValues, MultiHeadAttention, key_mask
 from ecgen.model.generator import Selectable
 from ecgen.model.model import Output, Prediction

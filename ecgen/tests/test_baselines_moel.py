@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ecgen.baselines.shared import SmallConfig, SmallDecoderBlock, SmallSystem, as_batch, causal, window_memory, windows
 from ecgen.data.batches import Vocab
 from ecgen.data.dialogues import EMOTIONS
-from ecgen.data.files import EcgenError
+from ecgen.data.files import EcgenError, setting
 from ecgen.model.attention import KeysValues, extend, key_mask
 from ecgen.model.model import Prediction
 from ecgen.baselines.moel import *

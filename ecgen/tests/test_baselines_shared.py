@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.data.batches import CLS, PAD, SPECIALS, Batch, Vocab, encode_context, turns_from_end
+from ecgen.data.files import setting
 from ecgen.model.attention import KeysValues, MultiHeadAttention, extend, key_mask, positions
 from ecgen.model.model import Output, System, SystemConfig, check_turns
 from ecgen.baselines.shared import *

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import MISSING, Field, field, fields, is_dataclass
 from pathlib import Path
 import ecgen
 from ecgen._project import PIP_NAME, refuse_others
@@ -68,3 +69,31 @@ def test_the_package_finds_its_files_and_the_cache():
         assert cache_dir() == Path('there/ecgen')
         os.environ['ECGEN_CACHE'] = 'here'
         assert cache_dir() == Path('here')
+
+
+def test_settings_are_checked_by_type_and_range():
+    import math
+    from dataclasses import asdict, dataclass
+    import pytest
+
+    @dataclass
+    class Part:
+        dim: int = setting(4, 2, 8, even=True)
+        rate: float = setting(.5, 0, 1)
+
+    @dataclass
+    class Whole:
+        part: Part = field(default_factory=Part)
+        heat: float|None = setting(None, .1, 9)
+        deep: bool = False
+        kind: str = choice('a', dict(a=1, b=2))
+
+    def check(part={}, **values): check_settings(values | dict(part=part), Whole)
+    check(dict(dim=2, rate=1), heat=None, deep=True, kind='b')
+    check_settings(asdict(Whole()), Whole)
+    for bad in (dict(dim=3), dict(dim=10), dict(dim=4.), dict(dim=True), dict(dim=None),
+                dict(rate=math.nan), dict(rate='1'), dict(rate=[])):
+        with pytest.raises(EcgenError, match=r'The setting part\.'): check(bad)
+    for bad in (dict(heat=0), dict(heat='1'), dict(deep=1), dict(kind='c'), dict(kind=[])):
+        with pytest.raises(EcgenError, match='The setting [hdk]'): check(**bad)
+    with pytest.raises(KeyError): check_settings({}, Whole)          # a part has no default

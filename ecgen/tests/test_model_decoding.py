@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from ecgen.data.batches import BOS, CLS, EOS, PAD, SEP, UNK
-from ecgen.data.files import EcgenError
+from ecgen.data.files import EcgenError, setting
 from ecgen.model.generator import Context, ResponseGenerator, select_rows
 from ecgen.model.decoding import *
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.data.batches import PAD, Batch
 from ecgen.data.dialogues import EMOTIONS
-from ecgen.data.files import EcgenError
+from ecgen.data.files import EcgenError, choice, setting
 from ecgen.model.attention import EncoderBlock, FeedForward, KeysValues, MultiHeadAttention, attention_weights, extend, key_mask, positions
 from ecgen.model.gated_attention import GATED_ATTENTION, GatedAttention
 from ecgen.model.gates import Gates

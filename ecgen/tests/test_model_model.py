@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.data.batches import PAD, Batch, Vocab, encode_context
 from ecgen.data.dialogues import EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words
-from ecgen.data.files import EcgenError, EcgenWarning, shipped
+from ecgen.data.files import EcgenError, EcgenWarning, check_settings, choice, setting, shipped
 from ecgen.model.decoding import Decoder, check_scores
 from ecgen.model.gates import GATES, Gates, make_gates, temperature
 from ecgen.model.generator import GeneratorConfig, ResponseGenerator, Selectable, generator_loss

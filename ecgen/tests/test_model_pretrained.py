@@ -8,16 +8,13 @@ import json
 import os
 import re
 import warnings
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from ecgen.data.batches import SPECIALS, Vocab
-from ecgen.data.files import EcgenError, EcgenWarning, begins_like, read_bytes, replace_file, write_json
-from ecgen.model.attention import BLOCKS
-from ecgen.model.gated_attention import GATED_ATTENTION
-from ecgen.model.gates import GATES
+from ecgen.data.files import EcgenError, EcgenWarning, begins_like, check_settings, read_bytes, replace_file, write_json
 from ecgen.model.presets import current_names, find_system
 from ecgen.model.pretrained import *
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from ecgen.data.batches import BOS, CLS, EOS, PAD, SEP, UNK, encode_context, pad
 from ecgen.data.dialogues import tokenize
+from ecgen.data.files import setting
 from ecgen.model.decoding import DECODERS, Decoder, generate
 from ecgen.model.ranking import *
 

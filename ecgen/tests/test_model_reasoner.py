@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.data.batches import CLS, PAD, Batch, turns_from_end
 from ecgen.data.dialogues import EMOTIONS
+from ecgen.data.files import choice, setting
 from ecgen.model.attention import BLOCKS, key_mask, positions
 from ecgen.model.reasoner import *
 

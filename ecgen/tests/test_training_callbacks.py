@@ -46,9 +46,7 @@ def test_a_state_comes_back_whole():
         def new():
             model, ex = little()
             cfg = TrainingConfig(pretrain_epochs=1, epochs=1, average=.9)
-            trainer = Trainer(model, cfg, tmp, ex, ex[:9])
-            begin_stage(trainer)
-            return trainer
+            return Trainer(model, cfg, tmp, ex, ex[:9])
         a = new()
         for rows in ([0, 1, 2], [3, 4]):
             a.train_step(rows)

@@ -5,7 +5,7 @@
 import hashlib
 import json
 import warnings
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 import numpy as np
@@ -18,7 +18,7 @@ from ecgen.data.files import EcgenError, EcgenWarning, file_hash, refuse_special
 from ecgen.data.readers import load_split
 from ecgen.model.model import System
 from ecgen.model.presets import current_names, system_of
-from ecgen.model.pretrained import check_config, read_json, write_tensors
+from ecgen.model.pretrained import read_json, write_tensors
 from ecgen.training.checkpoints import checksum
 from ecgen.training.prepared import *
 

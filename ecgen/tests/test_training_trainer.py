@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import distributed as dist
 from torch.optim.swa_utils import AveragedModel
 from ecgen.causes.labels import auc
 from ecgen.data.batches import CLS, PAD, SEP, Batch, BatchSampler, Example, collate, make_batches, length_order
-from ecgen.data.files import EcgenError
+from ecgen.data.files import EcgenError, check_settings, choice, setting
 from ecgen.model.model import System
 from ecgen.model.pretrained import save_pretrained
 from ecgen.training.trainer import *

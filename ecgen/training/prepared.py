@@ -14,7 +14,7 @@ __all__ = ['SHIPPED', 'SOURCES', 'WANTED', 'PREPARED', 'SPLITS', 'shipped_labels
 import hashlib
 import json
 import warnings
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from ..data.files import (
 from ..data.readers import load_split
 from ..model.model import System
 from ..model.presets import current_names, system_of
-from ..model.pretrained import check_config, read_json, write_tensors
+from ..model.pretrained import read_json, write_tensors
 from .checkpoints import checksum
 
 # %% ../../nbs/4_training/01_prepared.ipynb #2587ce92
@@ -245,10 +245,7 @@ def fresh_system(
 ) -> System:         # untrained, with empty tables
     "The system of a preset; `EcgenError` if a setting cannot be"
     system = system_of(name)
-    config = system.Config.from_preset(name, **changes)
-    try: check_config(asdict(config), system.Config)
-    except ValueError as e: raise EcgenError(f'The setting {e}: choose another value.') from None
-    return system(config, vocab)
+    return system(system.Config.from_preset(name, **changes), vocab)
 
 def table_settings(model:System) -> dict:
     "The settings by which a system looks words up"

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ADDED_LATER', 'ORIGINS', 'find_device', 'data_for', 'check_prepared', 'prepare_model', 'describe_run', 'check_run',
-           'first_change', 'lock_folder', 'describe_model', 'announce', 'begin_run', 'fit', 'same_kind_of_labels',
-           'settings_of', 'train', 'paper_settings']
+           'first_change', 'lock_folder', 'describe_model', 'announce', 'begin_run', 'make_trainer', 'fit',
+           'same_kind_of_labels', 'settings_of', 'train', 'paper_settings']
 
 # %% ../../nbs/4_training/04_runs.ipynb #10_runs-imports
 import json
@@ -198,7 +198,7 @@ def begin_run(model:System, data:Prepared, run:dict, cfg:TrainingConfig, out:Pat
         write_json(out/'priors.json', found)
 
 # %% ../../nbs/4_training/04_runs.ipynb #95abf78b
-def fit(
+def make_trainer(
     model:System,              # to be trained, in place
     train:list[Example],       # with cause labels
     valid:list[Example],       # for early stopping, with cause labels of the same source
@@ -206,8 +206,8 @@ def fit(
     out:str|Path,              # the run's folder
     judged:list[Example]|None=None,      # of the validation split, with labels by others, to watch
     situations:list[Example]|None=None,  # of the training split, for the stage 'reasoner'
-) -> System:                   # with the best weights of the last stage
-    "Train stage by stage; goes on where a run in `out` stopped; may end in `KeyboardInterrupt`"
+) -> Trainer:                  # whose `fit` goes on where a run in `out` stopped
+    "A trainer with all callbacks, in a folder"
     splits = (train, valid, judged, situations)
     train, valid, judged, situations = (model.vocab.adopt(x or []) for x in splits)
     callbacks = default_callbacks(judged)
@@ -215,6 +215,11 @@ def fit(
     rank = rank_and_world_size()[0]
     if rank > 0: torch.manual_seed(cfg.seed + rank)
     trainer.out.mkdir(parents=True, exist_ok=True)
+    return trainer
+
+def fit(*args, **options) -> System:      # those of `make_trainer`
+    "Train stage by stage; may end in `KeyboardInterrupt`"
+    trainer = make_trainer(*args, **options)
     with lock_folder(trainer.out): return trainer.fit()
 
 # %% ../../nbs/4_training/04_runs.ipynb #10_runs-soft-code
@@ -258,7 +263,9 @@ def train(
     same_kind_of_labels(prepared)
     begin_run(model, prepared, run, cfg, out)
     extra = prepared.situations if cfg.situations else []
-    return fit(model, prepared.train, prepared.valid, cfg, out, prepared.judged, extra)
+    splits = prepared.train, prepared.valid
+    trainer = make_trainer(model, *splits, cfg, out, prepared.judged, extra)
+    with lock_folder(out): return trainer.fit()
 
 # %% ../../nbs/4_training/04_runs.ipynb #origins-def
 ORIGINS = {     # setting of the preset `paper` -> who chose its value, and where that stands
