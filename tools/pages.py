@@ -199,6 +199,7 @@ def signature(cell, after=None):
     """What show_doc printed as text of the page, so that its heading can be linked to; it begins with a rule and a link to the source.
     Of a symbol whose source stands below (`#| exports`) the heading is enough: the source begins with the same signature"""
     text = re.sub(r'^\s*---\s*', '', cell.outputs[0].data['text/markdown'] if cell.outputs else '')
+    text = re.sub(r'(?s)```.*?```', lambda m: re.sub(r'\[(`\w+`)\]\([^)]*\)', r'\1', m[0]), text)      # code holds no links
     name = re.search(r'(?m)^#+ (\w+)\s*$', text)
     if name and after is not None and after.cell_type == 'code' and re.search(rf'(?m)^(?:def|class) {name[1]}\b', after.source): text = text.split('```')[0]
     return nbformat.v4.new_markdown_cell(re.sub(r'^\[source\]\((.*?)\)\{.*?\}', r'[source](\1)' if public() else '', text))

@@ -5,7 +5,7 @@ The code cells that a reader sees are pasted in order into one fresh Python, in 
 `# needs a GPU` are left out, so are commands of the shell (`!ecgen ...`). Outputs whose code is hidden are made too, but lend nothing to the cells that are shown.
 `pytest nbs` does the same, each notebook as one test.
 """
-import argparse, ast, json, os, re, subprocess, sys, tempfile, time
+import argparse, ast, json, os, re, subprocess, sys, tempfile, textwrap, time
 from collections import Counter
 from pathlib import Path
 
@@ -47,6 +47,14 @@ def kind(cell):
 def shell(source): return re.search(r'(?m)^\s*[!%]', source) is not None
 
 
+def import_lines(node):
+    "An import as lines of at most 88 characters"
+    line = ast.unparse(node)
+    if len(line) <= 88 or isinstance(node, ast.Import): return line
+    head, _, names = line.partition(' import ')
+    return f'{head} import (\n{textwrap.fill(names, 84, initial_indent="    ", subsequent_indent="    ")})'
+
+
 def imports(path):
     """Source of the folded cell "Imports": what cells that are not shown import, and the names that they define or that tests import,
     as far as shown cells use them"""
@@ -57,15 +65,17 @@ def imports(path):
     trees = [ast.parse(s) for s in code]
     used = {n.id for t in trees for n in ast.walk(t) if isinstance(n, ast.Name)}
     own = {name for t in trees for n in t.body for name in bound(n)}
-    lines = list(dict.fromkeys(ast.unparse(n) for n in hidden if is_import(n)))
+    lines = list(dict.fromkeys(import_lines(n) for n in hidden if is_import(n)))
     known = own | {name for n in hidden for name in bound(n) if is_import(n)}
     for n in helpers:
         if is_import(n) and (set(bound(n)) & used) - known:
             kept = [a for a in n.names if (a.asname or a.name.partition('.')[0]) in used - known]
             known |= set(bound(n))
-            lines.append(ast.unparse(type(n)(**{**dict(ast.iter_fields(n)), 'names': kept})))
+            lines.append(import_lines(type(n)(**{**dict(ast.iter_fields(n)), 'names': kept})))
     defined = sorted({name for n in hidden if not is_import(n) for name in bound(n)} & used - known)
-    if defined: lines.append(f'from {get_config().lib_name}.{modules(path)[0]} import {", ".join(defined)}')
+    if defined:
+        module = f'{get_config().lib_name}.{modules(path)[0]}'
+        lines.append(import_lines(ast.parse(f'from {module} import {", ".join(defined)}').body[0]))
     return '\n'.join(lines)
 
 
