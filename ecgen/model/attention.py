@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KeysValues', 'BLOCKS', 'scores', 'attention_weights', 'MultiHeadAttention', 'extend', 'FeedForward', 'EncoderBlock',
-           'BareBlock', 'key_mask', 'positions']
+           'key_mask', 'positions']
 
 # %% ../../nbs/3_model/00_attention.ipynb #03_attenti-03
 import math
@@ -106,23 +106,9 @@ class EncoderBlock(nn.Module):
         x = x + self.drop(self.attn(h, self.attn.keys_values(h), mask))
         return x + self.drop(self.ffn(self.norm2(x)))
 
-# %% ../../nbs/3_model/00_attention.ipynb #c21
-class BareBlock(nn.Module):
-    "Self-attention and nothing else (the released reasoner)"
-    def __init__(self,
-        dim:int, heads:int, head_dim:int,   # see `MultiHeadAttention`
-        inner:int=0,                        # not used
-        dropout:float=0.,                   # of the result
-        attention_dropout:float=0.,         # of the attention weights
-    ):
-        super().__init__()
-        self.attn = MultiHeadAttention(dim, heads, head_dim, attention_dropout)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x:Tensor, mask:Tensor|None=None) -> Tensor:   # (B, N, dim) -> (B, N, dim)
-        return self.drop(self.attn(x, self.attn.keys_values(x), mask))
-
-BLOCKS = dict(standard=EncoderBlock, bare=BareBlock)
+# %% ../../nbs/3_model/00_attention.ipynb #blocks
+BLOCKS = dict(standard='ecgen.model.attention:EncoderBlock',
+              bare='ecgen.baselines.released:BareBlock')
 
 # %% ../../nbs/3_model/00_attention.ipynb #03_attenti-21
 def key_mask(

@@ -9,6 +9,7 @@ __all__ = ['GeneratorConfig', 'look_through', 'DecoderBlock', 'select_rows', 'Se
 # %% ../../nbs/3_model/04_generator.ipynb #402af5cc
 import math
 from dataclasses import dataclass, replace
+from pkgutil import resolve_name
 
 import torch
 import torch.nn.functional as F
@@ -52,8 +53,8 @@ def look_through(
     "What a gated layer computes; its weights are added to `maps`"
     if maps is not None:
         before = attention_weights(layer.split(layer.query(x)), kv[0], key_mask(mask))
-        maps.append((before, layer.weights(x, kv, gates, mask)))
-    return layer(x, kv, gates, mask)
+        maps.append((before, layer.weights(x, kv, gates)))
+    return layer(x, kv, gates)
 
 # %% ../../nbs/3_model/04_generator.ipynb #d2b1f124
 class DecoderBlock(nn.Module):
@@ -61,7 +62,7 @@ class DecoderBlock(nn.Module):
     def __init__(self, cfg:GeneratorConfig):
         super().__init__()
         size = cfg.dim, cfg.heads, cfg.head_dim, cfg.attention_dropout
-        Gated = GATED_ATTENTION[cfg.gate_at]
+        Gated = resolve_name(GATED_ATTENTION[cfg.gate_at])
         self.instead = cfg.gated and cfg.gated_attn == 'instead'   # is the cross attention gated?
         after = cfg.gated and not self.instead
         self.attn = MultiHeadAttention(*size)
@@ -72,11 +73,11 @@ class DecoderBlock(nn.Module):
         self.norm3 = nn.LayerNorm(cfg.dim) if after else None
         self.norm4 = nn.LayerNorm(cfg.dim)
 
-    def keys_values(self, h:Tensor, gates:Gates) -> tuple[tuple, tuple]:   # (B, N, dim), (B, N)
-        "Of the dialogue: for the cross attention, and for the gated layer (empty without one)"
-        if self.instead: return self.cross.keys_values(h, gates), ()
+    def keys_values(self, h:Tensor, gates:Gates, mask:Tensor) -> tuple[tuple, tuple]:
+        "Of the dialogue (B, N, dim): for the cross attention, and for the gated layer or ()"
+        if self.instead: return self.cross.keys_values(h, gates, mask), ()
         cross = self.cross.keys_values(h)
-        return cross, self.gated.keys_values(h, gates) if self.gated else ()
+        return cross, self.gated.keys_values(h, gates, mask) if self.gated else ()
 
     def forward(self, x, kv_cache, cross, gated, causal_mask, mask, gates, maps=None):
         "(B, M, dim) -> (B, M, dim), and keys and values of all words so far"
@@ -159,7 +160,7 @@ class ResponseGenerator(Embeddings):
         h, mask = self.embed(src, emotion), src != PAD
         for block in self.encoder: h = block(h, key_mask(mask))
         h = self.norm_h(h)                                                  # H of the paper
-        cross, gated = zip(*[b.keys_values(h, gates) for b in self.decoder])
+        cross, gated = zip(*[b.keys_values(h, gates, mask) for b in self.decoder])
         return Context(list(cross), list(gated), mask, gates, emotion)
 
     def decode(self,

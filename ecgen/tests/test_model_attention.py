@@ -44,13 +44,6 @@ def test_cached_keys_equal_recomputed_ones():
     for p, q in zip(whole, cached): assert torch.allclose(p, q, atol=1e-6)
 
 
-def test_a_bare_block_is_its_attention():
-    torch.manual_seed(0)
-    b, x = BareBlock(6, 2, 4, dropout=.5, attention_dropout=.5), torch.randn(2, 5, 6)
-    assert not torch.equal(b(x), b(x))
-    assert torch.equal(b.eval()(x), b.attn(x, b.attn.keys_values(x)))
-
-
 def test_padding_changes_nothing():
     torch.manual_seed(0)
     block = EncoderBlock(6, 2, 4, 12).eval()

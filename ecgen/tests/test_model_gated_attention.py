@@ -7,7 +7,7 @@ from time import perf_counter
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from ecgen.model.attention import KeysValues, MultiHeadAttention, key_mask, scores
+from ecgen.model.attention import KeysValues, MultiHeadAttention, scores
 from ecgen.model.gates import Gates
 from ecgen.model.gated_attention import *
 
@@ -104,53 +104,15 @@ def test_both_ways_agree():
             assert torch.allclose(attn(x, kv, trained), slow, atol=tolerance)
 
 
-def test_released_soft_gates_on_fixed_random_weights():
-    torch.manual_seed(0)
-    attn = MultiHeadAttention(6, 2, 4).double()
-    x, h = torch.randn(1, 3, 6).double(), torch.randn(1, 5, 6).double()
-    g, mask = torch.rand(1, 5).double(), torch.tensor([[True] * 4 + [False]])
-    q, (k, v) = attn.split(attn.query(x)), attn.keys_values(h)
-    k_scaled, v_scaled = attn.keys_values(h * g[..., None])      # as released: before the projections
-    s = (q @ k_scaled.transpose(-1, -2) / 2).masked_fill(~key_mask(mask), -1e18)
-    want = s.softmax(-1) @ v_scaled
-    got = scaled_weights(q, k, g, mask) @ (v * g[:, None, :, None])
-    assert torch.allclose(got, want, atol=1e-12)
-
-
-def test_released_hard_gates_are_eq_5_unless_all_are_closed():
-    torch.manual_seed(0)
-    q, k = torch.randn(1, 2, 3, 4).double(), torch.randn(1, 2, 5, 4).double()
-    hard = torch.tensor([[1., 0., 1., 0., 0.]]).double()
-    want = gated_weights(q, k, Gates(hard.log()))
-    assert torch.allclose(masked_weights(q, k, hard), want, atol=1e-12)
-    all_closed = masked_weights(q, k, 0 * hard)                  # padding gets its share, too
-    assert torch.allclose(all_closed, torch.tensor(.2).double())
-
-
-def test_released_soft_gates_are_folded_into_keys_and_values():
-    torch.manual_seed(0)
-    attn = ScaledMemoryAttention(6, 2, 4).double()
-    x, h = torch.randn(2, 4, 6).double(), torch.randn(2, 5, 6).double()
-    g, mask = torch.rand(2, 5).double(), torch.arange(5) < torch.tensor([[5], [3]])
-    fixed, trained = Gates(g.log()), Gates(g.log().requires_grad_())
-    hard = Gates(g.log(), g.round().requires_grad_())
-    for gates in (fixed, trained, hard):
-        kv = attn.keys_values(h, gates)
-        values = kv[1] * gates.values[:, None, :, None]
-        want = attn.merge(attn.weights(x, kv, gates, mask) @ values)
-        assert torch.allclose(attn(x, kv, gates, mask), want, atol=1e-12)
-
-
 def test_a_closed_word_has_no_influence():
     torch.manual_seed(0)
-    for kind in (GatedAttention, MaskedAttention):
-        attn, x, memory = kind(6, 2, 4), torch.randn(1, 2, 6), torch.randn(1, 5, 6)
-        hard = torch.tensor([[1., 1., 0., 1., 0.]])
-        other = memory.clone()
-        other[:, [2, 4]] = torch.randn(2, 6)
-        for gates in (Gates(hard.log()), Gates(hard.log(), hard.clone().requires_grad_())):
-            a, b = (attn(x, attn.keys_values(m, gates), gates) for m in (memory, other))
-            assert torch.equal(a, b)
+    attn, x, memory = GatedAttention(6, 2, 4), torch.randn(1, 2, 6), torch.randn(1, 5, 6)
+    hard = torch.tensor([[1., 1., 0., 1., 0.]])
+    other = memory.clone()
+    other[:, [2, 4]] = torch.randn(2, 6)
+    for gates in (Gates(hard.log()), Gates(hard.log(), hard.clone().requires_grad_())):
+        a, b = (attn(x, attn.keys_values(m, gates), gates) for m in (memory, other))
+        assert torch.equal(a, b)
 
 
 def test_dropout_works_in_training_only():

@@ -4,6 +4,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from pkgutil import resolve_name
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,11 +26,11 @@ def test_decoder_block_is_four_updates_in_a_row():
     x, h = torch.randn(1, 3, 8).double(), torch.randn(1, 5, 8).double()
     mask, causal = torch.ones(1, 5, dtype=torch.bool), torch.ones(3, 3, dtype=torch.bool).tril()
     gates = Gates(torch.rand(1, 5).log())
-    def run(): return b(x, None, *b.keys_values(h, gates), causal, mask, gates)[0]
+    def run(): return b(x, None, *b.keys_values(h, gates, mask), causal, mask, gates)[0]
     got, n = run(), b.norm1(x)
     y = x + b.attn(n, b.attn.keys_values(n), causal)
     y = y + b.cross(b.norm2(y), b.cross.keys_values(h))
-    y = y + b.gated(b.norm3(y), b.gated.keys_values(h, gates), gates, mask)
+    y = y + b.gated(b.norm3(y), b.gated.keys_values(h), gates)
     assert torch.allclose(got, y + b.ffn(b.norm4(y)), atol=1e-6)
     for layer in (b.attn, b.cross, b.gated):                 # each of them matters
         keep, layer.out.weight.data = layer.out.weight.data, torch.zeros_like(layer.out.weight)

@@ -7,10 +7,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.data.batches import PAD, Batch, Vocab, encode_context, turns_from_end
+from ecgen.data.batches import PAD, Batch, Vocab, encode_context
 from ecgen.data.dialogues import EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words
 from ecgen.data.files import EcgenError, EcgenWarning, shipped
 from ecgen.model.decoding import Decoder, check_scores
@@ -70,14 +71,6 @@ def test_losses_of_parts_make_the_loss_of_the_whole():
     nll, (words, n) = m.score(batch)[1], whole['words']
     assert torch.isclose(nll.sum() / n, words, atol=1e-5)
     assert (nll == 0).sum() == (batch.tgt_out == PAD).sum()
-
-
-def test_the_last_turn_is_labelled_on_demand():
-    from ecgen.data.batches import CLS, SEP, Example, collate
-    three = Example('a', 3, 0, [CLS, 7, SEP, 8, SEP, 9, 9, SEP], [1, 0, 0, 0, 0, 0, 0, 0], [9])
-    one = Example('b', 1, 0, [CLS, 7, SEP], [1, -1, -1], [9])
-    got = label_last_turn_as_cause(collate([three, one])).cause
-    assert got.tolist() == [[1, 0, 0, 0, 0, 1, 1, 1], [1, 1, 1, -1, -1, -1, -1, -1]]
 
 
 def test_probabilities_meet_their_words():

@@ -172,7 +172,7 @@ def ctx_memory(model:EmpatheticModel, src:Tensor, reasoning) -> Tensor:
 def recompute(model:EmpatheticModel, ctx:Context, h:Tensor) -> Context:
     "Keys and values of the dialogue, computed anew"
     blocks = model.generator.decoder
-    cross, gated = zip(*[b.keys_values(h, ctx.gates) for b in blocks])
+    cross, gated = zip(*[b.keys_values(h, ctx.gates, ctx.mask) for b in blocks])
     return Context(list(cross), list(gated), ctx.mask, ctx.gates, ctx.emotion)
 
 # %% ../../nbs/4_training/05_bench.ipynb #41fb2992
