@@ -42,18 +42,6 @@ def test_mean_log_probability_of_a_word_by_hand():
         assert abs(got[b].item() - total / (len(y) + 1)) < 1e-5
 
 
-def test_candidates_do_not_depend_on_the_rest_of_the_batch():
-    model, ctx, emotion = small_model()
-    decoder = RankedDecoder(candidates=4, max_new_tokens=8)
-    together = draw_candidates(model, ctx, emotion, decoder, [5, 6, 7])
-    for b in range(3):
-        keep = torch.arange(3) == b
-        alone, = draw_candidates(model, ctx.select(keep), emotion[keep], decoder, [5 + b])
-        assert [c.ids for c in alone] == [c.ids for c in together[b]]
-        assert sorted(c.number for c in alone) == [0, 1, 2, 3]
-        assert len({tuple(c.ids) for c in alone}) > 1
-
-
 def test_the_score_is_the_sum_above_and_the_best_comes_first():
     model, ctx, emotion = small_model()
     decoder = RankedDecoder(candidates=4, max_new_tokens=8, elsewhere=.25, emotion=2.)
@@ -68,12 +56,3 @@ def test_agreement_of_emotions_is_that_of_two_draws():
     for b, y in enumerate([[7, 8], [9], [10]]):
         p = model.predict(torch.tensor([[CLS, *y, SEP]])).emotion[0].softmax(-1)
         assert abs(got[b].exp().item() - (p * emotion[b].softmax(-1)).sum().item()) < 1e-5
-
-
-def test_the_chosen_response_is_told_word_by_word():
-    model, ctx, emotion = small_model()
-    decoder, told = RankedDecoder(candidates=3, max_new_tokens=6), [[], [], []]
-    got = decoder.write(model, ctx, emotion, [1, 2, 3], lambda row, i: told[row].append(i))
-    assert told == got == [c[0].ids for c in draw_candidates(model, ctx, emotion, decoder, [1, 2, 3])]
-    plain = Decoder(k=1, max_new_tokens=6)
-    assert plain.write(model, ctx, emotion, [1, 2, 3]) == generate(model, ctx, plain)
