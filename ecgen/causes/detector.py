@@ -11,7 +11,7 @@ __all__ = ['RECCON_EMOTIONS', 'AS_RECCON', 'RULES', 'N_FACTS', 'SAME_SPEAKER', '
            'set_dropout', 'training_arguments', 'training_batches', 'train_network', 'sigmoid', 'split_by_target',
            'network_logits', 'Detector', 'new_network', 'load_network', 'load_fact_model', 'read_detector',
            'load_detector', 'check_detector_folder', 'targets_hash', 'start_encoder', 'start_network', 'train_detector',
-           'published_weights', 'reccon_splits', 'best_threshold', 'bootstrap', 'score_marks', 'judge_detector']
+           'published_weights', 'reccon_splits', 'best_threshold', 'score_marks', 'judge_detector']
 
 # %% ../../nbs/2_causes/01_detector.ipynb #c3
 import json
@@ -32,6 +32,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .labels import auc, put_aside
+from ..data.bootstrap import bootstrap
 from ..data.dialogues import Dialogue, data_dir, role
 from ..data.encoders import first_line, load_encoder
 from ..data.files import EcgenError, how_to_add, refuse_special
@@ -780,22 +781,6 @@ def best_threshold(
     "The threshold, out of 99 quantiles of the scores, whose marks measure best"
     tries = np.quantile(scores, np.linspace(.01, .99, 99))
     return float(max(tries, key=lambda t: measure(np.asarray(scores) > t, gold)))
-
-# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-76
-def bootstrap(
-    measure,                  # of an array of pair indices; any number
-    sizes:list[int],          # pairs of each group that is drawn as a whole
-    times:int=1000,
-    seed:int=0,
-) -> tuple[float, float]:     # 2.5th and 97.5th percentile
-    "Percentile interval by drawing groups with replacement"
-    rng = np.random.default_rng(seed)
-    groups = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    values = []
-    for _ in range(times):
-        drawn = rng.integers(0, len(groups), len(groups))
-        values.append(measure(np.concatenate([groups[i] for i in drawn])))
-    return tuple(float(x) for x in np.percentile(values, (2.5, 97.5)))
 
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-77
 def score_marks(
