@@ -489,7 +489,7 @@ def show_attention(
     "Measure gated attention in several shapes, a line each"
     import platform
     import torch
-    from ecgen.model.gated_attention import bench_attention
+    from ecgen.training.bench import bench_attention
     threads = torch.get_num_threads()
     print(f'torch {torch.__version__}, {threads} threads; '
           f'median milliseconds of {rounds} runs, forward and backward')

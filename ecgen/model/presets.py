@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'BASELINES', 'BASELINE_TRAINING', 'OVERFIT_TRAINING', 'TINY_SIZE', 'PAPER_MODEL', 'RENAMED',
-           'baseline_preset', 'current_names', 'preset', 'system_of', 'system_name', 'find_system', 'register']
+           'baseline_preset', 'current_names', 'preset', 'system_of', 'system_name', 'find_system', 'Settings',
+           'register']
 
 # %% ../../nbs/3_model/07_presets.ipynb #presets-03
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 
 from ..data.files import EcgenError
@@ -118,6 +120,44 @@ def find_system(
     raise EcgenError(
         f'There is no system {str(name)[:40]!r} here: import the module that registers a preset '
         'for it (in a shell, `ecgen --import MODULE ...`), or update ecgen.')
+
+# %% ../../nbs/3_model/07_presets.ipynb #settings
+class Settings:
+    "What dataclasses of settings can do"
+    limits, choices = {}, {}     # of settings of its own, beside `LIMITS` and `CHOICES`
+    gate = ''                    # for systems without gates
+
+    @classmethod
+    def parts(cls) -> dict:
+        "Name -> class of each part that is a dataclass"
+        factories = {f.name: f.default_factory for f in fields(cls)}
+        return {name: kind for name, kind in factories.items() if is_dataclass(kind)}
+
+    @classmethod
+    def setting_names(cls, part:str='') -> set:
+        "Names of the settings of a part; '' = of the class itself"
+        kind = cls.parts().get(part) if part else cls
+        return {f.name for f in fields(kind)} if kind else set()
+
+    @classmethod
+    def from_dict(cls, values:dict):
+        "The inverse of `dataclasses.asdict`"
+        parts = {name: kind(**values[name]) for name, kind in cls.parts().items()}
+        own = {name: values[name] for name in cls.setting_names() if name in values}
+        return cls(**own | parts)
+
+    @classmethod
+    def from_preset(cls, name:str, **changes):
+        "The values of a preset; changes such as gate='hard' or **{'reasoner.positions': 1.}"
+        values = {part: dict(preset(name).get(part, {})) for part in ('model', *cls.parts())}
+        for k, v in changes.items():
+            part, _, key = k.rpartition('.')
+            key = RENAMED.get(key, key)
+            if key not in cls.setting_names(part):
+                raise EcgenError(f'There is no setting {k} in the preset {name}: '
+                                 f'`ecgen info --preset {name}` lists what there is.')
+            values[part or 'model'][key] = v
+        return cls.from_dict(values.pop('model') | values | dict(preset=name))
 
 # %% ../../nbs/3_model/07_presets.ipynb #presets-register
 def register(

@@ -13,10 +13,13 @@ from statistics import median, quantiles
 from time import perf_counter
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from ecgen.data.batches import BOS, PAD, Batch, Example, Vocab, collate, real_token_share
 from ecgen.data.files import EcgenError, shipped
 from ecgen.model.decoding import Decoder, sample_next
+from ecgen.model.gated_attention import gated_weights
+from ecgen.model.gates import Gates
 from ecgen.model.generator import Context
 from ecgen.model.model import EmpatheticModel, System
 from ecgen.model.presets import preset, system_of
@@ -25,6 +28,12 @@ from ecgen.training.prepared import Prepared, is_prepared, load_prepared, prepar
 from ecgen.training.runs import find_device, prepare_model
 from ecgen.training.trainer import Trainer, TrainingConfig, in_precision
 from ecgen.training.bench import *
+
+def test_the_bench_times_both_ways():
+    r = bench_attention(2, 3, 5, 2, 4, rounds=2)
+    assert r['explicit'] > 0 and r['fused'] > 0 and r['context'] == 5
+    assert abs(r['ratio'] - r['explicit'] / r['fused']) < 1e-9
+
 
 def test_operations_are_counted_as_by_hand():
     import torch.nn as nn

@@ -27,7 +27,7 @@ from ..data.files import EcgenError, how_to_add, shipped
 from ..model.attention_maps import trace
 from ..model.decoding import GREEDY, Decoder
 from ..model.gates import UNLABELLED
-from ..model.model import EmpatheticModel, check_turns, explain
+from ..model.model import EmpatheticModel, check_turns
 from .chat import note_for
 from .widgets import Widget, text_pieces, typed_names
 
@@ -43,7 +43,7 @@ def playground_answer(
     "What the playground shows of a dialogue"
     note = note_for(turns)
     said = ['.'] if note else None
-    e, words = explain(model, turns, gate=gate), check_turns(turns)
+    e, words = model.explain(turns, gate=gate), check_turns(turns)
     options = dict(gate=gate, decoder=decoder, seed=seed, response=said)
     w = trace(model, turns, close=list(closed), **options)
     cut = text_pieces(turns, words, len(w.context))
