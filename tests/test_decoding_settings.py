@@ -1,12 +1,13 @@
 """Choosing words: scores that are no numbers, generators of one's own, words as they come"""
+import pytest
 import torch
+
 from ecgen.data.batches import CLS, PAD, SEP
 from ecgen.data.files import EcgenError
-from ecgen.model.generator import ResponseGenerator
 from ecgen.model.decoding import DECODERS, GREEDY, Decoder, generate, sample_next
-
 from ecgen.model.gates import apply_gate_rules
-from ecgen.model.generator import GeneratorConfig
+from ecgen.model.generator import GeneratorConfig, ResponseGenerator
+
 
 def little():
     "A small generator and the context of three dialogues"
@@ -20,7 +21,6 @@ def rng(seed): return torch.Generator().manual_seed(seed)
 
 
 def test_scores_that_are_no_numbers_are_refused_in_one_sentence():
-    import pytest
     for bad in (torch.nan, torch.inf):
         for decoder in DECODERS.values():
             logits = torch.zeros(2, 20).index_fill_(1, torch.tensor([9]), bad)

@@ -1,14 +1,14 @@
 """Ranking: candidates in a batch, and words as they come"""
 import torch
-from ecgen.data.batches import CLS, SEP, pad
+
+from ecgen.data.batches import CLS, SEP, SPECIALS, Vocab, pad
 from ecgen.data.dialogues import tokenize
 from ecgen.model.decoding import Decoder, generate
-from ecgen.model.ranking import ELSEWHERE, RankedDecoder, draw_candidates
-
-from ecgen.data.batches import SPECIALS, Vocab
 from ecgen.model.generator import GeneratorConfig
 from ecgen.model.model import EmpatheticModel, ModelConfig
+from ecgen.model.ranking import ELSEWHERE, RankedDecoder, draw_candidates
 from ecgen.model.reasoner import ReasonerConfig
+
 
 def small_model():
     "An untrained model, and what it makes of three dialogues"
