@@ -212,8 +212,8 @@ def test_the_answer_says_what_is_sure():
     bleu = METRICS['bleu4']
     assert in_words(c, bleu).endswith('over 3 seeds: better')
     assert in_words(c, METRICS['perplexity']).endswith('worse')
-    assert in_words(c | dict(seeds_low=-.5), bleu).endswith('no difference that is sure')
-    assert in_words(c | dict(low=-1.), bleu).endswith('no difference that is sure')
+    assert in_words(c | dict(seeds_low=-.5), bleu).endswith('no reliable difference')
+    assert in_words(c | dict(low=-1.), bleu).endswith('no reliable difference')
     assert 'one seed' in in_words(c | dict(p_seeds=math.nan, seeds=1), bleu)
     assert 'all seeds alike' in in_words(c | dict(p_seeds=math.nan), bleu)
     assert in_words({}, bleu) == 'nothing to compare with yet' and in_words(None, bleu) == 'not run'
@@ -234,8 +234,24 @@ def test_the_answer_says_what_was_not_run():
     assert plot_effects({}) is None
     figure = plot_effects(rows)
     assert len(figure.axes) == 3
-    assert figure.get_suptitle() == 'preset tiny, word vectors none: a smoke run, no result'
+    title = figure.get_suptitle()
+    assert title.startswith('No reliable difference')
+    assert title.endswith('preset tiny, vectors none, 1 seed: a smoke run, no result')
+    accuracy, perplexity, _ = figure.axes
+    assert perplexity.xaxis_inverted() and not accuracy.xaxis_inverted()
     plt.close(figure)          # else a notebook shows it, and a smoke run is no result
+
+
+def test_the_verdict_says_what_the_files_say():
+    with tempfile.TemporaryDirectory() as tmp:
+        assert verdict(tmp) == NOTHING
+        fake_grid(tmp)
+        text = verdict(tmp)
+        (rows,) = load_results(tmp).values()
+    c = compare(rows['soft'], rows['without-cause'], 'emotion_accuracy')
+    assert 'reliable differences' in text and f'emotion accuracy, % {c["difference"]:+.1f}' in text
+    assert is_reliable(c) and not is_reliable(c | dict(low=-1)) and not is_reliable(None)
+    assert not is_reliable(c | dict(seeds_low=math.nan))
 
 
 def test_tables_in_the_docs_are_those_of_the_files():
