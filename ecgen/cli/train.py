@@ -200,9 +200,10 @@ def train_command(
     """Train a model on a corpus.
 
     The paper's model is trained in two stages: the emotion reasoner alone, then reasoner and
-    generator together. A run can be stopped with Ctrl-C at any time; the same command goes on from where it
-    was last saved. --data takes a folder made by `ecgen prepare`, too. Several GPUs: `accelerate
-    launch --multi_gpu -m ecgen.cli train ...` with the same options; they share every batch.
+    generator together. A run can be stopped with Ctrl-C at any time; the same command goes on from
+    where it was last saved. --data takes a folder made by `ecgen prepare`, too. Several GPUs:
+    `accelerate launch --multi_gpu -m ecgen.cli train ...` with the same options; they share every
+    batch.
     """
     from ecgen.training import runs
     out = out or Path('runs')/preset
