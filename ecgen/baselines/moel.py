@@ -252,8 +252,8 @@ class MoEL(SmallSystem):
     def decode(self, ids:Tensor, ctx:MoELMemory, kv_cache:list|None=None) -> tuple:
         "(B, M) -> states (B, M, dim), what to go on from"
         if kv_cache and self.training:
-            raise EcgenError('MoEL goes on from words before in evaluation only, where all that '
-                             'are heard are computed: call eval() first.')
+            raise EcgenError('MoEL can continue a response in evaluation mode only, where all top '
+                             'listeners are computed: call eval() first.')
         a, b, c = kv_cache or [None] * 3
         x, causal_mask = self.embed_response(ids, a), causal(ids.shape[1], a, ids.device)
         mixed, a = self.shared(x, a, ctx.shared, causal_mask, ctx.mask)

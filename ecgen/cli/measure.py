@@ -596,8 +596,8 @@ def bench(
     model: training steps (dropout on, optimiser included), generation and one response, beside the
     rate of matrix products. attention: gated attention (Eq. 5) written out against the fused way,
     in several shapes. memory: many training steps, and how much memory the process has after each
-    hundred. The sample has few dialogues, which are repeated and thus pad too well: give real ones
-    with --data for fair figures.
+    hundred. The sample has few dialogues, which are repeated, so its batches have less padding than
+    real ones: give real data with --data for fair figures.
     """
     check_bench(what, against, vocab)
     check_outputs([json_file], [data], overwrite)

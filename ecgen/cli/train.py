@@ -199,10 +199,11 @@ def train_command(
 ):
     """Train a model on a corpus.
 
-    Of the paper's model first the emotion reasoner learns alone, then reasoner and generator
-    together. A run can be stopped with Ctrl-C at any time; the same command goes on from where it
-    was last saved. --data takes a folder made by `ecgen prepare`, too. Several GPUs: `accelerate
-    launch --multi_gpu -m ecgen.cli train ...` with the same options; they share every batch.
+    The paper's model is trained in two stages: the emotion reasoner alone, then reasoner and
+    generator together. A run can be stopped with Ctrl-C at any time; the same command goes on from
+    where it was last saved. --data takes a folder made by `ecgen prepare`, too. Several GPUs:
+    `accelerate launch --multi_gpu -m ecgen.cli train ...` with the same options; they share every
+    batch.
     """
     from ecgen.training import runs
     out = out or Path('runs')/preset
@@ -273,8 +274,8 @@ def prepare_command(
     """Turn dialogues, cause labels and word vectors into one small folder.
 
     `ecgen train --data FOLDER` then needs no text, no tokeniser, no label files, no vectors and no
-    lists of words: carry the folder to a machine with a GPU, with the same options of --preset and
-    --set there. The folder holds the corpus as numbers, so its licence holds.
+    lists of words: carry the folder to a machine with a GPU, and give --preset and --set there as
+    here. The folder holds the corpus as numbers, so the licence of the corpus still applies.
     """
     from ecgen.training.prepared import save_prepared
     values = settings(changes or [], preset)

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 import typer
-from ecgen.cli.app import CorpusSplit, DataFolder, JsonFile, Overwrite, Seed, app, check_choice, check_outputs, example, keep_json
+from ecgen.cli.app import CorpusSplit, DataFolder, JsonFile, Overwrite, app, check_choice, check_outputs, example, keep_json
 from ecgen.cli.study import *
 
 import json
