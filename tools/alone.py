@@ -46,7 +46,7 @@ def run(path, python, what):
     before, start = version_of_torch(python), time.monotonic()
     with tempfile.TemporaryDirectory(prefix='alone-') as tmp:
         shutil.copy(path.resolve(), Path(tmp)/path.name)
-        env = {k: v for k, v in os.environ.items() if k not in CLEAN} | {'ECGEN_INSTALL': str(what), 'TQDM_DISABLE': '1', 'CI': 'true', 'ECGEN_CACHE': str(Path(tmp)/'cache'), 'PATH': f'{python.parent}{os.pathsep}{os.environ["PATH"]}'}
+        env = {k: v for k, v in os.environ.items() if k not in CLEAN} | {'ECGEN_INSTALL': f'{what}[notebooks]', 'TQDM_DISABLE': '1', 'CI': 'true', 'ECGEN_CACHE': str(Path(tmp)/'cache'), 'PATH': f'{python.parent}{os.pathsep}{os.environ["PATH"]}'}
         res = subprocess.run([python, '-c', RUN, path.name], cwd=tmp, env=env, capture_output=True, text=True)
     after = version_of_torch(python)
     row = dict(notebook=path.as_posix(), ok=not res.returncode and before == after, seconds=round(time.monotonic() - start), torch_before=before, torch_after=after)

@@ -141,6 +141,7 @@ def write_project():
     module, _, function = cfg.console_scripts.partition('=')[2].partition(':')
     head = f'"""What `python -m {cfg.lib_name}` runs"""\nfrom {module} import {function}\n\n'
     write(lib/'__main__.py', f"{head}if __name__ == '__main__': {function}()\n")
+    write(lib/'_notebook.py', NOTEBOOK)
     dirs = {p.parent.name for p in lib.glob('*/__init__.py')} | {n.parts[0] for n in (p.relative_to(lib) for p in lib.glob('*/*.py'))}
     ours = sorted({p.name for p in lib.glob('*.py')} | {'_project.py'} | dirs)
     write(lib/'_project.py', PROJECT.format(name=cfg.pip_name, ours=textwrap.fill(' '.join(ours), 100)))
@@ -162,32 +163,46 @@ def export():
 
 
 INSTALL = """#| hide
-# Where the library is missing, as on Colab: install it and keep the torch that is there.
-# ECGEN_INSTALL names a wheel or a folder instead. Cells marked `eval: false` or `slow` want
-# data or time that such a place has not: they are left out there until their mark is taken away.
-import importlib.util, os, subprocess, sys
-from importlib.metadata import version
-missing, marks = not importlib.util.find_spec('ecgen'), ('#| eval: false', '#| slow')
-if missing:
-    what = '{what}'
-    if 'ECGEN_INSTALL' in os.environ: what = os.environ['ECGEN_INSTALL'] + '[notebooks]'
-    if not what:
-        sys.exit('The library is missing, and has no public address yet: let ECGEN_INSTALL name a '
-                 'wheel or a checkout, or run this notebook in a checkout after pip install -e .')
-    keep = [f'torch=={{version("torch")}}'] if importlib.util.find_spec('torch') else []
-    subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', what, *keep], check=True)
-    importlib.invalidate_caches()
-def leave_out(lines, marks=marks):
-    return ["print('left out')"] if any(x.startswith(marks) for x in lines) else lines
-if missing or 'ECGEN_INSTALL' in os.environ or 'google.colab' in sys.modules:
-    get_ipython().input_transformers_cleanup.append(leave_out)"""
+import importlib.util, os, sys  # where the library is missing, as on Colab, it is installed{until}
+install = f'{{sys.executable}} -m pip install -q "%s"'
+importlib.util.find_spec('ecgen') or os.system(install % {what})
+import ecgen._notebook"""
+
+NOTEBOOK = '''"""What the first cell of each notebook imports; written by tools/nb.py.
+
+In a checkout nothing happens. Elsewhere, as on Colab, cells marked `eval: false` or `slow` are left out until their mark is
+taken away: they want data or time that such a place has not.
+"""
+import os, sys
+from pathlib import Path
+
+MARKS = '#| eval: false', '#| slow'
+
+
+def leave_out(lines):
+    "The lines of a cell, or one that says that it is left out"
+    return ["print('left out')"] if any(x.startswith(MARKS) for x in lines) else lines
+
+
+def main():
+    checkout = (Path(__file__).resolve().parent.parent/'settings.ini').exists()
+    if checkout and 'ECGEN_INSTALL' not in os.environ and 'google.colab' not in sys.modules: return
+    from IPython import get_ipython
+    if (shell := get_ipython()): shell.input_transformers_cleanup.append(leave_out)
+
+
+main()
+'''
 
 
 def install_cell():
-    "The first code cell of every notebook; the library comes from git_url once that is public; until then from nowhere, for whoever took its name on an index could run what he likes"
+    """The first code cell of every notebook. The library comes from git_url, or from the wheel or checkout that ECGEN_INSTALL names;
+    as long as git_url is not public only from the latter, for whoever took its name on an index could run what he likes"""
     cfg = get_config()
-    what = '' if '.invalid' in cfg.git_url else f'{cfg.pip_name}[notebooks] @ git+{cfg.git_url}'
-    return nbformat.v4.new_code_cell(INSTALL.format(what=what), id='install')
+    public = '.invalid' not in cfg.git_url
+    what = f"os.environ.get('ECGEN_INSTALL',\n    '{cfg.pip_name}[notebooks] @ git+{cfg.git_url}')" if public else "os.environ['ECGEN_INSTALL']"
+    until = '' if public else '\n# from ECGEN_INSTALL, a wheel or a checkout: there is no public address yet'
+    return nbformat.v4.new_code_cell(INSTALL.format(what=what, until=until), id='install')
 
 
 def with_install(nb):

@@ -72,11 +72,12 @@ def presentable(nb, path):
 
 def fold_tests(nb, path):
     "Fold the tests of a page; their names say what holds. nbdev took their directive away, so they are found by their ids in the notebook"
-    names = {c.id: ' '.join(d['test']) for c, d in directives(path) if 'test' in d}
+    names, needed = {c.id: ' '.join(d['test']) for c, d in directives(path) if 'test' in d}, shown.helpers(path)
     for cell in (c for c in nb.cells if c.get('id') in names):
         cell.metadata.setdefault('tags', []).append('hide-input')
         name = names[cell.id].replace('_', ' ')
-        cell.metadata.setdefault('mystnb', {})['code_prompt_show'] = f'Test: {name}' if name else 'What the tests need'
+        told = f'Test: {name}' if name else 'What the examples need' if cell.id in needed else 'What the tests need'
+        cell.metadata.setdefault('mystnb', {})['code_prompt_show'] = told
 
 
 def show_imports(nb, path):

@@ -15,7 +15,7 @@ from nbdev.config import get_config
 
 NEEDS = re.compile(r'#\s*needs (data|a GPU)\b')
 HIDDEN = {'export', 'exporti', 'hide', 'default_exp', 'test'}          # directives of cells that a page leaves out, or folds (tests)
-NOT_RUN = dict(data='need data', GPU='need a GPU', shell='are commands of the shell')
+NOT_RUN = dict(data='need data', GPU='need a GPU', shell='are commands of the shell', failed='fail')
 
 
 def statements(cells): return [n for c in cells for n in ast.parse(c.source).body]
@@ -55,22 +55,36 @@ def import_lines(node):
     return f'{head} import (\n{textwrap.fill(names, 84, initial_indent="    ", subsequent_indent="    ")})'
 
 
+def names_used(trees): return {n.id for t in trees for n in ast.walk(t) if isinstance(n, ast.Name)}
+
+
+def helpers(path):
+    "Ids of the cells for tests (`#| test` without a name) that shown cells need, too: a page says so, and they count as shown"
+    cells = directives(path)
+    trees = [ast.parse(c.source) for c, _ in cells if kind(c) == 'shown' and not shell(c.source)]
+    own = {name for t in trees for n in t.body for name in bound(n)}
+    able = {c.id: ast.parse(c.source) for c, d in cells if 'test' in d and not d['test']}
+    needed, used = set(), names_used(trees) - own
+    while new := {i for i, t in able.items() if i not in needed and {b for n in t.body if not is_import(n) for b in bound(n)} & used}:
+        needed |= new
+        used |= names_used([able[i] for i in new])
+    return needed
+
+
 def imports(path):
     """Source of the folded cell "Imports": what cells that are not shown import, and the names that they define or that tests import,
     as far as shown cells use them"""
-    cells = directives(path)
+    cells, needed = directives(path), helpers(path)
     hidden = statements([c for c, d in cells if d.keys() & {'export', 'exporti'}])
-    helpers = statements([c for c, d in cells if 'test' in d and not d['test']])
-    code = [c.source for c, _ in cells if kind(c) == 'shown' and not shell(c.source)]
-    trees = [ast.parse(s) for s in code]
-    used = {n.id for t in trees for n in ast.walk(t) if isinstance(n, ast.Name)}
-    own = {name for t in trees for n in t.body for name in bound(n)}
+    of_tests = statements([c for c, d in cells if 'test' in d and not d['test'] and c.id not in needed])
+    trees = [ast.parse(c.source) for c, _ in cells if (kind(c) == 'shown' or c.id in needed) and not shell(c.source)]
+    used, own = names_used(trees), {name for t in trees for n in t.body for name in bound(n)}
     lines = list(dict.fromkeys(import_lines(n) for n in hidden if is_import(n)))
     known = own | {name for n in hidden for name in bound(n) if is_import(n)}
-    for n in helpers:
-        if is_import(n) and (set(bound(n)) & used) - known:
-            kept = [a for a in n.names if (a.asname or a.name.partition('.')[0]) in used - known]
-            known |= set(bound(n))
+    for n in of_tests:
+        if is_import(n) and (missing := set(bound(n)) & used - known):
+            kept = [a for a in n.names if (a.asname or a.name.partition('.')[0]) in missing]
+            known |= missing
             lines.append(import_lines(type(n)(**{**dict(ast.iter_fields(n)), 'names': kept})))
     defined = sorted({name for n in hidden if not is_import(n) for name in bound(n)} & used - known)
     if defined:
@@ -80,13 +94,13 @@ def imports(path):
 
 
 def displayed(path):
-    "(id, kind, source) of each code cell whose code or output the page of a notebook shows, the imports first; kind: shown, hidden, data, GPU, shell"
-    head = imports(path)
+    """(id, kind, source) of each code cell whose code or output the page of a notebook shows, the imports first; kind: shown, hidden,
+    data, GPU, shell, or unmarked: not run, and does not say why"""
+    head, needed = imports(path), helpers(path)
     found = [('imports', 'shown', head)] if head else []
     for cell, _ in directives(path):
-        if not (k := kind(cell)) or not cell.source.strip(): continue
-        need = NEEDS.search(cell.source)
-        if need: k = need[1].split()[-1]
+        if not (k := 'shown' if cell.id in needed else kind(cell)) or not cell.source.strip(): continue
+        if (need := NEEDS.search(cell.source)): k = need[1].split()[-1]
         elif shell(cell.source): k = 'shell'
         elif 'eval: false' in options(cell): k = 'unmarked'
         found.append((cell.id, k, cell.source))
@@ -109,14 +123,15 @@ def run(path, **env):
         res = subprocess.run(command, cwd=Path(folder)/'work', env=env, capture_output=True, text=True, encoding='utf-8')
         if answer.exists(): failed += json.loads(answer.read_text(encoding='utf-8'))
         else: failed.append(('?', f'Python ended with {res.returncode}', res.stderr[-3000:]))
+    counts['failed'] = len(failed)
     return counts, failed
 
 
 def summary(counts):
     "Counts of `run` in words"
-    ran = counts.get('shown', 0)
+    total = sum(n for k, n in counts.items() if k not in ('failed', 'hidden'))
     rest = [f'{counts[k]} {words}' for k, words in NOT_RUN.items() if counts.get(k)]
-    return f'{ran} displayed cells run when pasted' + (f' ({", ".join(rest)})' if rest else '')
+    return f'{total} displayed cells: {counts.get("shown", 0) - counts.get("failed", 0) + counts.get("unmarked", 0)} run when pasted' + ''.join(f', {r}' for r in rest)
 
 
 if __name__ == '__main__':
@@ -129,5 +144,5 @@ if __name__ == '__main__':
         total.update(counts)
         bad += len(failed)
         print(f'{path}: {summary(counts)}, {time.monotonic() - start:.0f} s' + ''.join(f'\n  cell {name}: {why}' for name, why, _ in failed), flush=True)
-    print(f'all: {summary(total)}; {bad} fail')
+    print(f'all: {summary(total)}')
     sys.exit(bool(bad))

@@ -855,3 +855,24 @@ def test_site_pages_work_without_network(site, open_page):
     page.goto(f'{site}/7_use/widgets.html')
     assert page.locator('iframe.ecgen-widget').count() == 2
     assert page.frame_locator('iframe.ecgen-widget').nth(1).locator('.ecgen-small button').count() == 8
+
+
+# ---------------------------------------------------------------- the width of pages
+
+TEACHING = ['tour', *(f'{part}/*' for part in ('2_causes', '3_model'))]
+CUT_OFF = '''() => { document.querySelectorAll('article details').forEach(d => d.open = true);
+    return [...document.querySelectorAll('article pre')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText.slice(0, 80)) }'''
+
+
+def test_code_is_not_cut_off_and_pages_do_not_scroll_sideways(open_page):
+    if not (ROOT/'_docs'/'tour.html').exists(): missing('needs the site: python tools/nb.py docs')
+    pages = sorted(p for name in TEACHING for p in (ROOT/'_docs').glob(f'{name}.html'))
+    assert len(pages) > 15
+    wide, narrow = (open_page('about:blank', viewport=dict(width=w, height=900)) for w in (1280, 390))
+    cut, sideways = {}, []
+    for path in pages:
+        wide.goto(path.as_uri())
+        if found := wide.evaluate(CUT_OFF): cut[path.name] = found
+        narrow.goto(path.as_uri())
+        if narrow.evaluate('document.documentElement.scrollWidth') > 390: sideways.append(path.name)
+    assert not cut and not sideways

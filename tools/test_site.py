@@ -61,20 +61,31 @@ def test_install_cell_takes_nothing_that_only_has_our_name():
     for url, public in (('https://example.invalid/ecgen', False), ('https://github.com/someone/ecgen', True)):
         cfg = SimpleNamespace(pip_name='ecgen-dialogue', git_url=url)
         with patch.object(nb, 'get_config', lambda: cfg): source = nb.install_cell().source
-        ran = []
-        code = source.replace("not importlib.util.find_spec('ecgen')", 'True').replace("get_ipython().input_transformers_cleanup", 'kept')
-        space = dict(kept=[])
-        with patch('subprocess.run', lambda command, **_: ran.append(command)), patch.dict('os.environ', clear=False) as env:
+        assert len(source.splitlines()) <= 6 and max(map(len, source.splitlines())) <= 100
+        ran, code = [], source.replace("importlib.util.find_spec('ecgen')", 'False')
+        with patch('os.system', ran.append), patch.dict('os.environ', clear=False) as env:
             env.pop('ECGEN_INSTALL', None)
-            if public: exec(code, space); assert f'ecgen-dialogue[notebooks] @ git+{url}' in ran[0]
+            if public: exec(code, {}); assert f'"ecgen-dialogue[notebooks] @ git+{url}"' in ran[0]
             else:
-                with pytest.raises(SystemExit, match='ECGEN_INSTALL'): exec(code, space)
+                with pytest.raises(KeyError, match='ECGEN_INSTALL'): exec(code, {})
                 assert not ran
-            env['ECGEN_INSTALL'] = 'here.whl'
-            exec(code, space)
-            assert 'here.whl[notebooks]' in ran[-1]
-            space['marks'] = dict(a=1)                                                       # a notebook may use the name for itself
-            assert space['kept'][-1](['#| slow\n', 'x = 1\n']) == ["print('left out')"] and space['kept'][-1](['x = 1\n']) == ['x = 1\n']
+            env['ECGEN_INSTALL'] = 'here.whl[notebooks]'
+            exec(code, {})
+            assert 'pip install -q "here.whl[notebooks]"' in ran[-1]
+        with patch('os.system', ran.clear): exec(source, {})                                      # the library is there
+        assert ran
+
+
+def test_cells_are_left_out_where_data_and_time_are_missing():
+    import ecgen._notebook as first
+    from types import SimpleNamespace
+    shell = SimpleNamespace(input_transformers_cleanup=[])
+    with patch('IPython.get_ipython', lambda: shell):
+        first.main()
+        assert not shell.input_transformers_cleanup                                               # a checkout has both
+        with patch.dict('os.environ', ECGEN_INSTALL='here.whl'): first.main()
+    leave_out, = shell.input_transformers_cleanup
+    assert leave_out(['#| slow\n', 'x = 1\n']) == ["print('left out')"] and leave_out(['x = 1\n']) == ['x = 1\n']
 
 
 def test_landing_figures_come_from_results():
@@ -88,6 +99,16 @@ def test_landing_figures_come_from_results():
 def test_built_site():
     if not (ROOT/'_docs'/'index.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
     assert list(links.problems(ROOT/'_docs')) == []
+
+
+def test_the_route_stands_on_top_of_the_sidebar():
+    import re
+    if not (ROOT/'_docs'/'tour.html').exists(): pytest.skip('needs the site: python tools/nb.py docs')
+    tree = (ROOT/'_docs'/'tour.html').read_text(encoding='utf-8').split('class="sidebar-tree"')[1].split('</aside>')[0]
+    captions = [c.strip() for c in re.findall(r'class="caption-text">([^<]+)', tree)]
+    assert captions == ['The route: six pages', 'Look up', 'Data', 'Emotion causes', 'The model', 'Training', 'Evaluation', 'Baselines', 'Use']
+    first = re.findall(r'<a class="[^"]*reference internal[^"]*" href="[^"]*">([^<]+)', tree)[:6]
+    assert first == ['Tour', 'Attention', 'Reasoner', 'Gates', 'Gated attention', 'Attention maps']
 
 
 def test_tests_are_folded_and_signatures_stand_once():
@@ -149,3 +170,50 @@ def test_import_is_quick_and_public_names_are_there():
     import ecgen
     assert set(ecgen.PUBLIC) <= set(dir(ecgen)) and all(getattr(ecgen, n) for n in ecgen.PUBLIC if n not in ('CauseHighlight', 'AttentionExplorer'))
     with pytest.raises(AttributeError): ecgen.nothing_of_this_name
+
+
+def notebook(tmp_path, *cells):
+    "A notebook of code cells"
+    import nbformat
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    nbformat.write(nb, tmp_path/'page.ipynb')
+    return tmp_path/'page.ipynb'
+
+
+def test_displayed_cells_are_pasted_in_order(tmp_path):
+    import shown
+    path = notebook(tmp_path, '#| default_exp model.gates', '#| export\nfrom math import sqrt\nhidden = 3', '#| test\nfrom math import floor\ndef helper(x): return floor(x)',
+                    '#| exports\ndef root(x): return sqrt(x)', '#| echo: false\nsecret = root(4)', '#| echo: false\nassert secret == 2', 'assert helper(root(5)) == 2', 'secret', '1 / 0',
+                    '# needs a GPU\n1 / 0', '#| eval: false\n# needs data\n1 / 0', '!ls', '#| eval: false\n1 / 0', '#| hide\n1 / 0', '#| test that_it_is_so\n1 / 0', 'display(root(9))')
+    counts, failed = shown.run(path)
+    why = [e for _, e, _ in failed]
+    assert [w.split(':')[0] for w in why] == ['neither runs (`eval', 'NameError', 'ZeroDivisionError'] and 'secret' in why[1]      # hidden cells lend nothing to others
+    assert counts == dict(shown=7, hidden=2, GPU=1, data=1, shell=1, unmarked=1, failed=3)
+    assert shown.summary(counts) == '11 displayed cells: 5 run when pasted, 1 need data, 1 need a GPU, 1 are commands of the shell, 3 fail'
+    assert shown.imports(path) == 'from math import sqrt'
+
+
+def test_imports_lend_what_is_hidden(tmp_path):
+    import shown
+    path = notebook(tmp_path, '#| default_exp model.gates', '#| export\nimport json, os\ndef apply_gate_rules(): pass', '#| test\nfrom math import floor, ceil', 'apply_gate_rules, floor(2.)')
+    assert shown.imports(path).splitlines() == ['import json, os', 'from math import floor', 'from ecgen.model.gates import apply_gate_rules']
+    assert shown.run(path)[1] == []
+
+
+def test_a_page_has_one_name():
+    "Sidebar, title and links call a page the same"
+    import json, posixpath, re
+    text = {p.relative_to(ROOT).as_posix(): ''.join(''.join(c['source']) + '\n\n' for c in json.loads(p.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'markdown')
+            for p in [*(ROOT/'nbs').rglob('*.ipynb'), ROOT/'index.ipynb'] if not p.is_symlink()}
+    titles = {p: re.search(r'(?m)^# (.+)$', t)[1] for p, t in text.items()}
+    wrong = [f'{page}: [{words}]({link}) is called "{titles[to]}"' for page, t in text.items() for words, link in re.findall(r'\[([^\[\]]+)\]\(([\w./-]+\.ipynb)\)', t)
+             if (to := posixpath.normpath(posixpath.join(posixpath.dirname(page), link))) in titles and words.lower() != titles[to].lower() and to != 'index.ipynb']
+    assert not wrong, '\n'.join(wrong)
+    assert len(set(titles.values())) == len(titles)
+
+
+def test_pictures_of_the_model_have_one_part_lit():
+    import drawing
+    for lit in ('', *drawing.PARTS):
+        text = (ROOT/'nbs'/'images'/f'model{"-" * bool(lit)}{lit}.svg').read_text(encoding='utf-8')
+        assert text.count(' lit">') == bool(lit) and (not lit or f'<g class="{lit} lit">' in text) and 'http' not in text.replace('http://www.w3.org/2000/svg', '')
