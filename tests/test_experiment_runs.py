@@ -45,6 +45,7 @@ def test_experiments_go_on_and_have_a_status():
     assert results_beside(Path('x/y'), None) == Path('x/y-results')
 
 
+@pytest.mark.slow
 def test_experiments_make_tables():
     smoke_grid()
     results = '--results', '{tmp}/grid-results'
@@ -73,14 +74,20 @@ def test_away_from_a_checkout_the_shipped_results_are_read():
     finally: os.chdir(here)
 
 
-def test_bad_experiments_are_refused():
-    grid = smoke_grid()
-    refused('another budget', 'experiment', 'run', 'soft', *grid, '--examples', 50)
+def test_one_experiment_is_run_and_shown_and_bad_ones_are_refused():
+    grid = ('--data', shipped('sample'), '--seeds', '1', '--budget', 'smoke', '--out', '{tmp}/one')
+    results = '--results', '{tmp}/one-results'
+    r = run('experiment', 'run', 'without-cause', *grid)
+    assert r.exit_code == 0 and '[1/1] without-cause-none-seed1: accuracy' in r.stdout
+    r = run('experiment', 'status', 'main', *grid)
+    assert r.exit_code == 0 and r.stdout.count('  done  ') == 1 and r.stdout.count('not run') == 2
+    r = run('experiment', 'table', 'main', *results, '--metric', 'bleu4')
+    assert r.exit_code == 0 and 'smoke run' in r.stdout and r.stdout.count('not run') == 2
+    refused('another budget', 'experiment', 'run', 'without-cause', *grid, '--examples', 50)
     refused('no row or grid', 'experiment', 'run', 'sofd', *grid)
     refused('whole numbers', 'experiment', 'status', '--seeds', 'many')
     refused('no word vectors', 'experiment', 'run', *grid, '--vectors', 'glove')
-    refused('choose one of: emotion_accuracy',
-            'experiment', 'table', '--results', '{tmp}/grid-results', '--metric', 'rouge')
+    refused('choose one of: emotion_accuracy', 'experiment', 'table', *results, '--metric', 'rouge')
 
 
 @pytest.mark.slow

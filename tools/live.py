@@ -146,7 +146,7 @@ def recorded_page(browser, path):
 
 def speed():
     from playwright.sync_api import sync_playwright
-    sys.path.insert(0, str(ROOT/'tools'))
+    sys.path.insert(0, str(ROOT/'tests'))
     from test_browser import FLAGS, find_browser
     from ecgen.use.live import LivePlayground, write_live
     long, tokens = context_of(LONG)

@@ -74,7 +74,7 @@ def broken_before(stop):
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one():
     settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=2, patience=9,
-                    gate='hard', tau=2., tau_end=.5)           # drawn gates are random, too
+                    limit=30, gate='hard', tau=2., tau_end=.5)      # drawn gates are random, too
     def without_times(path):
         timed = 'seconds', 'examples_per_s'
         return [{k: v for k, v in line.items() if k not in timed} for line in read_lines(path)]

@@ -1,4 +1,4 @@
-"""The widgets in a real browser: `pytest tools/test_browser.py`.
+"""The widgets in a real browser: `pytest tests/test_browser.py`.
 
 As pages over file://, on the built site (`python tools/nb.py docs` comes first), in JupyterLab with a live kernel, and in `ecgen demo`.
 Each test fails if the page reports an error, or asks anything of a machine but this one. Without a browser the tests are skipped, and

@@ -1,4 +1,4 @@
-"""The tools that build and check the site: `pytest tools/test_site.py`."""
+"""The tools that build and check the site: `pytest tests/test_site.py`."""
 import sys
 from pathlib import Path
 from unittest.mock import patch
