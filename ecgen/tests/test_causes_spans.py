@@ -23,6 +23,12 @@ from ecgen.model.pretrained import read_json
 from ecgen.training.checkpoints import load_checkpoint, save_checkpoint
 from ecgen.causes.spans import *
 
+def test_words_are_found_in_text_as_typed():
+    text = 'I don\u2019t know\u2026 I don\'t.'
+    found = [text[b:e] for b, e in word_places(text, split_words(text))]
+    assert found == ['I', 'do', 'n\u2019t', 'know', '\u2026', 'I', 'do', "n't", '.']
+
+
 import os, pytest, tempfile
 from functools import cache
 from unittest.mock import patch
@@ -59,12 +65,6 @@ def test_spans_of_reccon_are_counted():
         marks = [m for t in targets for m in word_marks(t) if m is not None]
         assert len(marks) == pairs and sum(len(t.spans) for t in targets) == spans
         assert all(map(sum, marks))                                             # each span has a word
-
-
-def test_words_are_found_in_text_as_typed():
-    text = 'I don\u2019t know\u2026 I don\'t.'
-    found = [text[b:e] for b, e in word_places(text, split_words(text))]
-    assert found == ['I', 'do', 'n\u2019t', 'know', '\u2026', 'I', 'do', "n't", '.']
 
 
 def read_sample(split): return read_reccon(shipped('sample')/'reccon'/f'dailydialog_{split}.json')
