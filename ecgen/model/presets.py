@@ -11,7 +11,7 @@ __all__ = ['PRESETS', 'BASELINES', 'BASELINE_TRAINING', 'OVERFIT_TRAINING', 'TIN
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 
-from ..data.files import EcgenError
+from ..data.files import EcgenError, check_settings
 
 # %% ../../nbs/3_model/07_presets.ipynb #c5529a69
 PRESETS = dict(
@@ -124,8 +124,7 @@ def find_system(
 # %% ../../nbs/3_model/07_presets.ipynb #settings
 class Settings:
     "What dataclasses of settings can do"
-    limits, choices = {}, {}     # of settings of its own, beside `LIMITS` and `CHOICES`
-    gate = ''                    # for systems without gates
+    gate = ''     # for systems without gates
 
     @classmethod
     def parts(cls) -> dict:
@@ -157,7 +156,9 @@ class Settings:
                 raise EcgenError(f'There is no setting {k} in the preset {name}: '
                                  f'`ecgen info --preset {name}` lists what there is.')
             values[part or 'model'][key] = v
-        return cls.from_dict(values.pop('model') | values | dict(preset=name))
+        values = values.pop('model') | values | dict(preset=name)
+        check_settings(values, cls)
+        return cls.from_dict(values)
 
 # %% ../../nbs/3_model/07_presets.ipynb #presets-register
 def register(

@@ -26,6 +26,26 @@ from ecgen.model.model import *
 from ecgen.model.presets import PRESETS, system_of
 
 
+def test_probabilities_meet_their_words():
+    def values(turns, key): return [[w[key] for w in t['words']] for t in turns]
+    words = [['a', 'b'], ['c']]
+    got = join_words(['a b', 'c'], words, [.1, .2, .3, .4, .5], [1.] * 5)
+    assert values(got, 'cause') == [[.1, .2], [.4]]
+    got = join_words(['a b', 'c'], words, [.2, .3, .4, .5], [1.] * 4)     # the first word was dropped
+    assert values(got, 'text') == [['b'], ['c']]
+    got = join_words(['a', 'b c'], [['a'], ['b', 'c']], [.1, .2], [1.] * 2)
+    assert values(got, 'text') == [[], ['c']]
+
+
+import pytest
+
+def little(seed=0):
+    "A small untrained model"
+    torch.manual_seed(seed)
+    words = Vocab(['i', 'am', 'so', 'sad', '.'])
+    return EmpatheticModel(ModelConfig.from_preset('tiny'), words, dict(name='little')).eval()
+
+
 def test_configs_survive_json():
     import json
     from dataclasses import asdict
@@ -71,26 +91,6 @@ def test_losses_of_parts_make_the_loss_of_the_whole():
     nll, (words, n) = m.score(batch)[1], whole['words']
     assert torch.isclose(nll.sum() / n, words, atol=1e-5)
     assert (nll == 0).sum() == (batch.tgt_out == PAD).sum()
-
-
-def test_probabilities_meet_their_words():
-    def values(turns, key): return [[w[key] for w in t['words']] for t in turns]
-    words = [['a', 'b'], ['c']]
-    got = join_words(['a b', 'c'], words, [.1, .2, .3, .4, .5], [1.] * 5)
-    assert values(got, 'cause') == [[.1, .2], [.4]]
-    got = join_words(['a b', 'c'], words, [.2, .3, .4, .5], [1.] * 4)     # the first word was dropped
-    assert values(got, 'text') == [['b'], ['c']]
-    got = join_words(['a', 'b c'], [['a'], ['b', 'c']], [.1, .2], [1.] * 2)
-    assert values(got, 'text') == [[], ['c']]
-
-
-import pytest
-
-def little(seed=0):
-    "A small untrained model"
-    torch.manual_seed(seed)
-    words = Vocab(['i', 'am', 'so', 'sad', '.'])
-    return EmpatheticModel(ModelConfig.from_preset('tiny'), words, dict(name='little')).eval()
 
 
 def test_weights_that_overflow_give_one_sentence():

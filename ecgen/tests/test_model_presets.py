@@ -4,7 +4,7 @@
 
 from dataclasses import fields, is_dataclass
 from importlib import import_module
-from ecgen.data.files import EcgenError
+from ecgen.data.files import EcgenError, check_settings
 from ecgen.model.presets import *
 
 def test_presets_are_registered_once():
