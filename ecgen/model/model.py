@@ -95,6 +95,9 @@ class DialogueModel(nn.Module):
         words = generator_loss(self, out.states, batch, word_smoothing)
         return out.prediction, dict(emotion=(emotion, n['emotion']), words=(words, n['words']))
 
+    def predict(self, src:Tensor) -> Prediction|Reasoning:       # (B, N)
+        return self.encode(src)[0]
+
     def forward(self, batch:Batch, gate:str='') -> Output:
         prediction, gates, ctx = self.encode(batch.src, gate, batch.cause)
         return Output(prediction, gates, self.decode(batch.tgt_in, ctx)[0])

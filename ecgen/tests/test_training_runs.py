@@ -168,7 +168,7 @@ def test_runs_do_not_mix():
         (Path(tmp)/'run.json').write_text('{}')
         train('tiny', shipped('sample'), tmp, pretrain_epochs=1, epochs=0)
         assert json.loads((Path(tmp)/'run.json').read_text())['preset'] == 'tiny'
-        refused(f'{tmp}/new', 'dim is 7, must be even', **{'reasoner.dim': 7})
+        refused(f'{tmp}/new', 'dim is 7; it must be even', **{'reasoner.dim': 7})
 
 
 def test_prepared_data_and_parts_change_nothing():
