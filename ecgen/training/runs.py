@@ -132,6 +132,7 @@ def check_run(
     raise EcgenError(f'{out} holds a run with other settings or data{first_change(was, run)}: '
                      'choose another folder for --out.')
 
+# %% ../../nbs/4_training/04_runs.ipynb #first-change
 def first_change(was:dict, run:dict) -> str:
     "The first setting of training that is another one, in brackets"
     old = was.get('training')
