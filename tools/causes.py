@@ -17,7 +17,7 @@ from ecgen.data.batches import SEP, make_examples
 from ecgen.data.dialogues import data_dir
 from ecgen.data.readers import load_split
 from ecgen.model.model import EmpatheticModel
-from ecgen.training.callbacks import judge_scores, model_scores, position_baseline
+from ecgen.training.callbacks import cause_auc, model_scores, position_baseline
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -59,7 +59,7 @@ def main():
     res = {}
     for turns in (None, 1, 3, 5):
         rows = [i for i, e in enumerate(examples) if turns in (None, e.turn)]
-        res['all' if turns is None else str(turns)] = dict(examples=len(rows)) | {k: judge_scores([s[i] for i in rows], [examples[i] for i in rows]) for k, s in scores.items()}
+        res['all' if turns is None else str(turns)] = dict(examples=len(rows)) | {k: cause_auc([s[i] for i in rows], [examples[i] for i in rows]) for k, s in scores.items()}
     out = dict(split='valid, odd half', model=model.card.get('name'), causes=model.card.get('causes'), detector=detector.config.encoder, by_turns=res)
     (ROOT/'data/results/cause_ceiling.json').write_text(json.dumps(out, indent=1) + '\n')
     for n, r in res.items(): print(n, r['examples'], {k: round(v['auc'], 3) for k, v in r.items() if k != 'examples'})

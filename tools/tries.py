@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from ecgen.data.batches import CLS, PAD, SEP, UNK, BatchSampler, collate
 from ecgen.model.presets import preset
 from ecgen.model.reasoner import reasoner_loss
-from ecgen.training.callbacks import judge_scores, model_scores
+from ecgen.training.callbacks import cause_auc, model_scores
 from ecgen.training.prepared import load_prepared
 from ecgen.training.runs import prepare_model, same_kind_of_labels
 from ecgen.training.trainer import TrainingConfig, validate
@@ -49,8 +49,12 @@ def drop_words(batch, share):
 def measure(model, data):
     "Accuracy and loss of emotions, AUC of causes"
     v = validate(model, data.valid, 'reasoner')
+<<<<<<< HEAD
     auc = judge_scores(model_scores(model, data.judged), data.judged, 0)['auc']
     return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=auc)
+=======
+    return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=cause_auc(model_scores(model, data.judged), data.judged, 0)['auc'])
+>>>>>>> training
 
 
 def untrained(data, c):

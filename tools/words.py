@@ -25,7 +25,7 @@ from ecgen.data.dialogues import data_dir, keep_words, tokenize
 from ecgen.data.files import shipped
 from ecgen.data.readers import load_split, read_reccon
 from ecgen.model.model import EmpatheticModel
-from ecgen.training.callbacks import judge_scores, model_scores
+from ecgen.training.callbacks import cause_auc, model_scores
 
 
 def by_turn(example, scores):
@@ -74,7 +74,7 @@ def measure(model, data):
     shut = np.mean([all((t <= .5).all() for t in ts) for ts in turns])
     judged = make_examples([d for d in with_causes(valid, data/'recec'/'valid_with_cause.json') if not for_choosing(d.id)], model.vocab, model.cfg.max_context)
     return spread([t for ts in turns for t in ts]) | dict(hard_gates_shut_all=float(shut), contexts=len(examples),
-        authors_labels=judge_scores(model_scores(model, judged), judged),
+        authors_labels=cause_auc(model_scores(model, judged), judged),
         spans=on_spans(model, reccon_targets(read_reccon(data/'reccon'/'dailydialog_test.json'))))
 
 
@@ -88,7 +88,7 @@ def judge_labels(data):
     gold = examples(data/'recec'/'valid_with_cause.json')
     ours = shipped('labels')/'spans'/'valid.jsonl.gz'
     for name, changes in (('utterances', dict(prefix_words=None)), ('words', {})):
-        res[name] = judge_scores([e.soft for e in examples(ours, **changes)], gold)
+        res[name] = cause_auc([e.soft for e in examples(ours, **changes)], gold)
     return dict(split='valid, odd half', labels='spans', examples=len(gold)) | res
 
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAGIC_BYTES', 'LARGEST', 'EcgenError', 'EcgenWarning', 'how_to_add', 'begins_like', 'text_chunks', 'refuse_special',
-           'read_bytes', 'replacing', 'replace_file', 'write_json', 'file_hash', 'shipped', 'default_dir', 'cache_dir',
-           'setting', 'choice', 'has_type', 'check_setting', 'check_settings']
+           'read_bytes', 'replacing', 'replace_file', 'write_json', 'locked', 'file_hash', 'shipped', 'default_dir',
+           'cache_dir', 'setting', 'choice', 'has_type', 'check_setting', 'check_settings']
 
 # %% ../../nbs/1_data/00_files.ipynb #files-03
 import hashlib
@@ -144,6 +144,20 @@ def write_json(
     text = json.dumps(value, indent=1, ensure_ascii=False) + '\n'
     replace_file(path, text.encode())
 
+# %% ../../nbs/1_data/00_files.ipynb #files-lock
+@contextmanager
+def locked(
+    path:Path,       # of the lock
+    message:str,     # for whoever comes second
+):
+    "While this is open, nobody else can open it: `EcgenError`"
+    from filelock import FileLock, Timeout
+    lock = FileLock(path)
+    try: lock.acquire(timeout=0)
+    except Timeout: raise EcgenError(message) from None
+    try: yield
+    finally: lock.release()
+
 # %% ../../nbs/1_data/00_files.ipynb #files-hash
 def file_hash(
     *paths:Path,   # the parts of one file, in order
@@ -205,7 +219,7 @@ def check_setting(f:Field, value, name:str):
         raise EcgenError(f'{found}; it must be between {m["low"]} and {m["high"]}.')
     if m.get('even') and value % 2: raise EcgenError(f'{found}; it must be even.')
     if 'options' in m and value not in m['options']:
-        raise EcgenError(f'{found}; it can be: {", ".join(m["options"])}.')
+        raise EcgenError(f'{found}, not one of {", ".join(m["options"])}.')
 
 def check_settings(
     values:dict,       # of the settings

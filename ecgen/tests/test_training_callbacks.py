@@ -17,10 +17,10 @@ from statistics import median
 import numpy as np
 import torch
 from torch import Tensor
+from ecgen.causes.detector import bootstrap
 from ecgen.causes.labels import auc
 from ecgen.data.batches import CLS, PAD, SEP, Example, collate, turns_from_end
-from ecgen.data.bootstrap import bootstrap
-from ecgen.data.files import EcgenError, EcgenWarning, write_json
+from ecgen.data.files import EcgenError, EcgenWarning, replace_file, write_json
 from ecgen.model.model import System
 from ecgen.model.pretrained import save_pretrained
 from ecgen.training.checkpoints import load_checkpoint, save_checkpoint
@@ -101,12 +101,12 @@ def test_baselines_that_ignore_the_text():
           Example('b', 1, 0, [4, 9, 5], [1, 0, 0], [])]
     p = word_frequency_baseline(ex, 10)
     assert p[8] > p[9] and abs(p[8] - (3 + 5 * 6 / 10) / 8) < 1e-9
-    assert judge_scores([p[e.src] for e in ex], ex)['auc'] == 1.
-    assert judge_scores([[0.] * len(e.src) for e in ex], ex, times=0) == dict(auc=.5)
+    assert cause_auc([p[e.src] for e in ex], ex)['auc'] == 1.
+    assert cause_auc([[0.] * len(e.src) for e in ex], ex, times=0) == dict(auc=.5)
     model, ex = little()
     scores = model_scores(model, ex)
     assert [len(s) for s in scores] == [len(e.src) for e in ex]
-    assert .3 < judge_scores(scores, ex, 0)['auc'] < .7
+    assert .3 < cause_auc(scores, ex, 0)['auc'] < .7
 
 
 def test_a_callback_of_ones_own_is_called():

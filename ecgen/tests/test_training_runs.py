@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ecgen.data.batches import BatchSampler, Example, real_token_share
-from ecgen.data.files import EcgenError, how_to_add, write_json
+from ecgen.data.files import EcgenError, how_to_add, locked, write_json
 from ecgen.model.model import EmpatheticModel, Settings, System
 from ecgen.model.presets import current_names, preset, system_of
 from ecgen.model.pretrained import read_json

@@ -150,6 +150,7 @@ def dense_loss(
     mask = (target != PAD).float()
     return (-(dense * logits.log_softmax(-1)).sum(-1) * mask).sum() / mask.sum()
 
+# %% ../../nbs/4_training/05_bench.ipynb #naive-step
 def naive_step(trainer:Trainer, rows:list[int]):
     "One update in the naive form"
     model, cfg = trainer.model, trainer.cfg

@@ -48,6 +48,8 @@ def shipped_labels(source:str, split:str, data:Path) -> str:
     raise EcgenError(f'{path} is missing, which comes with this package: '
                      'install the package again, or in a checkout: git checkout data/labels')
 
+
+# %% ../../nbs/4_training/01_prepared.ipynb #label-source
 def label_source(
     causes:str|Path,     # one of `SOURCES`, or a path in which {split} stands for train or valid
     split:str,           # 'train' or 'valid'

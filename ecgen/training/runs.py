@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ..data.batches import BatchSampler, Example, real_token_share
-from ..data.files import EcgenError, how_to_add, write_json
+from ..data.files import EcgenError, how_to_add, locked, write_json
 from ..model.model import EmpatheticModel, Settings, System
 from ..model.presets import current_names, preset, system_of
 from ..model.pretrained import read_json
@@ -132,6 +132,7 @@ def check_run(
     raise EcgenError(f'{out} holds a run with other settings or data{first_change(was, run)}: '
                      'choose another folder for --out.')
 
+# %% ../../nbs/4_training/04_runs.ipynb #first-change
 def first_change(was:dict, run:dict) -> str:
     "The first setting of training that is another one, in brackets"
     old = was.get('training')
@@ -148,14 +149,9 @@ def lock_folder(
 ):
     "While this is open, nobody else trains in the folder; `EcgenError` if somebody does already"
     if rank_and_world_size()[0] > 0: return (yield)
-    from filelock import FileLock, Timeout
-    lock = FileLock(folder/'.lock')
-    try: lock.acquire(timeout=0)
-    except Timeout:
-        raise EcgenError(f'Another process trains in {folder} right now: '
-                         'wait for it, or choose another folder for --out.') from None
-    try: yield
-    finally: lock.release()
+    message = (f'Another process trains in {folder} right now: '
+               'wait for it, or choose another folder for --out.')
+    with locked(folder/'.lock', message): yield
 
 # %% ../../nbs/4_training/04_runs.ipynb #d7e06bfb
 def describe_model(

@@ -458,8 +458,8 @@ def validate_batch(
 ) -> tuple[dict, tuple]:        # name -> (mean, how many); cause scores and labels, if any
     "Losses, accuracy and cause scores of one batch"
     out, parts = model.losses(batch, stage, gate=gate)
-    hits = (out.emotion.argmax(-1) == batch.emotion).float().mean()
-    parts = parts | dict(accuracy=(hits, len(batch.src)))
+    accuracy = (out.emotion.argmax(-1) == batch.emotion).float().mean()
+    parts = parts | dict(accuracy=(accuracy, len(batch.src)))
     means = {k: (float(v), int(n)) for k, (v, n) in parts.items()}
     if not model.has_causes: return means, ()
     return means, tuple(x.cpu().numpy() for x in cause_scores(out, batch))
