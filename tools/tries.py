@@ -49,12 +49,8 @@ def drop_words(batch, share):
 def measure(model, data):
     "Accuracy and loss of emotions, AUC of causes"
     v = validate(model, data.valid, 'reasoner')
-<<<<<<< HEAD
-    auc = judge_scores(model_scores(model, data.judged), data.judged, 0)['auc']
+    auc = cause_auc(model_scores(model, data.judged), data.judged, 0)['auc']
     return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=auc)
-=======
-    return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=cause_auc(model_scores(model, data.judged), data.judged, 0)['auc'])
->>>>>>> training
 
 
 def untrained(data, c):
