@@ -17,7 +17,7 @@ from ecgen.data.files import EcgenError, how_to_add
 from ecgen.model.attention_maps import trace
 from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import gumbel_noise, make_gates
-from ecgen.model.model import EmpatheticModel, annotate, check_turns
+from ecgen.model.model import EmpatheticModel, check_turns, join_words
 from ecgen.use.chat import note_for
 from ecgen.use.show import pieces
 from ecgen.use.widgets import *

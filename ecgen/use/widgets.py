@@ -26,7 +26,7 @@ from ..data.files import EcgenError, how_to_add
 from ..model.attention_maps import trace
 from ..model.decoding import GREEDY, Decoder
 from ..model.gates import gumbel_noise, make_gates
-from ..model.model import EmpatheticModel, annotate, check_turns
+from ..model.model import EmpatheticModel, check_turns, join_words
 from .chat import note_for
 from .show import pieces
 
@@ -37,7 +37,7 @@ def text_pieces(
     n:int,                     # tokens of X, [CLS] included
 ) -> list[dict]:               # of each turn: 'speaker', 'pieces' [[text, number or -1]], 'end'
     "Turns as typed, cut where words of the context begin and end"
-    res, end = annotate(turns, words, list(range(1, n)), [0.] * (n - 1)), n
+    res, end = join_words(turns, words, list(range(1, n)), [0.] * (n - 1)), n
     for turn in reversed(res):
         cut = [[clean(text), word['cause'] if word else -1] for text, word in pieces(turn)]
         turn['pieces'] = [p for p in cut if p[0] or p[1] >= 0]
