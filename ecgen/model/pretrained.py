@@ -138,7 +138,7 @@ def check_words(folder:Path, values:dict, words:list[str]):
             f'The words in {folder/"vocab.json"} are not those that the weights beside it were '
             'trained with: copy vocab.json, config.json and model.safetensors from one and the '
             'same model.')
-    command = f'from ecgen.model.model import add_words_hash; add_words_hash({str(folder)!r})'
+    command = f'from ecgen.model.pretrained import add_words_hash; add_words_hash({str(folder)!r})'
     warnings.warn(
         f'{folder/"config.json"} does not say which words its weights belong to, for an older '
         f'ecgen wrote it; if its responses make sense, this adds it: python -c "{command}"',
