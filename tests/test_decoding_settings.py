@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from ecgen.data.batches import CLS, PAD, SEP
+from ecgen.data.batches import BOS, CLS, EOS, PAD, SEP, UNK
 from ecgen.data.files import EcgenError
 from ecgen.model.decoding import DECODERS, GREEDY, Decoder, generate, sample_next
 from ecgen.model.gates import apply_gate_rules
@@ -46,3 +46,16 @@ def test_words_are_told_as_they_are_chosen():
     told, decoder = [[], [], []], Decoder(max_new_tokens=12)
     got = generate(gen, ctx, decoder, rng(5), lambda r, i: told[r].append(i))
     assert told == got == generate(gen, ctx, decoder, rng(5))
+
+
+def test_specials_are_never_chosen():
+    logits = torch.zeros(1, 10)
+    logits[0, [PAD, UNK, BOS, CLS, SEP, EOS]] = 50.
+    assert sample_next(logits, Decoder(k=1), False).tolist() == [EOS]
+    assert sample_next(logits, Decoder(k=1), True).item() > SEP
+
+
+def test_the_same_seed_gives_the_same_words():
+    gen, ctx = little()
+    a, b, c = (generate(gen, ctx, Decoder(max_new_tokens=12), rng(s)) for s in (5, 5, 6))
+    assert a == b != c and all(len(x) <= 12 for x in a)

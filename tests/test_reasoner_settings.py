@@ -2,10 +2,16 @@
 import torch
 
 from ecgen.causes.labels import with_causes
-from ecgen.data.batches import CLS, PAD, SEP, build_vocab, collate, make_examples
+from ecgen.data.batches import CLS, PAD, SEP, Batch, build_vocab, collate, make_examples
 from ecgen.data.files import shipped
 from ecgen.data.readers import load_split
-from ecgen.model.reasoner import EmotionReasoner, ReasonerConfig, cause_loss, reasoner_loss
+from ecgen.model.reasoner import (
+    EmotionReasoner,
+    ReasonerConfig,
+    Reasoning,
+    cause_loss,
+    reasoner_loss,
+)
 
 
 def test_turns_tell_equal_words_apart_too():
@@ -52,3 +58,21 @@ def test_the_reasoner_can_memorise_the_sample():
         loss.total.backward()
         adam.step()
     assert (r(batch.src).emotion.argmax(-1) == batch.emotion).all() and loss.cause < .2
+
+
+def test_equal_words_are_told_apart_only_by_position():
+    for use in (0., .5):
+        torch.manual_seed(0)
+        r = EmotionReasoner(ReasonerConfig(dim=16, head_dim=8, inner=32, positions=use), 20).eval()
+        p = r(torch.tensor([[CLS, 7, SEP, 8, 9, SEP, 7, SEP]])).cause[0]
+        assert torch.allclose(p[1], p[6], atol=1e-6) == (use == 0)
+
+
+def test_cause_loss_says_something_of_both_classes():
+    src = torch.tensor([[CLS, 7, 8, SEP]])
+    batch = Batch(src, torch.tensor([[1, 1, 0, -1]]), torch.tensor([0]), src, src)
+    logits = torch.zeros(1, 4, 2, requires_grad=True)
+    reasoner_loss(Reasoning(torch.zeros(1, 32), logits), batch).total.backward()
+    g = logits.grad[0, :, 1]
+    assert g[1] < 0 < g[2]            # up for the cause word, down for the other
+    assert g[0] == g[3] == 0          # nothing for [CLS] and for a word without a label
