@@ -175,7 +175,7 @@ def plot_confusion(
     names = [EMOTIONS[i] for i in order]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     sns.heatmap(shares[order][:, order], ax=ax, xticklabels=names, yticklabels=names,
-                cmap='cividis', vmin=0, cbar_kws=dict(label='share of the turns with this right emotion'))
+                cmap='cividis', vmin=0, cbar_kws=dict(label='share of the row'))
     ax.set(xlabel='predicted emotion', ylabel='right emotion')
     ax.tick_params(labelsize=8)
     return ax
@@ -528,7 +528,7 @@ def reference_records(gold:list[Dialogue], examples:list) -> list[dict]:
     "What people said, in the same layout; `response` is as they wrote it"
     texts = {d.id: d.utterances for d in gold}
     pairs = zip(examples, reference_tokens(gold, examples))
-    return [response_record(e, tokens) | dict(response=texts[e.id][e.turn]) for e, tokens in pairs]
+    return [response_record(e, said) | dict(response=texts[e.id][e.turn]) for e, said in pairs]
 
 # %% ../../nbs/5_evaluation/00_evaluation.ipynb #cfc458ad
 def check_request(

@@ -652,6 +652,7 @@ def plot_effects(
     fig, axes = plt.subplots(1, len(metrics), figsize=(9, .5 * len(shown) + 2),
                              sharey=True, squeeze=False)
     for ax, m in zip(axes[0], metrics): draw_effects(ax, m, {n: found[n, m] for n in shown})
+    axes[0][0].set_ylabel('minus without-cause')
     fig.suptitle(effects_title(rows[shown[0]][0], found), fontsize='medium')
     fig.tight_layout()
     return fig
@@ -667,13 +668,15 @@ def grid_line(rows:dict) -> tuple[str, bool]:     # the line; is any difference 
             m, c = METRICS[metric], compare(rows[name], rows['without-cause'], metric)
             if not c or c['seeds'] < 2: continue
             over = interval_cell(c['seeds_low'], c['seeds_high'], m.digits)
-            cells.append(f'{m.title} {signed(c["difference"], m.digits)} {over}')
+            title = m.title.removesuffix(', %')
+            cells.append(f'{title} {signed(c["difference"], m.digits)} {over}')
             sure |= is_reliable(c)
-        if cells: lines.append(f'{name} gates {"; ".join(cells)}')
+        if cells: lines.append(f'{name} gates: {", ".join(cells)}')
     if not lines: return '', False
     plan, n = rows['without-cause'][0]['plan'], rows['without-cause'][0]['train_examples']
-    about = f'**The whole model, with and without causes** (preset `{plan["preset"]}`, {n:,} examples'
-    return f'- {about}; in brackets the interval over seeds): {". ".join(lines)}.', sure
+    about = f'preset `{plan["preset"]}`, {n:,} examples; in brackets the interval over seeds'
+    return (f'- **The whole model, with causes minus without** ({about}): '
+            f'{"; ".join(lines)}.', sure)
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-verdict2
 def reasoner_line(folder:Path) -> str:     # of all results

@@ -250,7 +250,7 @@ def test_the_verdict_says_what_the_files_say():
         text = verdict(tmp)
         (rows,) = load_results(tmp).values()
     c = compare(rows['soft'], rows['without-cause'], 'emotion_accuracy')
-    assert 'reliable differences' in text and f'emotion accuracy, % {c["difference"]:+.1f}' in text
+    assert 'reliable differences' in text and f'emotion accuracy {c["difference"]:+.1f}' in text
     assert is_reliable(c) and not is_reliable(c | dict(low=-1)) and not is_reliable(None)
     assert not is_reliable(c | dict(seeds_low=math.nan))
 
