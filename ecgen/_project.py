@@ -3,8 +3,8 @@ from pathlib import Path
 
 PIP_NAME = 'ecgen-dialogue'
 OURS = frozenset("""
-__init__.py __main__.py _modidx.py _project.py baselines causes cli data evaluation model tests
-training use
+__init__.py __main__.py _modidx.py _notebook.py _project.py baselines causes cli data evaluation
+model tests training use
 """.split())
 
 
