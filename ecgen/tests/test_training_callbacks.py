@@ -17,9 +17,9 @@ from statistics import median
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.causes.detector import bootstrap
 from ecgen.causes.labels import auc
 from ecgen.data.batches import CLS, PAD, SEP, Example, collate, turns_from_end
+from ecgen.data.bootstrap import bootstrap
 from ecgen.data.files import EcgenError, EcgenWarning, replace_file, write_json
 from ecgen.model.model import System
 from ecgen.model.pretrained import save_pretrained

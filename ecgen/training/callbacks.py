@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..causes.detector import bootstrap
 from ..causes.labels import auc
 from ..data.batches import CLS, PAD, SEP, Example, collate, turns_from_end
+from ..data.bootstrap import bootstrap
 from ..data.files import EcgenError, EcgenWarning, replace_file, write_json
 from ..model.model import System
 from ..model.pretrained import save_pretrained
