@@ -33,7 +33,7 @@ def drop_words(batch, share):
 def measure(model, data):
     "Accuracy and loss of emotions, AUC of causes"
     v = validate(model, data.valid, 'reasoner')
-    return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=cause_auc(model_scores(model, data.judged), data.judged, 0)['auc'])
+    return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=cause_auc(model_scores(model, data.gold_causes), data.gold_causes, 0)['auc'])
 
 
 def run(data, c, out):
@@ -76,5 +76,5 @@ if __name__ == '__main__':
     given = dict(s.split('=', 1) for s in a.settings)
     if given.keys() - USUAL.keys(): sys.exit(f'unknown: {", ".join(given.keys() - USUAL.keys())}')
     data = load_prepared(a.data)
-    if not data.judged: sys.exit(f'{a.data} has no labels to judge by: prepare it with --judge')
+    if not data.gold_causes: sys.exit(f'{a.data} has no labels to judge by: prepare it with --judge')
     run(data, USUAL | {k: type(USUAL[k])(json.loads(v)) for k, v in given.items() if k != 'vectors'} | dict(vectors=data.facts['vectors']), a.out)
