@@ -94,10 +94,10 @@ def test_prepared_folders_keep_everything():
         q = load_prepared(folder)
         assert q.vocab.words == p.vocab.words and q.facts == p.facts
         assert torch.equal(q.vectors, p.vectors) and q.vectors.dtype == torch.float16
-        for s in ('train', 'valid', 'judged'):
+        for s in ('train', 'valid', 'gold_causes'):
             assert [facts(e) for e in getattr(p, s)] == [facts(e) for e in getattr(q, s)]
         assert any(e.rare for e in q.valid) and any(len(e.after) for e in q.valid)
-        assert len(q.judged) == len(p.judged) > 0
+        assert len(q.gold_causes) == len(p.gold_causes) > 0
 
 
 def test_situations_are_kept_in_a_folder():

@@ -376,19 +376,19 @@ def position_baseline(
 # %% ../../nbs/4_training/03_callbacks.ipynb #10_callbacks-both-code
 def cause_baselines(
     examples:list[Example],     # of the training split
-    judged:list[Example],       # with the labels to be judged by
+    gold:list[Example],         # with the labels to be judged by
     words:int,                  # size of the vocabulary
 ) -> dict:                      # 'words' and 'place', each with auc and interval
     "What the two baselines that ignore the text reach"
     table = word_frequency_baseline(examples, words)
-    by_word = cause_auc([table[e.src] for e in judged], judged)
-    by_place = cause_auc([position_baseline(e) for e in judged], judged)
+    by_word = cause_auc([table[e.src] for e in gold], gold)
+    by_place = cause_auc([position_baseline(e) for e in gold], gold)
     return dict(words=by_word, place=by_place)
 
 # %% ../../nbs/4_training/03_callbacks.ipynb #10_callbacks-all-code
 def default_callbacks(
-    judged:list[Example]=(),      # with labels by others, to watch
+    gold_causes:list[Example]=(), # with labels by others, to watch
 ) -> list[Callback]:
     "What every run of `ecgen train` has"
     return [GracefulStop(), DeterministicCPU(), ProgressBar(), WarmupWarning(), DivergenceGuard(),
-            GoldCauses(judged), Log(), EarlyStopping(), Checkpoint()]
+            GoldCauses(gold_causes), Log(), EarlyStopping(), Checkpoint()]

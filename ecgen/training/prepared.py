@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHIPPED', 'SOURCES', 'WANTED', 'PREPARED', 'SPLITS', 'shipped_labels', 'label_source', 'with_source', 'warn_of_data',
-           'labelled_splits', 'content_hash', 'fingerprint', 'Tables', 'Prepared', 'judged_examples',
+           'labelled_splits', 'content_hash', 'fingerprint', 'Tables', 'Prepared', 'gold_examples',
            'situation_examples', 'read_table', 'describe_data', 'examples_of', 'prepare', 'fresh_system',
            'table_settings', 'has_tables', 'look_up', 'check_tables', 'take_tables', 'fill_words', 'flat', 'lengths',
            'to_arrays', 'check_arrays', 'from_arrays', 'words_text', 'save_prepared', 'is_prepared', 'read_files',
@@ -149,7 +149,7 @@ class Prepared:
     vocab: Vocab
     train: list[Example]
     valid: list[Example]
-    judged: list[Example] = field(default_factory=list)   # validation split, labels by others
+    gold_causes: list[Example] = field(default_factory=list)   # of the validation split
     vectors: Tensor|None = None                           # (vocabulary, dim) float16
     facts: dict = field(default_factory=dict)             # causes, vectors, min_count, ...
     folder: Path|None = None                              # to look things up in; None = nowhere
@@ -157,7 +157,7 @@ class Prepared:
     situations: list[Example] = field(default_factory=list)   # emotions, no causes, no responses
 
 # %% ../../nbs/4_training/01_prepared.ipynb #52f7e7d4
-def judged_examples(
+def gold_examples(
     dialogues:list,           # of the validation split
     judge:str|Path|None,      # label file
     vocab:Vocab,              # word ids
@@ -165,8 +165,8 @@ def judged_examples(
 ) -> list[Example]:           # of the dialogues that are not `for_choosing`; none without a file
     "What the reasoner is watched on"
     if not judge: return []
-    judged = [d for d in with_causes(dialogues, judge) if not for_choosing(d.id)]
-    res = make_examples(judged, vocab, max_context)
+    gold = [d for d in with_causes(dialogues, judge) if not for_choosing(d.id)]
+    res = make_examples(gold, vocab, max_context)
     if res: return res
     raise EcgenError(f'{judge} labels no dialogue of the half that is judged '
                      '(ids with an odd hash): leave --judge out.')
@@ -235,9 +235,9 @@ def prepare(
     facts |= dict(min_count=min_count, max_context=max_context, dim=dim)
     train, valid = examples_of(splits, vocab, max_context, causes, data)
     more = situation_examples(splits[0], vocab, max_context) if situations else []
-    judged = judged_examples(splits[1], judge, vocab, max_context)
+    gold = gold_examples(splits[1], judge, vocab, max_context)
     table = read_table(vectors, vocab, dim)
-    return Prepared(vocab, train, valid, judged, table, facts, data, situations=more)
+    return Prepared(vocab, train, valid, gold, table, facts, data, situations=more)
 
 # %% ../../nbs/4_training/01_prepared.ipynb #7e4d8015
 def fresh_system(
@@ -382,11 +382,12 @@ def from_arrays(
 
 # %% ../../nbs/4_training/01_prepared.ipynb #731f7601
 PREPARED = 'ecgen-prepared-1'
-SPLITS = 'train', 'valid', 'judged', 'situations'
+# part of `Prepared` -> its name in a folder
+SPLITS = dict(train='train', valid='valid', gold_causes='judged', situations='situations')
 
 def words_text(p:Prepared) -> bytes:
     "What is no array, as JSON: words, ids of dialogues, rare words"
-    splits = {s: getattr(p, s) for s in SPLITS}
+    splits = {name: getattr(p, s) for s, name in SPLITS.items()}
     ids = {s: [e.id for e in examples] for s, examples in splits.items()}
     rare = {s: sum((list(e.rare) for e in examples), []) for s, examples in splits.items()}
     about = dict(words=p.vocab.words[len(SPECIALS):], ids=ids, rare=rare)
@@ -401,8 +402,8 @@ def save_prepared(
     folder, files = Path(folder), {}
     folder.mkdir(parents=True, exist_ok=True)
     def write(name, tensors): files[name] = write_tensors(folder/name, tensors)
-    for s in ('train', 'valid', 'judged'):
-        write(f'{s}.safetensors', to_arrays(getattr(p, s), len(p.vocab)))
+    for s in ('train', 'valid', 'gold_causes'):
+        write(f'{SPLITS[s]}.safetensors', to_arrays(getattr(p, s), len(p.vocab)))
     if p.vectors is not None: write('vectors.safetensors', dict(vectors=p.vectors))
     if p.situations: write('situations.safetensors', to_arrays(p.situations, len(p.vocab)))
     if p.tables is not None: write('tables.safetensors', p.tables.rows)
@@ -441,9 +442,10 @@ def read_prepared(folder:Path, about:dict) -> Prepared:
     tensors = {Path(name).stem: load(data[name]) for name in arrays}
     words = json.loads(data['words.json'])
     vocab, rare, splits = Vocab(words['words']), words.get('rare', {}), {}
-    for s in SPLITS:
-        if s not in tensors: continue
-        splits[s] = from_arrays(tensors[s], words['ids'][s], len(vocab), rare.get(s, ()))
+    for s, name in SPLITS.items():
+        if name not in tensors: continue
+        ids, unknown = words['ids'][name], rare.get(name, ())
+        splits[s] = from_arrays(tensors[name], ids, len(vocab), unknown)
     tables = Tables(**about['tables'], rows=tensors['tables']) if 'tables' in about else None
     vectors = tensors['vectors']['vectors'] if 'vectors' in tensors else None
     facts = current_names(about['facts'])

@@ -189,8 +189,8 @@ def begin_run(model:System, data:Prepared, run:dict, cfg:TrainingConfig, out:Pat
     announce(model, data, cfg, share)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out/'run.json', run)
-    if data.judged:
-        found = cause_baselines(data.train, data.judged, len(model.vocab))
+    if data.gold_causes:
+        found = cause_baselines(data.train, data.gold_causes, len(model.vocab))
         write_json(out/'priors.json', found)
 
 # %% ../../nbs/4_training/04_runs.ipynb #95abf78b
@@ -200,13 +200,13 @@ def make_trainer(
     valid:list[Example],       # for early stopping, with cause labels of the same source
     cfg:TrainingConfig,        # how
     out:str|Path,              # the run's folder
-    judged:list[Example]|None=None,      # of the validation split, with labels by others, to watch
+    gold_causes:list[Example]|None=None, # of the validation split, with labels by others, to watch
     situations:list[Example]|None=None,  # of the training split, for the stage 'reasoner'
 ) -> Trainer:                  # whose `fit` goes on where a run in `out` stopped
     "A trainer with all callbacks, in a folder"
-    splits = (train, valid, judged, situations)
-    train, valid, judged, situations = (model.vocab.adopt(x or []) for x in splits)
-    callbacks = default_callbacks(judged)
+    splits = (train, valid, gold_causes, situations)
+    train, valid, gold, situations = (model.vocab.adopt(x or []) for x in splits)
+    callbacks = default_callbacks(gold)
     trainer = Trainer(model, cfg, out, train, valid, situations, callbacks)
     rank = rank_and_world_size()[0]
     if rank > 0: torch.manual_seed(cfg.seed + rank)
@@ -260,7 +260,7 @@ def train(
     begin_run(model, prepared, run, cfg, out)
     extra = prepared.situations if cfg.situations else []
     splits = prepared.train, prepared.valid
-    trainer = make_trainer(model, *splits, cfg, out, prepared.judged, extra)
+    trainer = make_trainer(model, *splits, cfg, out, prepared.gold_causes, extra)
     with lock_folder(out): return trainer.fit()
 
 # %% ../../nbs/4_training/04_runs.ipynb #origins-def
