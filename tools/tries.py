@@ -49,12 +49,8 @@ def drop_words(batch, share):
 def measure(model, data):
     "Accuracy and loss of emotions, AUC of causes"
     v = validate(model, data.valid, 'reasoner')
-<<<<<<< HEAD
-    auc = cause_auc(model_scores(model, data.judged), data.judged, 0)['auc']
+    auc = cause_auc(model_scores(model, data.gold_causes), data.gold_causes, 0)['auc']
     return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=auc)
-=======
-    return dict(emotion_accuracy=v['emotion_accuracy'], emotion=v['emotion'], judged_auc=cause_auc(model_scores(model, data.gold_causes), data.gold_causes, 0)['auc'])
->>>>>>> training
 
 
 def untrained(data, c):
@@ -152,13 +148,8 @@ if __name__ == '__main__':
     given = dict(s.split('=', 1) for s in a.settings)
     if given.keys() - USUAL.keys(): sys.exit(f'unknown: {", ".join(given.keys() - USUAL.keys())}')
     data = load_prepared(a.data)
-<<<<<<< HEAD
-    if not data.judged: sys.exit(f'{a.data} has no labels to judge by: prepare it with --judge')
+    if not data.gold_causes: sys.exit(f'{a.data} has no labels to judge by: prepare it with --judge')
     values = {k: v if k == 'teacher' else type(USUAL[k])(json.loads(v)) for k, v in given.items()}
     c = USUAL | values | dict(vectors=data.facts['vectors'])
     if a.mean: average(data, c, a.mean, a.out)
     else: run(data, c, a.out, a.save)
-=======
-    if not data.gold_causes: sys.exit(f'{a.data} has no labels to judge by: prepare it with --judge')
-    run(data, USUAL | {k: type(USUAL[k])(json.loads(v)) for k, v in given.items() if k != 'vectors'} | dict(vectors=data.facts['vectors']), a.out)
->>>>>>> training
