@@ -93,7 +93,7 @@ def test_a_page_is_answered():
 def test_a_page_is_told_when_the_model_fails():
     from unittest.mock import patch
     def broken(*_, **__): raise RuntimeError('out of memory')
-    with patch.dict(reply.__globals__, playground_answer=broken):
+    with patch('ecgen.use.playground.playground_answer', broken):
         a = reply(little(), dict(ask=4, turns=TURNS, closed=[], gate='soft'))
     assert a == dict(to=4, error='The model could not answer (RuntimeError): '
                              'try other words, or begin a new dialogue.')
