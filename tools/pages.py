@@ -196,13 +196,13 @@ def landing(nb, widgets):
     nb.cells[1:1] = [nbformat.v4.new_markdown_cell(hero()), nbformat.v4.new_markdown_cell(ALIVE), widget, nbformat.v4.new_markdown_cell(AFTER.format(figures=figures()))]
 
 
-def signature(cell, after=None):
+def signature(cell, near=()):
     """What show_doc printed as text of the page, so that its heading can be linked to; it begins with a rule and a link to the source.
-    Of a symbol whose source stands below (`#| exports`) the heading is enough: the source begins with the same signature"""
+    Of a symbol whose source stands beside it (`#| exports`) the heading is enough: the source begins with the same signature"""
     text = re.sub(r'^\s*---\s*', '', cell.outputs[0].data['text/markdown'] if cell.outputs else '')
     text = re.sub(r'(?s)```.*?```', lambda m: re.sub(r'\[(`\w+`)\]\([^)]*\)', r'\1', m[0]), text)      # code holds no links
     name = re.search(r'(?m)^#+ (\w+)\s*$', text)
-    if name and after is not None and after.cell_type == 'code' and re.search(rf'(?m)^(?:def|class) {name[1]}\b', after.source): text = text.split('```')[0]
+    if name and any(re.search(rf'(?m)^(?:def|class) {name[1]}\b', c.source) for c in near): text = text.split('```')[0]
     return nbformat.v4.new_markdown_cell(re.sub(r'^\[source\]\((.*?)\)\{.*?\}', r'[source](\1)' if public() else '', text))
 
 
@@ -244,7 +244,9 @@ def docs():
         path = ROOT/(page if page == cfg.readme_nb else f'{cfg.nbs_path.name}/{page}')
         fold_tests(nb, path)
         show_imports(nb, path)
-        nb.cells = [signature(c, next(iter(nb.cells[i + 1:]), None)) if c.pop('has_sd', None) else c for i, c in enumerate(nb.cells)]
+        shown = {i: c for i, c in enumerate(nb.cells) if c.cell_type == 'code' and not c.get('has_sd')}
+        nb.cells = [signature(c, [shown[j] for j in range(i - 4, i + 5) if j in shown]) if c.pop('has_sd', None) else c
+                    for i, c in enumerate(nb.cells)]
         for cell in (c for c in nb.cells if c.cell_type == 'markdown'):
             cell.source = local_links(cell.source, page, names).replace(f'{COLAB}/assets/colab-badge.svg', '/colab.svg')  # a page fetches nothing from elsewhere
         if page.endswith('/index.ipynb'): nb.cells.append(nbformat.v4.new_markdown_cell(contents(page, nbs, names, metas)))
