@@ -352,22 +352,51 @@ def big_scene(words=150, steps=20, layers=4, heads=4):
                     words=[f'r{m}' for m in range(steps)], shape=[layers, heads, steps, words], before=base64.b64encode(a.numpy().tobytes()).decode())
 
 
+# Where other work shares the machine, a redraw is measured by a yardstick: work of a fixed size in the same page, which takes
+# YARD_MS on two quiet cores. Only what makes the machine slower makes the limit wider.
+YARD_MS = 14
+REDRAWS = """async () => {
+  const slider = document.querySelector('[data-control=threshold]');
+  const root = document.querySelector('.ecgen');
+  const frame = () => new Promise(requestAnimationFrame);
+  const yardstick = () => {
+    const begin = performance.now();
+    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    for (let i = 0; i < 2000; i++) {
+      const rect = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
+      rect.setAttribute('x', i % 50);
+      rect.setAttribute('y', i / 50);
+      rect.setAttribute('fill', `rgb(${i % 256}, 0, 0)`);
+      svg.append(rect);
+    }
+    return performance.now() - begin;
+  };
+  const times = { draw: [], yard: [] };
+  for (let i = 0; i < 40; i++) {
+    slider.value = 0.2 + i / 66;
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
+    await frame();
+    await frame();
+    times.draw.push(+root.dataset.drawMs);
+    times.yard.push(yardstick());
+  }
+  return times;
+}"""
+
+
 @pytest.mark.parametrize('kind', ['CauseHighlight', 'AttentionExplorer'])
 def test_redraws_within_a_frame(show, kind, record_property):
     import ecgen.use.widgets as widgets
     w = getattr(widgets, kind)(model(), TURNS, gate='hard')
     w.state['scene'] = big_scene()
     page = show(w)
-    def redraws(): return page.evaluate('''async () => { const s = document.querySelector('[data-control=threshold]'), r = document.querySelector('.ecgen'), res = [];
-      const frame = () => new Promise(requestAnimationFrame);
-      for (let i = 0; i < 40; i++) { s.value = 0.2 + i / 66; s.dispatchEvent(new Event('input', { bubbles: true })); await frame(); await frame(); res.push(+r.dataset.drawMs); }
-      return res.sort((a, b) => a - b); }''')
-    tries = [redraws() for _ in range(3)]      # other work on the machine slows some of them
-    times = min(tries, key=lambda t: t[len(t) // 2])
-    median = times[len(times) // 2]
+    tries = [page.evaluate(REDRAWS) for _ in range(3)]      # other work on the machine slows some of them
+    median, yard = (min(sorted(t[k])[len(t[k]) // 2] for t in tries) for k in ('draw', 'yard'))
+    median_here = median / max(1, yard / YARD_MS)
     record_property('redraw_ms', median)
-    print(f'{kind}: redraw median {median} ms, longest {times[-1]} ms; first render {page.get_attribute(".ecgen", "data-render-ms")} ms; page {len(w.to_html()) // 1024} KB')
-    assert median < 16
+    print(f'{kind}: redraw median {median:.1f} ms, yardstick {yard:.1f} ms, page {len(w.to_html()) // 1024} KB;'
+          f' first render {page.get_attribute(".ecgen", "data-render-ms")} ms')
+    assert median_here < 16
 
 
 # ---------------------------------------------------------------- hostile and long text
