@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .shared import (
     SmallConfig, SmallDecoderBlock, SmallEncoder, SmallSystem, as_batch, causal)
-from ..data.batches import Batch, Vocab
+from ..data.batches import Batch, Vocab, seeded
 from ..data.dialogues import EMOTIONS
 from ..data.files import setting
 from ..model.attention import KeysValues
@@ -200,8 +200,7 @@ def mixture_of(
     turns:list[str],      # speaker, listener, ..., speaker
 ) -> tuple[dict, dict, bool]:     # positive emotions, negative ones; is the speaker positive?
     "The emotions that a response would be written with, the largest weight first"
-    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)          # where the model draws, it draws the same each time
+    with torch.inference_mode(), seeded(0):      # what the model draws is the same each time
         ctx = model.encode(as_batch(model, turns))[2]
     res = []
     for weights, group in zip(ctx.mixtures, GROUPS):

@@ -28,14 +28,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .labels import auc, put_aside
 from ..data.bootstrap import bootstrap
 from ..data.dialogues import Dialogue, data_dir, role
 from ..data.encoders import first_line, load_encoder
-from ..data.files import EcgenError, how_to_add, refuse_special
+from ..data.files import (
+    EcgenError, how_to_add, refuse_special, write_json, write_tensors)
 from ..data.readers import Annotated, read_reccon
 
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-05
@@ -577,16 +578,6 @@ class Detector:
         "How probable it is that an utterance holds the cause"
         return sigmoid(self.logits([dialogue_target(d)], progress=False)[0])
 
-# %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-60
-def put(folder:Path, name:str, data:dict[str, Tensor] | dict):
-    "Write a file at once or not at all"
-    tmp = folder/f'{name}.part'
-    if name.endswith('.json'):
-        text = json.dumps(data, indent=1, ensure_ascii=False)
-        tmp.write_text(text + '\n', encoding='utf-8')
-    else: save_file({k: v.contiguous() for k, v in data.items()}, tmp)
-    os.replace(tmp, folder/name)
-
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-61
 def need_extra(extra:str, *modules:str):
     "Refuse to begin without the packages of an extra"
@@ -740,9 +731,9 @@ def train_detector(
         if progress: print(f'network {seed + 1} of {seeds}, {len(targets):,} targets', flush=True)
         network = start_network(config, model, first, seed)
         train_network(network, targets, tokenizer, config, seed, progress)
-        put(out, f'network-{seed}.safetensors', network.state_dict())
-        put(out, f'facts-{seed}.safetensors', fit_facts(targets, seed).state_dict())
-        put(out, 'detector.json', card | dict(seeds=[*range(seed + 1)]))
+        write_tensors(out/f'network-{seed}.safetensors', network.state_dict())
+        write_tensors(out/f'facts-{seed}.safetensors', fit_facts(targets, seed).state_dict())
+        write_json(out/'detector.json', card | dict(seeds=[*range(seed + 1)]))
     return load_detector(out)
 
 # %% ../../nbs/2_causes/01_detector.ipynb #01a_detector-21

@@ -32,13 +32,14 @@ from .annotation import (
 from ecgen.causes.detector import (
     AS_RECCON, NETWORK, READ, Detector, DetectorConfig, JointNetwork, Reading, Target,
     batches_by_length, check_detector_folder, collate_readings, facts, fit_facts,
-    load_detector, need_extra, new_head, optimizer_for, pad_rows, put, reccon_splits, set_dropout,
+    load_detector, need_extra, new_head, optimizer_for, pad_rows, reccon_splits, set_dropout,
     shorten_candidates, sigmoid, start_encoder, start_network, training_arguments, training_batches,
     word_pieces)
 from .labels import auc, read_lexicon
+from ..data.batches import seeded
 from ..data.bootstrap import bootstrap
 from ..data.dialogues import Dialogue, data_dir, regular, split_words, typed_places
-from ..data.files import EcgenError, replace_file
+from ..data.files import EcgenError, write_json, write_tensors
 from ..model.pretrained import read_json
 from ..training.checkpoints import load_checkpoint, save_checkpoint
 
@@ -311,8 +312,7 @@ def fit_words(
             write_progress(folder, network, opt, now, about)
 
     def batch(i, rows):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed * 100_000 + 50_000 + i)      # of its masks
+        with seeded(seed * 100_000 + 50_000 + i):      # of its masks
             return collate_words([readings[j] for j in rows], tokenizer, config.masked)
 
     rest = list(enumerate(steps.rows))[done:]
@@ -624,9 +624,9 @@ def words_card(
 
 def save_seed(out:Path, seed:int, network:nn.Module, fact_model:nn.Module, card:dict):
     "Write what a seed has made, and remove its checkpoints"
-    put(out, f'network-{seed}.safetensors', network.state_dict())
-    put(out, f'facts-{seed}.safetensors', fact_model.state_dict())
-    put(out, 'detector.json', card | dict(seeds=[*range(seed + 1)]))
+    write_tensors(out/f'network-{seed}.safetensors', network.state_dict())
+    write_tensors(out/f'facts-{seed}.safetensors', fact_model.state_dict())
+    write_json(out/'detector.json', card | dict(seeds=[*range(seed + 1)]))
     shutil.rmtree(out/f'state-{seed}', ignore_errors=True)
 
 # %% ../../nbs/2_causes/03_spans.ipynb #train-words
@@ -646,7 +646,7 @@ def train_words(
     card = words_card(config, targets, labelled, first)
     done = check_detector_folder(out, card)
     tokenizer, model = start_encoder(out, config, first)
-    if not done: put(out, 'detector.json', card | dict(seeds=[]))
+    if not done: write_json(out/'detector.json', card | dict(seeds=[]))
     told = f'of {networks}, {len(targets):,} targets'
     for seed in [s for s in range(networks) if s not in done]:
         if progress: print(f'network {seed + 1} {told}', flush=True)
@@ -678,7 +678,7 @@ def save_words_card(
     card['words'] = how
     card['thresholds'] = thresholds | agreement_thresholds(res.get('agreement', {}))
     for name, x in (('detector.json', card), ('results.json', res)):
-        replace_file(out/name, (json.dumps(x, indent=1) + '\n').encode())
+        write_json(out/name, x)
 
 # %% ../../nbs/2_causes/03_spans.ipynb #build-words
 def build_words(

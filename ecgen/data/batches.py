@@ -8,7 +8,7 @@ __all__ = ['SPECIALS', 'PAD', 'UNK', 'BOS', 'EOS', 'CLS', 'SEP', 'PROMISED', 'Vo
            'warn_of_odd_lines', 'fill_table', 'read_vectors', 'Example', 'encode_context', 'soft_causes', 'soft_words',
            'word_labels', 'rare_words', 'context_starts', 'known_causes', 'make_example', 'make_examples', 'Batch',
            'turns_from_end', 'pad', 'collate', 'length_order', 'make_batches', 'BatchSampler', 'real_token_share',
-           'released_batches', 'max_tokens_for']
+           'released_batches', 'max_tokens_for', 'seeded']
 
 # %% ../../nbs/1_data/06_batches.ipynb #02_batches-03
 import codecs
@@ -22,6 +22,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -542,3 +543,13 @@ def max_tokens_for(
         if len(BatchSampler(examples, mid).batches()) >= steps: low = mid
         else: high = mid
     return low
+
+# %% ../../nbs/1_data/06_batches.ipynb #seeded-def
+@contextmanager
+def seeded(
+    seed:int,      # of everything that torch draws inside
+):
+    "Draws inside depend on `seed` alone; draws outside are as if there had been none"
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAGIC_BYTES', 'LARGEST', 'EcgenError', 'EcgenWarning', 'how_to_add', 'begins_like', 'text_chunks', 'refuse_special',
-           'read_bytes', 'replacing', 'replace_file', 'write_json', 'locked', 'file_hash', 'shipped', 'default_dir',
-           'cache_dir', 'setting', 'choice', 'has_type', 'check_setting', 'check_settings']
+           'read_bytes', 'replacing', 'replace_file', 'write_json', 'write_tensors', 'locked', 'file_hash', 'shipped',
+           'default_dir', 'cache_dir', 'setting', 'choice', 'has_type', 'check_setting', 'check_settings']
 
 # %% ../../nbs/1_data/00_files.ipynb #files-03
 import hashlib
@@ -143,6 +143,16 @@ def write_json(
     "Write JSON that people can read, whole or not at all"
     text = json.dumps(value, indent=1, ensure_ascii=False) + '\n'
     replace_file(path, text.encode())
+
+def write_tensors(
+    path:Path,
+    tensors:dict,     # name -> tensor
+) -> str:             # SHA-256 of what was written
+    "Write safetensors, whole or not at all"
+    from safetensors.torch import save
+    data = save({k: t.contiguous() for k, t in tensors.items()})
+    replace_file(path, data)      # `save_file` would make a file that only its owner can read
+    return hashlib.sha256(data).hexdigest()
 
 # %% ../../nbs/1_data/00_files.ipynb #files-lock
 @contextmanager

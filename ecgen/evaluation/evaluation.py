@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from ..causes.labels import agreement, auc, for_choosing, with_causes
-from ..data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
+from ..data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples, seeded
 from ..data.dialogues import (
     EMOTIONS, Dialogue, detokenize, keep_words, numbered, read_lines, tokenize)
 from ..data.files import EcgenError, EcgenWarning, how_to_add, replace_file
@@ -98,8 +98,7 @@ def batch_metrics(
     gate:str='',      # '' = the model's own
 ) -> dict:            # (B,) tensors, as in `per_example`
     "What a model makes of one batch; `EcgenError` if it does not give numbers"
-    with torch.random.fork_rng(devices=[]):      # systems that draw give the same figures each time
-        torch.manual_seed(0)
+    with seeded(0):      # systems that draw give the same figures each time
         out, nll = model.score(batch, gate)
     if not (out.emotion.isfinite().all() and nll.isfinite().all()):
         raise EcgenError('The model gives numbers that are not finite (NaN or infinite), '
@@ -479,8 +478,7 @@ def respond_all(
     seeds = [random.Random(f'{seed} {e.id} {e.turn}').getrandbits(62) for e in examples]
     decoder = replace(decoder, temperature=decoder.temperature or model.cfg.temperature)
     bar = tqdm(total=len(res), desc='responding', unit='response', disable=not progress)
-    with torch.random.fork_rng(devices=[]), bar:
-        torch.manual_seed(seed)      # of gates that are drawn
+    with seeded(seed), bar:      # of gates that are drawn
         for rows in in_batches(examples, max_tokens_per_batch=8192):
             batch = collate([examples[i] for i in rows]).to(model.device)
             out, _, ctx = model.encode(batch.src, gate, batch.cause)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..data.batches import PAD, Batch, collate, make_examples
+from ..data.batches import PAD, Batch, collate, make_examples, seeded
 from ..data.bootstrap import paired_bootstrap, sum_groups
 from ..data.dialogues import data_dir, keep_words
 from ..data.files import EcgenError
@@ -43,8 +43,7 @@ def batch_losses(
     tau = 1. if model.cfg.sample_gates else None
     mask, res = batch.tgt_out != PAD, {}
     for gate in gates:
-        with torch.random.fork_rng(devices=[]):       # gates that are drawn are drawn by a seed
-            torch.manual_seed(0)
+        with seeded(0):       # of gates that are drawn
             g = make_gates(gate, out.cause, batch.src, batch.cause, tau, model.cfg.cls_open)
         if model.cfg.generator.gate_at == 'scale_memory':
             ctx = model.generator.encode(batch.src, ctx.emotion, g)

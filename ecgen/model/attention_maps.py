@@ -17,7 +17,7 @@ from ..data.files import EcgenError
 from .decoding import GREEDY, Decoder
 from .gates import Gates
 from .generator import Context, AttentionMaps
-from .model import EmpatheticModel, check_turns
+from .model import EmpatheticModel, check_turns, read_tokens
 from .reasoner import Reasoning
 
 # %% ../../nbs/3_model/10_attention_maps.ipynb #aadcbe81
@@ -68,16 +68,14 @@ def trace(
 ) -> AttentionTrace:
     "A response, and what its words attended to"
     words = watchable_words(model, turns, close)
-    src, _ = encode_context(words, model.vocab, None, model.cfg.max_context)
-    src = torch.tensor([src], device=model.device)
-    turn = len(turns) - 1 - turns_from_end(src)[0]
-    with torch.random.fork_rng(devices=[]):      # gates that are drawn are drawn by the seed
-        torch.manual_seed(seed)
-        out, gates, ctx = model.encode(src, gate)
+    ids, _ = encode_context(words, model.vocab, None, model.cfg.max_context)
+    src = torch.tensor(ids, device=model.device)
+    turn = len(turns) - 1 - turns_from_end(src[None])[0]
+    out, gates, ctx = read_tokens(model, ids, gate, seed)
     ctx = replace(ctx, gates=shut(gates, turn, list(close)))
     if response: ids = model.vocab.encode(response)
     else: ids, = decoder.write(model, ctx, out.emotion, [seed])
-    return look_again(model, src[0], turn, out, ctx, ids)
+    return look_again(model, src, turn, out, ctx, ids)
 
 # %% ../../nbs/3_model/10_attention_maps.ipynb #look-again
 def look_again(

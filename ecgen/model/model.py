@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.batches import PAD, Batch, Vocab, encode_context
+from ..data.batches import PAD, Batch, Vocab, encode_context, seeded
 from ..data.dialogues import (
     EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words)
 from ..data.files import (
@@ -414,8 +414,7 @@ def warn_of_unknown(
 # %% ../../nbs/3_model/08_model.ipynb #inside
 def read_tokens(model:System, src:list[int], gate:str, seed:int) -> tuple:
     "What `model.encode` gives for one dialogue; gates that are drawn are drawn by the seed"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         out, gates, ctx = model.encode(torch.tensor([src], device=model.device), gate)
     check_scores(out.emotion, out.cause)
     return out, gates, ctx

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from ecgen.baselines.shared import SmallConfig, SmallDecoderBlock, SmallEncoder, SmallSystem, as_batch, causal
-from ecgen.data.batches import Batch, Vocab
+from ecgen.data.batches import Batch, Vocab, seeded
 from ecgen.data.dialogues import EMOTIONS
 from ecgen.data.files import setting
 from ecgen.model.attention import KeysValues

@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from ecgen.causes.labels import auc, put_aside
 from ecgen.data.bootstrap import bootstrap
 from ecgen.data.dialogues import Dialogue, data_dir, role
 from ecgen.data.encoders import first_line, load_encoder
-from ecgen.data.files import EcgenError, how_to_add, refuse_special
+from ecgen.data.files import EcgenError, how_to_add, refuse_special, write_json, write_tensors
 from ecgen.data.readers import Annotated, read_reccon
 from ecgen.causes.detector import *
 

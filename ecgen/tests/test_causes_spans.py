@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from ecgen.causes.annotation import agreement_report, agreement_thresholds, as_threshold, begin_line, halves, labels_to_learn, mark, prefix_targets, reccon_report
-from ecgen.causes.detector import AS_RECCON, NETWORK, READ, Detector, DetectorConfig, JointNetwork, Reading, Target, batches_by_length, check_detector_folder, collate_readings, facts, fit_facts, load_detector, need_extra, new_head, optimizer_for, pad_rows, put, reccon_splits, set_dropout, shorten_candidates, sigmoid, start_encoder, start_network, training_arguments, training_batches, word_pieces
+from ecgen.causes.detector import AS_RECCON, NETWORK, READ, Detector, DetectorConfig, JointNetwork, Reading, Target, batches_by_length, check_detector_folder, collate_readings, facts, fit_facts, load_detector, need_extra, new_head, optimizer_for, pad_rows, reccon_splits, set_dropout, shorten_candidates, sigmoid, start_encoder, start_network, training_arguments, training_batches, word_pieces
 from ecgen.causes.labels import auc, read_lexicon
+from ecgen.data.batches import seeded
 from ecgen.data.bootstrap import bootstrap
 from ecgen.data.dialogues import Dialogue, data_dir, regular, split_words, typed_places
-from ecgen.data.files import EcgenError, replace_file
+from ecgen.data.files import EcgenError, write_json, write_tensors
 from ecgen.model.pretrained import read_json
 from ecgen.training.checkpoints import load_checkpoint, save_checkpoint
 from ecgen.causes.spans import *

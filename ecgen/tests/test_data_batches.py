@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -263,3 +264,15 @@ def test_presets_take_half_the_updates_of_the_released_code():
     assert (ours(8192), theirs(8192)) == (291, 642)
     assert (ours(4096), theirs(4096)) == (565, 1128)
     assert (ours(3596), ours(2020)) == (642, 1131)
+
+
+def test_what_is_drawn_inside_changes_nothing_outside():
+    torch.manual_seed(0)
+    alone = torch.rand(4)
+    torch.manual_seed(0)
+    around = [torch.rand(2)]
+    with pytest.raises(KeyError), seeded(7):
+        torch.rand(3)
+        raise KeyError
+    around.append(torch.rand(2))
+    assert torch.equal(torch.cat(around), alone)

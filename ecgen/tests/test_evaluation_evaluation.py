@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ecgen.causes.labels import agreement, auc, for_choosing, with_causes
-from ecgen.data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples
+from ecgen.data.batches import CLS, PAD, SEP, UNK, Batch, collate, make_examples, seeded
 from ecgen.data.dialogues import EMOTIONS, Dialogue, detokenize, keep_words, numbered, read_lines, tokenize
 from ecgen.data.files import EcgenError, EcgenWarning, how_to_add, replace_file
 from ecgen.data.readers import load_split

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ecgen.data.batches import PAD, Batch, collate, make_examples
+from ecgen.data.batches import PAD, Batch, collate, make_examples, seeded
 from ecgen.data.bootstrap import paired_bootstrap, sum_groups
 from ecgen.data.dialogues import data_dir, keep_words
 from ecgen.data.files import EcgenError

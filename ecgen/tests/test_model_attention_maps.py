@@ -11,7 +11,7 @@ from ecgen.data.files import EcgenError
 from ecgen.model.decoding import GREEDY, Decoder
 from ecgen.model.gates import Gates
 from ecgen.model.generator import Context, AttentionMaps
-from ecgen.model.model import EmpatheticModel, check_turns
+from ecgen.model.model import EmpatheticModel, check_turns, read_tokens
 from ecgen.model.reasoner import Reasoning
 from ecgen.model.attention_maps import *
 

@@ -11,7 +11,7 @@ from pkgutil import resolve_name
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ecgen.data.batches import PAD, Batch, Vocab, encode_context
+from ecgen.data.batches import PAD, Batch, Vocab, encode_context, seeded
 from ecgen.data.dialogues import EMOTIONS, MOST_CHARACTERS, clean, detokenize, role, split_words
 from ecgen.data.files import EcgenError, EcgenWarning, check_settings, choice, setting, shipped
 from ecgen.model.decoding import Decoder, check_scores

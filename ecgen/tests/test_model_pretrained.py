@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from ecgen.data.batches import SPECIALS, Vocab
-from ecgen.data.files import EcgenError, EcgenWarning, begins_like, check_settings, read_bytes, replace_file, write_json
+from ecgen.data.files import EcgenError, EcgenWarning, begins_like, check_settings, read_bytes, write_json, write_tensors
 from ecgen.model.presets import current_names, find_system
 from ecgen.model.pretrained import *
 

@@ -8,8 +8,7 @@ import shutil
 import warnings
 from pathlib import Path
 import torch
-from ecgen.data.files import EcgenError, EcgenWarning, refuse_special, write_json
-from ecgen.model.pretrained import write_tensors
+from ecgen.data.files import EcgenError, EcgenWarning, refuse_special, write_json, write_tensors
 from ecgen.training.checkpoints import *
 
 import pytest

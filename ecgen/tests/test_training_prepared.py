@@ -14,11 +14,11 @@ from torch import Tensor
 from ecgen.causes.labels import for_choosing, read_lexicon, with_causes
 from ecgen.data.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words, read_vectors
 from ecgen.data.dialogues import EMOTIONS, data_dir, keep_words, tokenize
-from ecgen.data.files import EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json
+from ecgen.data.files import EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json, write_tensors
 from ecgen.data.readers import load_split
 from ecgen.model.model import System
 from ecgen.model.presets import current_names, system_of
-from ecgen.model.pretrained import read_json, write_tensors
+from ecgen.model.pretrained import read_json
 from ecgen.training.checkpoints import checksum
 from ecgen.training.prepared import *
 

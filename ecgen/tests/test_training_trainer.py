@@ -15,7 +15,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.optim.swa_utils import AveragedModel
 from ecgen.causes.labels import auc
-from ecgen.data.batches import CLS, PAD, SEP, Batch, BatchSampler, Example, collate, make_batches, length_order
+from ecgen.data.batches import CLS, PAD, SEP, Batch, BatchSampler, Example, collate, length_order, make_batches, seeded
 from ecgen.data.files import EcgenError, check_settings, choice, setting
 from ecgen.model.model import System
 from ecgen.model.pretrained import save_pretrained

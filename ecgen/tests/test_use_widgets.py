@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 import ecgen
-from ecgen.data.batches import encode_context
+from ecgen.data.batches import encode_context, seeded
 from ecgen.data.dialogues import EMOTIONS, clean
 from ecgen.data.files import EcgenError, how_to_add
 from ecgen.model.attention_maps import trace

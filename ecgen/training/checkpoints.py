@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from ..data.files import EcgenError, EcgenWarning, refuse_special, write_json
-from ..model.pretrained import write_tensors
+from ..data.files import (
+    EcgenError, EcgenWarning, refuse_special, write_json, write_tensors)
 
 # %% ../../nbs/4_training/00_checkpoints.ipynb #9e65b07e
 NUM_KEPT = 2     # checkpoints that stay on the disk

@@ -27,12 +27,13 @@ from ecgen.data.batches import (
     SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words,
     read_vectors)
 from ..data.dialogues import EMOTIONS, data_dir, keep_words, tokenize
-from ..data.files import (
-    EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json)
+from ecgen.data.files import (
+    EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json,
+    write_tensors)
 from ..data.readers import load_split
 from ..model.model import System
 from ..model.presets import current_names, system_of
-from ..model.pretrained import read_json, write_tensors
+from ..model.pretrained import read_json
 from .checkpoints import checksum
 
 # %% ../../nbs/4_training/01_prepared.ipynb #2587ce92

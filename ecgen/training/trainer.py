@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..causes.labels import auc
 from ..data.batches import (
-    CLS, PAD, SEP, Batch, BatchSampler, Example, collate, make_batches, length_order)
+    CLS, PAD, SEP, Batch, BatchSampler, Example, collate, length_order, make_batches, seeded)
 from ..data.files import EcgenError, check_settings, choice, setting
 from ..model.model import System
 from ..model.pretrained import save_pretrained
@@ -497,8 +497,7 @@ def validate(
     "Measure a model on examples; processes that train together share the work"
     model.eval()
     stage = stage or model.stages[-1]
-    with torch.random.fork_rng([model.device] if model.device.type == 'cuda' else []):
-        torch.manual_seed(0)
+    with seeded(0):
         mine = validate_share(model, examples, stage, max_tokens_per_batch, gate)
     parts, scores = zip(*sum(all_gather(mine), []))
     mean = mean_of_batches(parts)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 import ecgen
-from ..data.batches import encode_context
+from ..data.batches import encode_context, seeded
 from ..data.dialogues import EMOTIONS, clean
 from ..data.files import EcgenError, how_to_add
 from ..model.attention_maps import trace
@@ -64,8 +64,7 @@ def gate_noise(
     draws:int=8,     # how many
 ) -> list:           # draws x n: Gumbel noise of "cause" minus that of "not cause"
     "The chance in Gumbel-Softmax gates"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         noise = gumbel_noise(torch.empty(draws, n, 2))
     return [[round(x, 4) for x in row] for row in (noise[..., 1] - noise[..., 0]).tolist()]
 
