@@ -20,7 +20,7 @@ MUTATIONS = [
     ('gated attention: closed words keep their weight in training', 'model/gated_attention.py',
      'e = g * (s - top)', 'e = (s - top)', [f'{T}model_gated_attention.py']),
     ('gated attention: gates instead of their logarithms in the fast way', 'model/gated_attention.py',
-     'bias = gates.log[', 'bias = gates.values[', [f'{T}model_gated_attention.py']),
+     '*kv, gates.log[', '*kv, gates.values[', [f'{T}model_gated_attention.py']),
     ('losses: words that are no cause do not count', 'model/reasoner.py',
      'labelled = target >= 0', 'labelled = target > 0', [f'{T}model_reasoner.py']),
     ('losses: parts of a batch count as if they were the whole', 'training/trainer.py',

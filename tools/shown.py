@@ -15,6 +15,7 @@ from nbdev.config import get_config
 
 NEEDS = re.compile(r'#\s*needs (data|a GPU)\b')
 HIDDEN = {'export', 'exporti', 'hide', 'default_exp', 'test'}          # directives of cells that a page leaves out, or folds (tests)
+LIMIT = 900         # seconds that the cells of a page may take
 NOT_RUN = dict(data='need data', GPU='need a GPU', shell='are commands of the shell', failed='fail')
 
 
@@ -120,7 +121,8 @@ def run(path, **env):
         given.write_text(json.dumps(todo), encoding='utf-8')
         (Path(folder)/'work').mkdir()
         command = [sys.executable, ROOT/'tools'/'paste.py', given, answer]
-        res = subprocess.run(command, cwd=Path(folder)/'work', env=env, capture_output=True, text=True, encoding='utf-8')
+        try: res = subprocess.run(command, cwd=Path(folder)/'work', env=env, capture_output=True, text=True, encoding='utf-8', timeout=LIMIT)
+        except subprocess.TimeoutExpired: return counts | dict(failed=len(todo)), [*failed, ('?', f'not done after {LIMIT} seconds', '')]
         if answer.exists(): failed += json.loads(answer.read_text(encoding='utf-8'))
         else: failed.append(('?', f'Python ended with {res.returncode}', res.stderr[-3000:]))
     counts['failed'] = len(failed)

@@ -187,5 +187,7 @@ def make_gates(
 ) -> Gates:
     "The gates of a batch, by name"
     if name == 'hard' and tau: return gumbel_gates(cause, src, tau, cls_open)
-    make = (GATES | PROBES)[name]
-    return apply_gate_rules(make(cause, src, labels), src, cls_open)
+    known = GATES | PROBES
+    if name not in known:
+        raise EcgenError(f'There is no gate {name!r}: choose one of {", ".join(known)}.')
+    return apply_gate_rules(known[name](cause, src, labels), src, cls_open)

@@ -277,7 +277,7 @@ RELEASED_LABELS = 'ecgen.baselines.released:label_last_turn_as_cause'
 
 class EmpatheticModel(JointTraining):
     "Emotion reasoner, gates, and response generator with gated attention (section 4)"
-    Config, gate_names, has_causes = ModelConfig, tuple(GATES), True
+    Config, gate_names, has_causes = ModelConfig, GATES.keys(), True
 
     def __init__(self, cfg:ModelConfig, vocab:Vocab, card:dict|None=None):
         super().__init__(cfg, vocab, card)

@@ -161,10 +161,12 @@ def test_probes_of_released_models_keep_the_gate_of_cls():
     assert not set(PROBES) & set(GATES)
 
 
-def test_the_oracle_needs_labels():
+def test_the_oracle_needs_labels_and_a_gate_needs_a_name():
     import pytest
     src, cause = words([7, SEP, 8, SEP, 9, 9, SEP], [7, 7, SEP]), torch.randn(2, 8, 2)
     with pytest.raises(EcgenError, match='has no labels'): make_gates('oracle', cause, src)
+    with pytest.raises(EcgenError, match="no gate 'sofd': choose one of soft, hard"):
+        make_gates('sofd', cause, src)
 
 
 def test_drawn_hard_gates_are_open_as_often_as_the_probability_says():
