@@ -5,7 +5,7 @@ The code cells that a reader sees are pasted in order into one fresh Python, in 
 `# needs a GPU` are left out, so are commands of the shell (`!ecgen ...`). Outputs whose code is hidden are made too, but lend nothing to the cells that are shown.
 `pytest nbs` does the same, each notebook as one test.
 """
-import argparse, ast, json, os, re, subprocess, sys, tempfile, textwrap, time
+import argparse, ast, atexit, functools, json, os, re, signal, subprocess, sys, tempfile, textwrap, time
 from collections import Counter
 from pathlib import Path
 
@@ -108,23 +108,50 @@ def displayed(path):
     return found
 
 
+@functools.cache
+def server():
+    "One process that runs pages in forks of itself, see paste.py"
+    command = [sys.executable, ROOT/'tools'/'paste.py', '--serve']
+    process = subprocess.Popen(command, env=with_this_library(MPLBACKEND='Agg'), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.kill)
+    return process
+
+
+def with_this_library(**env):
+    "The environment in which `import ecgen` takes this checkout"
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
+    return os.environ | {'PYTHONPATH': path} | env
+
+
+def paste(given, answer, folder, env):
+    "Run the cells of a file in a folder; (how Python ended, what it printed)"
+    if not hasattr(os, 'fork'):        # Windows: a new Python for each page
+        command = [sys.executable, ROOT/'tools'/'paste.py', given, answer]
+        try: res = subprocess.run(command, cwd=folder, env=with_this_library(**env), capture_output=True, text=True, encoding='utf-8', timeout=LIMIT)
+        except subprocess.TimeoutExpired: return f'Python was not done after {LIMIT} seconds', ''
+        return f'Python ended with {res.returncode}', res.stderr
+    log = answer.with_name('log.txt')
+    page = dict(source=str(given), to=str(answer), folder=str(folder), log=str(log), env=env, limit=LIMIT)
+    server().stdin.write(json.dumps(page) + '\n')
+    server().stdin.flush()
+    status = int(server().stdout.readline())
+    why = f'Python was not done after {LIMIT} seconds' if status == -signal.SIGALRM else f'Python ended with {status}'
+    return why, log.read_text(encoding='utf-8', errors='replace') if log.exists() else ''
+
+
 def run(path, **env):
     "(kind -> number of cells, [(id, error, traceback) of those that failed]) of a notebook"
     cells, counts = displayed(path), {}
     for _, k, _ in cells: counts[k] = counts.get(k, 0) + 1
     todo = [c for c in cells if c[1] in ('shown', 'hidden')]
     failed = [(name, 'neither runs (`eval: false`) nor says why: `# needs data` or `# needs a GPU`', '') for name, k, _ in cells if k == 'unmarked']
-    env = os.environ | {'MPLBACKEND': 'Agg', 'TQDM_DISABLE': '1'} | env
-    env['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
-    with tempfile.TemporaryDirectory() as folder:
-        given, answer = Path(folder)/'cells.json', Path(folder)/'failed.json'
+    with tempfile.TemporaryDirectory() as tmp:
+        given, answer = Path(tmp)/'cells.json', Path(tmp)/'failed.json'
         given.write_text(json.dumps(todo), encoding='utf-8')
-        (Path(folder)/'work').mkdir()
-        command = [sys.executable, ROOT/'tools'/'paste.py', given, answer]
-        try: res = subprocess.run(command, cwd=Path(folder)/'work', env=env, capture_output=True, text=True, encoding='utf-8', timeout=LIMIT)
-        except subprocess.TimeoutExpired: return counts | dict(failed=len(todo)), [*failed, ('?', f'not done after {LIMIT} seconds', '')]
+        (Path(tmp)/'work').mkdir()
+        why, log = paste(given, answer, Path(tmp)/'work', {'MPLBACKEND': 'Agg', 'TQDM_DISABLE': '1'} | env)
         if answer.exists(): failed += json.loads(answer.read_text(encoding='utf-8'))
-        else: failed.append(('?', f'Python ended with {res.returncode}', res.stderr[-3000:]))
+        else: failed.append(('?', why, log[-3000:]))
     counts['failed'] = len(failed)
     return counts, failed
 

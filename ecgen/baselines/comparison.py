@@ -67,7 +67,7 @@ def pass_cells(
     name:str,             # of a row
     runs:list,            # its results
 ) -> list[str]:           # [] = they have no logs
-    "Seeds, epochs of each stage, accuracy after the first epoch and after the last"
+    "Seeds with a log, epochs of each stage, accuracy after the first epoch and after the last"
     logs = [r['log'] for r in runs if r.get('log')]
     if not logs: return []
     stages = dict.fromkeys(epoch['stage'] for log in logs for epoch in log)
@@ -75,7 +75,8 @@ def pass_cells(
     def accuracy(i):
         return mean_std([log[i]['emotion_accuracy'] for log in logs], METRICS['emotion_accuracy'])
     counts = ' + '.join(f'{epochs(stage):.2g} {stage}' for stage in stages)
-    return [row_title(name), str(len(logs)), counts, accuracy(0), accuracy(-1)]
+    seeds = str(len(logs)) if len(logs) == len(runs) else f'{len(logs)} of {len(runs)}'
+    return [row_title(name), seeds, counts, accuracy(0), accuracy(-1)]
 
 def passes(
     folder:str|Path|None=None,        # of result files; None = those that are shipped

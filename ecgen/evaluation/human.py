@@ -31,6 +31,7 @@ from ..data.bootstrap import bootstrap
 from ..data.dialogues import clean, data_dir, detokenize, role, tokenize
 from ..data.files import EcgenError, how_to_add, refuse_special, replace_file, write_json
 from ..data.readers import load_split
+from .tables import paper_table
 from ..model.pretrained import read_json
 from ..training.prepared import with_source
 
@@ -489,23 +490,10 @@ def majority(
     return res
 
 # %% ../../nbs/5_evaluation/06_human.ipynb #1f43ca68
-PAPER_RATINGS = {                                # Table 3: fluency, relevance, empathy
-    'EmpDG': (4.378, 2.414, 2.444),
-    'MoEL': (4.422, 2.310, 2.354),
-    'MIME': (4.426, 2.352, 2.394),
-    'MK-EDG': (4.432, 2.422, 2.494),
-    'Ours (Hard)': (4.560, 2.904, 3.006),
-    'Ours (Soft)': (4.584, 3.096, 3.244)}
-PAPER_AB = {                                     # Table 5: win, lose, tie
-    ('Ours (Hard)', 'EmpDG'): (38.00, 20.33, 41.67),
-    ('Ours (Hard)', 'MoEL'): (40.67, 24.33, 35.00),
-    ('Ours (Hard)', 'MIME'): (46.67, 21.67, 31.67),
-    ('Ours (Hard)', 'MK-EDG'): (41.00, 23.67, 31.67),
-    ('Ours (Soft)', 'EmpDG'): (53.33, 17.33, 29.33),
-    ('Ours (Soft)', 'MoEL'): (54.33, 19.00, 26.67),
-    ('Ours (Soft)', 'MIME'): (59.00, 19.67, 21.33),
-    ('Ours (Soft)', 'MK-EDG'): (52.67, 22.33, 25.00),
-    ('Ours (Soft)', 'Ours (Hard)'): (33.00, 29.33, 37.67)}
+PAPER_RATINGS = {       # Table 3: system -> fluency, relevance, empathy
+    name: tuple(row) for name, row in paper_table(3)['rows'].items()}
+PAPER_AB = {            # Table 5: both systems -> win, lose, tie
+    tuple(pair.split(' vs ')): tuple(row) for pair, row in paper_table(5)['rows'].items()}
 
 # %% ../../nbs/5_evaluation/06_human.ipynb #mean-interval
 def mean_interval(

@@ -82,7 +82,7 @@ def by_dialogue(
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #0e33dc65
 def paper_table(
-    number:int,     # 2, 4 or 7
+    number:int,     # 2, 3, 4, 5 or 7
 ) -> dict:          # 'source', 'columns', 'rows'
     "A table of the paper, as it is printed"
     path = shipped('paper')/f'table{number}.json'

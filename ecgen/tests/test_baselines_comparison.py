@@ -53,6 +53,12 @@ def test_table_shows_what_was_run_and_leaves_the_rest_empty():
         assert 'hard' not in passes(tmp)
 
 
+def test_seeds_without_a_log_are_told():
+    runs = [made_up('soft', 1, .4), made_up('soft', 2, .4, log=[]), made_up('soft', 3, .4, log=[])]
+    assert pass_cells('soft', runs)[1] == '1 of 3' and pass_cells('soft', runs[:1])[1] == '1'
+    assert pass_cells('soft', runs[1:]) == []
+
+
 def test_every_row_of_table_2_is_there_and_nothing_is_invented():
     with tempfile.TemporaryDirectory() as tmp: empty = comparison(tmp)
     for name in TABLE2:

@@ -17,6 +17,7 @@ from ecgen.data.bootstrap import bootstrap
 from ecgen.data.dialogues import clean, data_dir, detokenize, role, tokenize
 from ecgen.data.files import EcgenError, how_to_add, refuse_special, replace_file, write_json
 from ecgen.data.readers import load_split
+from ecgen.evaluation.tables import paper_table
 from ecgen.model.pretrained import read_json
 from ecgen.training.prepared import with_source
 from ecgen.evaluation.human import *

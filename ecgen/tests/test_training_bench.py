@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from ecgen.data.batches import BOS, PAD, Batch, Example, Vocab, collate, real_token_share
+from ecgen.data.batches import BOS, PAD, SPECIALS, Batch, Example, Vocab, collate, real_token_share
 from ecgen.data.files import EcgenError, shipped
 from ecgen.model.decoding import Decoder, sample_next
 from ecgen.model.gated_attention import gated_weights

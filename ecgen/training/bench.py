@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..data.batches import BOS, PAD, Batch, Example, Vocab, collate, real_token_share
+from ..data.batches import (
+    BOS, PAD, SPECIALS, Batch, Example, Vocab, collate, real_token_share)
 from ..data.files import EcgenError, shipped
 from ..model.decoding import Decoder, sample_next
 from ..model.gated_attention import gated_weights
@@ -106,7 +107,8 @@ def bench_run(
     "A model with fresh weights, ready for training"
     cfg = TrainingConfig(**preset(name)['training'] | changes)
     fill = max((vocab or 0) - len(data.vocab), 0)
-    words = Vocab(data.vocab.words[6:] + [f'(word {i})' for i in range(fill)])
+    words = data.vocab.words[len(SPECIALS):]
+    words = Vocab(words + [f'(word {i})' for i in range(fill)])
     tables = data.tables and data.tables.longer(fill)
     data = replace(data, vocab=words, vectors=None, tables=tables)
     model = prepare_model(data, name, cfg).to(find_device(device)).train()
