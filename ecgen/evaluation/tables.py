@@ -172,24 +172,25 @@ def sizes_text(
 ) -> str:
     "Presets and word vectors"
     others = {r['plan']['row']: r['plan']['preset'] for r in firsts if 'beside' in r['plan']}
-    own = [f', of {name} of the preset `{preset}`' for name, preset in others.items()]
+    own = [f', for {name} `{preset}`' for name, preset in others.items()]
     usual = plan.get('beside', plan['preset'])
-    return f'Sizes of the preset `{usual}`{"".join(own)}, word vectors `{plan["vectors"]}`'
+    return f'Preset `{usual}`{"".join(own)}; word vectors `{plan["vectors"]}`'
 
 def training_text(r:dict) -> str:
     "Examples and epochs"
     training = r['plan']['training']
     n, before = training['epochs'], training['pretrain_epochs']
-    return (f'{r["train_examples"]:,} training examples, at most {n} epoch{"s" * (n != 1)} of '
-            f'everything, and {before} of the reasoner before, in systems that have one')
+    return (f'Training: {r["train_examples"]:,} examples; {before} epochs of the reasoner, '
+            f'in systems that have one, then at most {n} epoch{"s" * (n != 1)} of everything')
 
 def kept_text(r:dict) -> str:
     "What figures are of, and which epoch is kept"
     turns, watch = r['valid_examples'], r['plan'].get('watch')
-    watched = f'{watch:,} of these' if watch else 'these'
+    watched = f'{watch:,} validation turns' if watch else 'validation'
     last = r['plan']['training'].get('keep') == 'last'
     which = 'last epoch' if last else f'epoch of lowest loss on {watched}'
-    return f'{turns:,} listener turns of the validation split, and each stage keeps its {which}'
+    return (f'Each stage keeps its {which}. '
+            f'Measured on {turns:,} listener turns of the validation split')
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #c445e25c
 PAPERS = ("The paper's figures are of the test split, with GloVe, six layers "
@@ -198,17 +199,18 @@ PAPERS = ("The paper's figures are of the test split, with GloVe, six layers "
 def describe_group(
     key:tuple,       # of `load_results`
     rows:dict,       # its value
+    spread:bool=True,     # does the table give standard deviations?
 ) -> str:
     "What all rows of a table share"
     firsts, every = [r[0] for r in rows.values()], [r for x in rows.values() for r in x]
     some = min(firsts, key=lambda r: 'beside' in r['plan'])
     d = some['decoder']
-    drawn = (f'words drawn among the {d["k"]} most probable, temperature {d["temperature"]:g}, '
-             f'seed {d["seed"]}')
-    sizes = sizes_text(firsts, some['plan'])
-    about = '; '.join([sizes, training_text(some), kept_text(some), drawn])
+    drawn = (f'Words are drawn among the {d["k"]} most probable, temperature '
+             f'{d["temperature"]:g}, seed {d["seed"]}')
+    about = [sizes_text(firsts, some['plan']), training_text(some), kept_text(some), drawn]
+    if spread: about.append('± is the standard deviation over seeds')
     machines = '; '.join(sorted({r['hardware'] for r in every}))
-    text = f'{about}. Mean ± standard deviation over seeds. Hardware: {machines}. {PAPERS}'
+    text = f'{". ".join(about)}. Hardware: {machines}. {PAPERS}'
     if some['smoke']: text = f'**A smoke run, which supports no conclusion.** {text}'
     hashes = sorted({b['hash'] for r in every for b in r.get('bertscore', {}).values()})
     return text + (f' BERTScore: `{"`, `".join(hashes)}`.' if hashes else '')
@@ -440,8 +442,7 @@ def all_runs(
     parts = []
     for key, rows in load_results(folder).items():
         shown = {n: rows[n] for n in names if n in rows} or rows
-        text = describe_group(key, shown).replace('Mean ± standard deviation over seeds. ', '')
-        parts += [text, every_run(rows, names)]
+        parts += [describe_group(key, shown, spread=False), every_run(rows, names)]
     return '\n\n'.join(parts) or NOTHING
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #d725e0f1
@@ -594,7 +595,7 @@ def cause_effect_table(
         found, cells = effects(rows, names), []
         for n in names:
             cells.append([n, *(in_words(found[n, m], METRICS[m]) for m in HELP_METRICS)])
-        parts += [describe_group(key, shown), markdown(head, cells)]
+        parts += [describe_group(key, shown, spread=False), markdown(head, cells)]
     return '\n\n'.join(parts) or NOTHING
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #85e3dc3f

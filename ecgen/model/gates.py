@@ -67,7 +67,7 @@ def gumbel_softmax(
     logits:Tensor,    # (..., classes)
     tau:float=1.,     # temperature, above 0
 ) -> Tensor:          # (..., classes), one 1 and otherwise 0, with the gradient of the softmax
-    "A straight-through draw from the softmax of logits (section 4.3, after Jang et al., 2017)"
+    "A straight-through draw from the softmax of logits (Jang et al., 2017; for section 4.3)"
     soft = ((logits + gumbel_noise(logits)) / tau).softmax(-1)
     hard = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.)
     return soft - soft.detach() + hard
