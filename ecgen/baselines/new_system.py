@@ -54,8 +54,8 @@ def one_example(
     n, m = int((batch.src[i] != PAD).sum()), int((batch.tgt_out[i] != PAD).sum())
     def cut(name, t):
         if t is None: return None
-        if name in ('src', 'cause'): return t[i:i+1, :n]
-        return t[i:i+1, :m] if t.dim() > 1 else t[i:i+1]
+        if name in ('src', 'cause', 'soft'): return t[i:i+1, :n]
+        return t[i:i+1, :m] if name in ('tgt_in', 'tgt_out') else t[i:i+1]
     return Batch(**{name: cut(name, t) for name, t in vars(batch).items()})
 
 # %% ../../nbs/6_baselines/00_new_system.ipynb #cf65a0cf

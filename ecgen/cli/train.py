@@ -286,4 +286,5 @@ def prepare_command(
     print(f'{len(p.train)} training examples, {len(p.valid)} for validation, '
           f'{len(p.vocab)} words: {size / 1e6:.1f} MB in {out}')
     if p.situations: print(f'{len(p.situations)} situations for the reasoner are in it, too')
+    if p.train[0].teacher is not None: print("A teacher's emotions are in it, too (--set distill)")
     print(f'Train with: ecgen train --preset {preset} --data {shlex.quote(str(out))}')

@@ -243,6 +243,8 @@ class Example:
     after: list[int] = ()
     # the words behind each `<unk>` of `src`, then of `tgt`, then of `after`
     rare: tuple[str, ...] = ()
+    # (32,) float16, a teacher's logits of the emotions, where it has read the dialogue
+    teacher: np.ndarray|None = None
 
 # %% ../../nbs/1_data/06_batches.ipynb #c21
 def encode_context(
@@ -393,6 +395,8 @@ class Batch:
     tgt_out: Tensor    # (rows, M) int64, y1 ... yM EOS
     # (rows, N) float32, probabilities in place of `cause`; None = not all examples have them
     soft: Tensor|None = None
+    # (rows, 32) float32, a teacher's logits of the emotions; None = not all examples have them
+    teacher: Tensor|None = None
 
     @property
     def mask(self) -> Tensor: return self.src != PAD   # (rows, N) bool
@@ -428,13 +432,17 @@ def collate(
     examples:list[Example],   # the rows of the batch
 ) -> Batch:
     "Turn examples into one batch"
-    hard = any(e.soft is None for e in examples)
+    soft = teacher = None
+    if all(e.soft is not None for e in examples):
+        soft = pad([e.soft for e in examples], 0, np.float32)
+    if all(e.teacher is not None for e in examples):
+        teacher = torch.from_numpy(np.array([e.teacher for e in examples], np.float32))
     return Batch(src=pad([e.src for e in examples]),
                  cause=pad([e.cause for e in examples], -1),
                  emotion=torch.tensor([e.emotion for e in examples]),
                  tgt_in=pad([[BOS, *e.tgt] for e in examples]),
                  tgt_out=pad([[*e.tgt, EOS] for e in examples]),
-                 soft=None if hard else pad([e.soft for e in examples], 0, np.float32))
+                 soft=soft, teacher=teacher)
 
 # %% ../../nbs/1_data/06_batches.ipynb #02_batches-32
 def length_order(

@@ -123,7 +123,7 @@ class TrainingHooks:
     tables_from = ()           # names of the settings that `build_tables` looks them up by
     ignored_settings = (       # settings of training that mean nothing to this system
         'pretrain_epochs', 'pretrain_lr', 'joint_reasoner_lr', 'freeze_reasoner', 'cause_loss',
-        'last_is_cause', 'tau', 'tau_end', 'generator_vectors')
+        'last_is_cause', 'tau', 'tau_end', 'generator_vectors', 'distill', 'distill_temperature')
 
     def epochs(self, stage:str, cfg) -> int:
         "Most epochs of a stage; 0 = leave it out"
@@ -248,8 +248,9 @@ class JointTraining(System):
         "The terms of Eq. 4 (stage 'reasoner') or Eq. 7 ('joint'), with means instead of sums"
         joint, n = stage == 'joint', self.num_targets(batch, stage)
         out = self(batch, gate) if joint else Output(self.reasoner(batch.src), None, None)
-        smoothing, kind = (cfg.smoothing, cfg.cause_loss) if cfg else (0., 'nll')
-        r = reasoner_loss(out.prediction, batch, smoothing, kind)
+        options = ()                                   # validation knows no smoothing, no teacher
+        if cfg: options = cfg.smoothing, cfg.cause_loss, cfg.distill, cfg.distill_temperature
+        r = reasoner_loss(out.prediction, batch, *options)
         parts = dict(emotion=(r.emotion, n['emotion']), cause=(r.cause, n['cause']))
         if joint:
             smoothing = cfg.word_smoothing if cfg else 0.

@@ -196,6 +196,17 @@ def test_words_know_their_turn():
     assert turns_from_end(torch.tensor(two_rows)).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, -1, -1]]
 
 
+def test_a_batch_has_a_teacher_if_all_its_examples_have_one():
+    from dataclasses import replace
+    ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))[:3]
+    taught = [replace(e, teacher=np.full(32, i / 16, np.float16)) for i, e in enumerate(ex)]
+    b = collate(taught)
+    assert b.teacher.shape == (3, 32) and b.teacher.dtype == torch.float32
+    assert b.teacher[:, 5].tolist() == [0, 1 / 16, 2 / 16]
+    assert b.change(lambda t: t[1:]).teacher.shape == (2, 32)
+    assert collate(ex).teacher is None and collate([*taught, ex[0]]).teacher is None
+
+
 def test_a_budget_gives_the_updates_that_are_asked_for():
     ex = make_examples(with_causes(load_split('train', shipped('sample'))), Vocab([]))
     order = random.Random(1).sample(range(len(ex)), len(ex))

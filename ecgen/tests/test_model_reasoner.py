@@ -49,3 +49,38 @@ def test_loss_equals_eq_4_as_a_loop():
     assert torch.allclose(got.emotion, emotion)
     assert torch.allclose(got.cause, cause)
     assert torch.allclose(got.total, emotion + cause)
+
+
+def test_a_student_learns_by_the_formula_written_out():
+    from math import exp, log
+    torch.manual_seed(0)
+    src = torch.tensor([[CLS, 7, SEP], [CLS, 9, SEP]])
+    out = Reasoning(torch.randn(2, 32).double(), torch.randn(2, 3, 2).double())
+    teacher, truth = 3 * torch.randn(2, 32).double(), [3, 5]
+    batch = Batch(src, torch.ones_like(src), torch.tensor(truth), src, src, teacher=teacher)
+    def softmax(row, T=1):
+        e = [exp(x / T) for x in row]
+        return [x / sum(e) for x in e]
+    for share, T in (.6, 2.), (1., .5), (.1, 5.):
+        total = 0
+        for own, told, y in zip(out.emotion.tolist(), teacher.tolist(), truth):
+            hard = -.9 * log(softmax(own)[y]) - sum(.1 / 32 * log(x) for x in softmax(own))
+            q, p = softmax(told, T), softmax(own, T)
+            far = sum(a * log(a / b) for a, b in zip(q, p))
+            total += (1 - share) * hard + share * T ** 2 * far
+        got = reasoner_loss(out, batch, .1, 'nll', share, T)
+        assert abs(got.emotion.item() - total / 2) < 1e-12
+    assert abs(distill_loss(teacher, teacher)) < 1e-12
+
+
+def test_without_a_teacher_or_its_share_the_loss_is_the_plain_one():
+    torch.manual_seed(0)
+    src = torch.tensor([[CLS, 7, SEP], [CLS, 9, SEP]])
+    out = Reasoning(torch.randn(2, 32), torch.randn(2, 3, 2))
+    batch = Batch(src, torch.ones_like(src), torch.tensor([3, 5]), src, src)
+    taught = Batch(**vars(batch) | dict(teacher=torch.randn(2, 32)))
+    plain = F.cross_entropy(out.emotion, batch.emotion, label_smoothing=.1)
+    for b, share in (batch, 0.), (batch, .7), (taught, 0.):
+        got = reasoner_loss(out, b, .1, 'nll', share, 2.)
+        assert torch.equal(got.emotion, plain)
+        assert torch.equal(got.cause, reasoner_loss(out, batch).cause)

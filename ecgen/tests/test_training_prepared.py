@@ -6,12 +6,13 @@ import hashlib
 import json
 import warnings
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from ecgen.causes.labels import for_choosing, read_lexicon, with_causes
+from ecgen.causes.labels import for_choosing, label_lines, read_lexicon, with_causes
 from ecgen.data.batches import SPECIALS, UNK, Example, Vocab, build_vocab, encode_context, make_examples, rare_words, read_vectors
 from ecgen.data.dialogues import EMOTIONS, data_dir, keep_words, tokenize
 from ecgen.data.files import EcgenError, EcgenWarning, file_hash, refuse_special, replace_file, shipped, write_json, write_tensors
@@ -22,7 +23,7 @@ from ecgen.model.pretrained import read_json
 from ecgen.training.checkpoints import checksum
 from ecgen.training.prepared import *
 
-import gzip, shutil, tempfile
+import gzip, re, shutil, tempfile
 from unittest.mock import patch
 import pytest
 from ecgen.causes.labels import label_lines
@@ -67,6 +68,65 @@ def test_situations_teach_emotions_only():
     assert situation_examples([replace(dialogues[0], situation='')], vocab, 512) == []
 
 
+def test_a_teacher_is_known_by_dialogue_and_turn():
+    def logits(n): return np.arange(n, n + 32) / 16
+    def line(d, n):
+        "What a teacher says of the n-th dialogue: its number and the turn's are in the logits"
+        turns = range(len(d.utterances) // 2)
+        situation = pack_logits(logits(-9 * n)) if d.situation else None
+        contexts = [pack_logits(logits(9 * n + i)) for i in turns]
+        return json.dumps(dict(conv_id=d.id, contexts=contexts, situation=situation))
+
+    dialogues = load_split('train', shipped('sample'))[:9]
+    first, *rest = dialogues
+    empty = (first.utterances[0], ' ', *first.utterances[2:])        # nothing was said: no example
+    dialogues = [replace(first, utterances=empty, situation=''), *rest]
+    vocab = build_vocab(dialogues, 1)
+    train, more = make_examples(dialogues, vocab, 20), situation_examples(dialogues, vocab, 20)
+    told = parse_teacher([line(d, n) for n, d in enumerate(dialogues)] + [''])
+    number = {d.id: n for n, d in enumerate(dialogues)}
+    a, b = with_teacher(dialogues[::-1], told, train, more)
+    assert len(a) == len(train) < sum(len(d.utterances) // 2 for d in dialogues) and len(b) == 8
+    for e in a: assert np.array_equal(e.teacher, logits(9 * number[e.id] + e.turn // 2))
+    for e in b: assert np.array_equal(e.teacher, logits(-9 * number[e.id]))
+    assert replace(a[3], teacher=None) == train[3] and a[0].turn == 3
+
+    longer = replace(rest[0], utterances=(*rest[0].utterances, 'x', 'y'))
+    other = replace(rest[0], id='other')
+    for d in longer, other: assert with_teacher([first, d], told, train[:1])[0][0].teacher is None
+    assert with_teacher(dialogues, {}, train, more) == [train, more]
+    untold = {k: {t: x for t, x in v.items() if t} for k, v in told.items()}      # no situations
+    assert with_teacher(dialogues, untold, train)[0][0].teacher is not None
+    assert with_teacher(dialogues, untold, train, more)[0][0].teacher is None
+
+
+def test_the_shipped_teacher_says_no_word():
+    told = read_teacher(TEACHER)
+    assert len(told) == 19_532 and all(0 in turns for turns in told.values())
+    assert sum(len(turns) for turns in told.values()) - len(told) == 40_252
+    for n in 0, 9, 4000:
+        text = next(islice(filter(None, label_lines(TEACHER)), n, None))
+        row = json.loads(text)
+        assert set(row) == {'conv_id', 'contexts', 'situation'}
+        for x in row['contexts'] + [row['situation']]: assert re.fullmatch('[0-9a-f]{64}', x)
+
+
+def test_a_damaged_teacher_is_refused():
+    x = np.linspace(-9, 9, 32)
+    assert np.abs(unpack_logits([pack_logits(x)])[0] - x.clip(-8, 127 / 16)).max() <= 1 / 32
+    good = dict(conv_id='a', contexts=['00' * 32], situation=None)
+    bad = [dict(contexts=['00']), dict(contexts=['zz' * 32]), dict(contexts=[7]), dict(contexts=None)]
+    with tempfile.TemporaryDirectory() as tmp:
+        path = Path(tmp)/'good.gz'
+        path.write_bytes(gzip.compress(json.dumps(good).encode()))
+        assert read_teacher(path)['a'].keys() == {1}
+        for n, text in enumerate([*(json.dumps(good | b) for b in bad), '{}', '{', '[]']):
+            path = Path(tmp)/f'{n}.gz'
+            path.write_bytes(gzip.compress(text.encode()))
+            with pytest.raises(EcgenError, match='is damaged'): read_teacher(path)
+        assert read_teacher(Path(tmp)/'none.gz') == {}
+
+
 def test_arrays_keep_examples():
     p = prepare(shipped('sample'), min_count=1)
     def facts(e): return e.id, e.turn, e.emotion, list(e.src), list(e.cause), list(e.tgt)
@@ -79,6 +139,22 @@ def test_arrays_keep_examples():
     back = from_arrays(to_arrays(sure, 9), ['x', 'x'], 9)
     assert np.allclose(back[1].soft, [.1, .2, .3], atol=1e-3)
     assert 'soft' not in to_arrays([*sure, p.train[0]], len(p.vocab))
+
+
+def test_arrays_keep_the_teacher():
+    one = Example('x', 1, 0, [4, 7, 5], [1, 0, 0], [7])
+    taught = [replace(one, teacher=np.arange(k, k + 32, dtype=np.float16) / 16) for k in range(3)]
+    arrays = to_arrays(taught, 9)
+    back = from_arrays(arrays, ['x'] * 3, 9)
+    assert all(np.array_equal(a.teacher, b.teacher) for a, b in zip(taught, back))
+    assert back[0].teacher.dtype == np.float16
+    assert 'teacher' not in to_arrays([one, *taught], 9)
+    del arrays['teacher']                                  # as before there was a teacher
+    assert from_arrays(arrays, ['x'] * 3, 9)[0].teacher is None
+    nan = torch.full((3, 32), torch.nan)
+    for bad in (torch.zeros(3, 31), torch.zeros(2, 32), nan):
+        with pytest.raises(ValueError, match='logits'):
+            from_arrays(arrays | dict(teacher=bad), ['x'] * 3, 9)
 
 
 def test_prepared_folders_keep_everything():
@@ -107,6 +183,32 @@ def test_situations_are_kept_in_a_folder():
         save_prepared(p, tmp)
         q = load_prepared(tmp)
     assert [(e.id, list(e.src)) for e in p.situations] == [(e.id, list(e.src)) for e in q.situations]
+
+
+def test_a_teacher_is_kept_in_a_folder():
+    def teach(path):
+        "A teacher that has read the sample, in a file"
+        lines, rng = [], np.random.default_rng(0)
+        for d in load_split('train', shipped('sample')):
+            n = len(d.utterances) // 2 + 1
+            situation, *contexts = [pack_logits(x) for x in rng.normal(size=(n, 32))]
+            lines.append(json.dumps(dict(conv_id=d.id, contexts=contexts, situation=situation)))
+        path.write_bytes(gzip.compress('\n'.join(lines).encode()))
+
+    def said(examples): return [e.teacher.tolist() for e in examples]
+    with tempfile.TemporaryDirectory() as tmp:
+        teach(Path(tmp)/'t.gz')
+        with patch(f'{prepare.__module__}.TEACHER', Path(tmp)/'t.gz'):
+            p = prepare(shipped('sample'), min_count=1, situations=True, max_context=30)
+        save_prepared(p, f'{tmp}/p')
+        q = load_prepared(f'{tmp}/p')
+        assert said(p.train) == said(q.train) and said(p.situations) == said(q.situations)
+        assert p.train[0].teacher.tolist() != p.train[1].teacher.tolist()
+        assert all(e.teacher is None for e in q.valid)
+        plain = prepare(shipped('sample'), min_count=1, situations=True)    # the shipped teacher
+        assert all(e.teacher is None for e in plain.train + plain.situations)
+        save_prepared(plain, f'{tmp}/plain')
+        assert load_prepared(f'{tmp}/plain').train[0].teacher is None
 
 
 def travel(p, name, changes, folder):

@@ -118,6 +118,23 @@ def test_gradients_of_parts_add_up():
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(gradients(1), gradients(n)))
 
 
+def test_a_teacher_is_heard_in_training_and_not_in_validation():
+    from dataclasses import replace
+    model, ex = little()
+    model.eval()                                                             # no dropout
+    rng, plain = np.random.default_rng(0), collate(ex[:7])
+    batch = collate([replace(e, teacher=rng.normal(size=32)) for e in ex[:7]])
+    cfg, none = TrainingConfig(distill=.5), TrainingConfig()
+    for stage in model.stages:
+        def loss(b, cfg): return multitask_loss(model, b, stage, cfg)['emotion']
+        assert loss(batch, None) == loss(plain, None)
+        assert loss(batch, none) == loss(plain, none) == loss(plain, cfg) != loss(batch, cfg)
+        n = model.num_targets(batch, stage)
+        shards = [shard(batch, i, 3) for i in range(3)]
+        parts = [multitask_loss(model, p, stage, cfg, n)['emotion'] for p in shards]
+        assert torch.allclose(sum(parts), loss(batch, cfg)) and shards[1].teacher.shape == (2, 32)
+
+
 def test_validation_is_independent_of_batches():
     model, ex = little()
     a, b = validate(model, ex, max_tokens_per_batch=100), validate(model, ex, max_tokens_per_batch=5000)

@@ -161,7 +161,8 @@ def naive_step(trainer:Trainer, rows:list[int]):
     trainer.optimizer.zero_grad()
     with in_precision(cfg, model.device):
         out = model(batch)
-        r = reasoner_loss(out.prediction, batch, cfg.smoothing, cfg.cause_loss)
+        options = cfg.smoothing, cfg.cause_loss, cfg.distill, cfg.distill_temperature
+        r = reasoner_loss(out.prediction, batch, *options)
         logits = model.generator.logits(out.states)
         loss = r.emotion + r.cause + dense_loss(logits, batch.tgt_out, cfg.word_smoothing)
     loss.backward()

@@ -56,6 +56,8 @@ class TrainingConfig:
     smooth_words: bool = True                # smooth words, too; False = emotions only
     average: float = setting(0., 0, .99999)  # decay of a running mean of the weights; 0 = none
     situations: bool = False                 # the reasoner alone learns from situations, too
+    distill: float = setting(0., 0, 1)       # a teacher's share of the emotion loss, ours; 0 = none
+    distill_temperature: float = setting(2., .1, 100)    # divides the logits of both, ours
     clip: float = setting(1., 1e-9, 1e9)     # longest gradient; longer ones are scaled down
     min_count: int = setting(2, 1, 1e9)      # words seen less often become <unk>
     generator_vectors: bool = True           # the generator's words start from vectors, too (A)
