@@ -141,6 +141,6 @@ if __name__ == '__main__':
     data = load_prepared(a.data)
     if not data.gold_causes: sys.exit(f'{a.data} has no labels to judge by: prepare it with --judge')
     values = {k: type(USUAL[k])(json.loads(v)) for k, v in given.items()}
-    c = USUAL | values | dict(vectors=data.facts['vectors'])
+    c = USUAL | values | dict(vectors=data.facts['vectors'], causes=data.facts['causes'])
     if a.mean: average(data, c, a.mean, a.out)
     else: run(data, c, a.out, a.save)

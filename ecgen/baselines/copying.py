@@ -185,7 +185,8 @@ class CopyingSystem(SmallSystem):
         x = self.words(hide_unknown(ids, len(self.vocab))) * math.sqrt(self.cfg.dim)
         if kv_cache is None: x = torch.cat([start[:, None].to(x.dtype), x[:, 1:]], 1)
         before = 0 if kv_cache is None else kv_cache[0].shape[-2]
-        return self.into(self.drop(x)) + positions(ids.shape[1], self.cfg.dim, before, ids.device)
+        places = positions(ids.shape[1], self.cfg.dim, before, ids.device)
+        return self.into(self.drop(x)) + places
 
     def mixture_parts(self, s:Pointed) -> tuple:        # what `mixture` and `copy_loss` want
         return *self.switch(s, super().logits(s.words)), s.src

@@ -98,7 +98,8 @@ class GroupedNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(n, d)), nn.Parameter(torch.zeros(n, d))
 
     def forward(self, x:Tensor, r:Route) -> Tensor:         # (P, M, d)
-        weight, bias = self.weight[r.listener][:, None], self.bias[r.listener][:, None]
+        weight = self.weight[r.listener][:, None]
+        bias = self.bias[r.listener][:, None]
         return F.layer_norm(x, x.shape[-1:]) * weight + bias
 
 # %% ../../nbs/6_baselines/02_moel.ipynb #f2853061

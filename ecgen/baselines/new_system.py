@@ -51,7 +51,8 @@ def one_example(
     i:int,          # which
 ) -> Batch:         # of one row, without padding
     "An example of a batch as a batch of its own"
-    n, m = int((batch.src[i] != PAD).sum()), int((batch.tgt_out[i] != PAD).sum())
+    n = int((batch.src[i] != PAD).sum())
+    m = int((batch.tgt_out[i] != PAD).sum())
     def cut(name, t):
         if t is None: return None
         if name in ('src', 'cause', 'soft'): return t[i:i+1, :n]

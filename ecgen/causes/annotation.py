@@ -109,7 +109,8 @@ def compare_marks(
     ps:list[np.ndarray]|None=None, # their probabilities, for AUC
 ) -> dict:
     "Agreement of marks with the labels of targets"
-    gold, marks = np.concatenate([t.marks for t in targets]), np.asarray(marks).astype(int)
+    gold = np.concatenate([t.marks for t in targets])
+    marks = np.asarray(marks).astype(int)
     sizes = [len(t.utterances) for t in targets]
     back = np.concatenate([np.arange(n)[::-1] for n in sizes])
     at = {str(-d): back == d for d in range(5) if (back == d).any()}

@@ -116,10 +116,13 @@ def pair_f1(
     weight=None,     # how often each pair counts; once by default
 ) -> dict:           # pos, neg, macro; fractions
     "F1 of causes, of non-causes, and their mean, as RECCON is scored"
-    p, g = np.asarray(pred, bool), np.asarray(gold, bool)
+    p = np.asarray(pred, bool)
+    g = np.asarray(gold, bool)
     w = np.ones(len(g)) if weight is None else np.asarray(weight)
 
-    def f1(a, b): return float(2 * w[a & b].sum() / max(w[a].sum() + w[b].sum(), 1e-12))
+    def f1(a, b):
+        size = w[a].sum() + w[b].sum()
+        return float(2 * w[a & b].sum() / max(size, 1e-12))
 
     pos, neg = f1(p, g), f1(~p, ~g)
     return dict(pos=pos, neg=neg, macro=(pos + neg) / 2)
@@ -137,7 +140,8 @@ def facts(
     emotion = list(RECCON_EMOTIONS).index(AS_RECCON.get(t.emotion, 'happiness'))
     res = np.zeros((n, N_FACTS), np.float32)
     for i, row in enumerate(res):
-        u, back = t.utterances[i], n - 1 - i
+        u = t.utterances[i]
+        back = n - 1 - i
         size_of_next = size[i + 1] if back else 0
         row[min(back, 6)] = 1                            # distance from the target
         row[7 + min(n, 8) - 1] = 1                       # number of candidates

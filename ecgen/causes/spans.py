@@ -170,7 +170,8 @@ class WordNetwork(JointNetwork):
 
     def word_logits(self, h, back):     # (B, P, d), (B, P) -> (B, P)
         "Logits of words, at all pieces"
-        own = (back[:, :, None] == back[:, None, :]) & (back > 0)[:, :, None]    # of one utterance
+        same = back[:, :, None] == back[:, None, :]
+        own = same & (back > 0)[:, :, None]                              # of one utterance
         size = own.sum(-1).clamp(min=1)
         mean = own.to(h.dtype) @ h / size[..., None]
         place = own.tril().sum(-1) / size                                # 0 to 1 in the utterance
@@ -437,7 +438,8 @@ def token_scores(
     gold:list[np.ndarray],
 ) -> dict:       # precision, recall, f1 over words; share of utterances with exactly the same words
     "How well marks of words agree"
-    p, g = np.concatenate(pred).astype(bool), np.concatenate(gold).astype(bool)
+    p = np.concatenate(pred).astype(bool)
+    g = np.concatenate(gold).astype(bool)
     hits = int((p & g).sum())
     exact = np.mean([np.array_equal(a, b) for a, b in zip(pred, gold)])
     return dict(precision=hits / max(p.sum(), 1), recall=hits / max(g.sum(), 1),

@@ -539,9 +539,11 @@ def ab_scores(
     key:dict, given:dict,      # as in `rating_scores`
 ) -> dict:
     "Table 5: percentages of each pair, the interval of win minus lose, and the same by majority"
-    whose, better = list(key['rows']['ab'].values()), given['better']
-    every = np.array([points(row, k['left']) for k, row in zip(whose, better)])
-    most = np.array([points([m], k['left'])[0] for k, m in zip(whose, majority(better))])
+    whose = list(key['rows']['ab'].values())
+    better = given['better']
+    left = [k['left'] for k in whose]
+    every = np.array([points(row, side) for side, row in zip(left, better)])
+    most = np.array([points([m], side)[0] for side, m in zip(left, majority(better))])
     res = []
     for a, b in dict.fromkeys((k['a'], k['b']) for k in whose):
         mine = np.array([(k['a'], k['b']) == (a, b) for k in whose])
@@ -602,7 +604,9 @@ def sound_kind(
 ) -> bool:
     "Has the key all that scoring looks up for a kind of sheets?"
     if kind not in KINDS: return False
-    names, rows, seals = key['sheets'][kind], key['rows'].get(kind), key['seals'].get(kind)
+    names = key['sheets'][kind]
+    rows = key['rows'].get(kind)
+    seals = key['seals'].get(kind)
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names): return False
     if not isinstance(rows, dict) or not isinstance(seals, dict): return False
     if not rows or rows.keys() != seals.keys(): return False

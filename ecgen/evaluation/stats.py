@@ -44,7 +44,8 @@ def permutation_test(
     swap[0] = 0          # as it is
     differ = np.zeros(times)
     for x, y in zip(a, b):
-        first, second = x.sum(0) + swap @ (y - x), y.sum(0) + swap @ (x - y)
+        first = x.sum(0) + swap @ (y - x)
+        second = y.sum(0) + swap @ (x - y)
         differ += value(first) - value(second)
     size = max(abs(float(value(sums.sum(0)))) for sums in (*a, *b))
     if abs(differ[0]) <= 1e-9 * max(1, size): return 1.     # equal up to rounding

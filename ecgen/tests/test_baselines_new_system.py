@@ -172,7 +172,7 @@ def test_a_row_stands_in_the_tables():
         published = metric_rows(rows, 'emotion_accuracy', ('MIME',))[0][3]
         assert published.startswith('32.4 ± 1.6<sup>1')
         text = tables(tmp + '/results', ('toy', 'MIME'))
-        assert 'of toy of the preset `toy`' in text and 'Table 2 prints 38.3' in text
+        assert 'for toy `toy`' in text and 'Table 2 prints 38.3' in text
         assert not list(Path(tmp).glob('runs/*/state'))
 
 

@@ -255,7 +255,8 @@ def naive_sizes(sizes:tuple[int, ...]) -> list[int]:
 
 def pick_dialogues(pool:list[Example], n:int, naive:bool) -> list[list[Example]]:
     "Some batches of n dialogues, from the shortest to the longest, or the same ones as they come"
-    groups, some = [pool[i:i + n] for i in range(0, len(pool), n)], batches_of(n)
+    groups = [pool[i:i + n] for i in range(0, len(pool), n)]
+    some = batches_of(n)
     places = [(2 * i + 1) * len(groups) // (2 * some) for i in range(some)]
     few = sum((groups[i] for i in places), [])
     if naive: random.Random(0).shuffle(few)                            # the same in both forms
