@@ -62,8 +62,8 @@ def tinted(words, x, y):
 def data():
     yield box('panel', 8, 8, 192, 172)
     yield text(22, 30, 'Dialogue', 'title')
-    for y, h, x, lines in (42, 30, 16, [TURNS[0]]), (80, 30, 22, [TURNS[1]]), (118, 50, 16, TURNS[2].split('he ')):
-        yield box('inner', x, y, 170, h, 12)
+    for y, h, x, lines in (42, 30, 13, [TURNS[0]]), (80, 30, 18, [TURNS[1]]), (118, 50, 13, TURNS[2].split('he ')):
+        yield box('inner', x, y, 177, h, 12)
         lines = lines if len(lines) == 1 else [lines[0], f'he {lines[1]}']
         for i, line in enumerate(lines): yield text(x + 9, y + 20 + 17 * i, line, 'said')
 
