@@ -354,7 +354,7 @@ def big_scene(words=150, steps=20, layers=4, heads=4):
 
 # Where other work shares the machine, a redraw is measured by a yardstick: work of a fixed size in the same page, which takes
 # YARD_MS on two quiet cores. Only what makes the machine slower makes the limit wider.
-YARD_MS = 14
+YARD_MS, FRAME_MS = 14, 1000 / 60
 REDRAWS = """async () => {
   const slider = document.querySelector('[data-control=threshold]');
   const root = document.querySelector('.ecgen');
@@ -390,13 +390,14 @@ def test_redraws_within_a_frame(show, kind, record_property):
     w = getattr(widgets, kind)(model(), TURNS, gate='hard')
     w.state['scene'] = big_scene()
     page = show(w)
-    tries = [page.evaluate(REDRAWS) for _ in range(3)]      # other work on the machine slows some of them
-    median, yard = (min(sorted(t[k])[len(t[k]) // 2] for t in tries) for k in ('draw', 'yard'))
+    tries = [page.evaluate(REDRAWS) for _ in range(5)]      # other work on the machine slows some of them
+    medians = [[sorted(t[k])[len(t[k]) // 2] for k in ('draw', 'yard')] for t in tries]
+    median, yard = min(medians, key=lambda m: m[0] / max(1, m[1] / YARD_MS))
     median_here = median / max(1, yard / YARD_MS)
     record_property('redraw_ms', median)
     print(f'{kind}: redraw median {median:.1f} ms, yardstick {yard:.1f} ms, page {len(w.to_html()) // 1024} KB;'
           f' first render {page.get_attribute(".ecgen", "data-render-ms")} ms')
-    assert median_here < 16
+    assert median_here < FRAME_MS
 
 
 # ---------------------------------------------------------------- hostile and long text
@@ -556,6 +557,7 @@ def lesson(source, target, keep):
     target.write_text(json.dumps(nb), encoding='utf-8')
 
 
+@pytest.mark.slow
 def test_jupyterlab_with_a_live_kernel(open_page, tmp_path):
     if not find_spec('jupyterlab'): missing('needs JupyterLab: pip install -c constraints.txt -e ".[dev]"')
     (tmp_path/'nb').mkdir()
@@ -595,6 +597,7 @@ def test_jupyterlab_with_a_live_kernel(open_page, tmp_path):
         page.wait_for_function('() => document.querySelector("[data-widget=CauseHighlight]").dataset.hue === "soft"')
 
 
+@pytest.mark.slow
 def test_demo_answers_a_typed_dialogue(open_page, tmp_path):
     if not find_spec('voila'): missing('needs Voila: pip install -c constraints.txt -e ".[dev]"')
     from ecgen.use.playground import SAMPLES, playground_answer
@@ -700,6 +703,7 @@ def by_python(turns, **question):
     return detokenize(model().vocab.decode(reference_answer(model(), turns, **question)['ids']))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('where', ['file', 'http'])
 def test_live_page_answers_as_python_does(open_page, live_folder, live_server, where):
     "Typed dialogue, closed turn, closed and opened words, other gates"
@@ -895,6 +899,7 @@ CUT_OFF = '''() => { document.querySelectorAll('article details').forEach(d => d
     return [...document.querySelectorAll('article pre')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText.slice(0, 80)) }'''
 
 
+@pytest.mark.slow
 def test_code_is_not_cut_off_and_pages_do_not_scroll_sideways(open_page):
     if not (ROOT/'_docs'/'tour.html').exists(): missing('needs the site: python tools/nb.py docs')
     pages = sorted(p for name in TEACHING for p in (ROOT/'_docs').glob(f'{name}.html'))

@@ -13,7 +13,7 @@ from ecgen.data.dialogues import (
 from ecgen.data.encoders import package_folder
 from ecgen.data.vectors import make_vectors, read_word_list, same_geometry
 from ecgen.training.prepared import (
-    TEACHER, labelled_splits, load_prepared, prepare, read_teacher, save_prepared)
+    TEACHER_FILE, labelled_splits, load_prepared, prepare, read_teacher, save_prepared)
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +73,7 @@ def test_shipped_labels_fit_the_words_of_the_corpus():
 
 def test_the_teacher_is_of_this_corpus():
     train = read_dialogues(real_data()/'empatheticdialogues'/'train.csv')
-    told = read_teacher(TEACHER)
+    told = read_teacher(TEACHER_FILE)
     right = dict(situation=[], context=[])
     for d in train:
         assert len(told[d.id]) == 1 + len(d.utterances) // 2

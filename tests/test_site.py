@@ -188,7 +188,7 @@ def test_displayed_cells_are_pasted_in_order(tmp_path):
     counts, failed = shown.run(path)
     why = [e for _, e, _ in failed]
     assert [w.split(':')[0] for w in why] == ['neither runs (`eval', 'NameError', 'ZeroDivisionError'] and 'secret' in why[1]      # hidden cells lend nothing to others
-    assert counts == dict(shown=7, hidden=2, GPU=1, data=1, shell=1, unmarked=1, failed=3)
+    assert counts == dict(shown=7, hidden=2, GPU=1, data=1, shell=1, unmarked=1, failed=3, **{'not run': 2})
     assert shown.summary(counts) == '11 displayed cells: 5 run when pasted, 1 need data, 1 need a GPU, 1 are commands of the shell, 3 fail'
     assert shown.imports(path) == 'from math import sqrt'
 

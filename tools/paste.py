@@ -4,11 +4,12 @@
     python tools/paste.py --serve                    # pages by name, a line of JSON each on standard input
 
 A server imports the large packages that most pages import, none of ours, and runs each page in a fork of itself: that saves some
-five seconds a page. Of cells whose output alone is shown, the names are lent to their like only.
+four seconds a page. So a page that uses one of LARGE without importing it fails, but one that relies on something else which these
+import in their turn may pass. Of cells whose output alone is shown, the names are seen by other such cells only.
 """
 import builtins, json, linecache, os, signal, sys, traceback, types
 
-LARGE = 'numpy', 'torch', 'matplotlib.pyplot', 'seaborn'
+LARGE = 'numpy', 'torch', 'matplotlib.pyplot'
 
 
 def run_cells(cells):
@@ -21,7 +22,7 @@ def run_cells(cells):
         linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
         space = main.__dict__ if kind == 'shown' else {**hidden, **main.__dict__}
         try: exec(compile(source, file, 'exec'), space)
-        except BaseException as e:
+        except (Exception, SystemExit) as e:
             trace = traceback.format_exception(type(e), e, e.__traceback__.tb_next)
             failed.append((name, f'{type(e).__name__}: {e}'.strip(), ''.join(trace)))
         if kind == 'hidden': hidden = space
@@ -46,9 +47,14 @@ def fork_page(source, to, folder, log, env, limit):
         os.environ.update(env)
         os.chdir(folder)
         signal.alarm(limit)
+        sys.modules['numpy'].random.seed()     # else all pages would draw the same
         run_page(source, to)
         status = 0
-    finally: os._exit(status)
+    except BaseException: traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def serve():

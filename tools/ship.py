@@ -134,7 +134,7 @@ def kept(card):
 
 def teacher(card):
     "A row of the card about distillation; empty without a teacher"
-    return TEACHER.format(**card['training']) if card.get('teacher') else ''
+    return TEACHER.format(**card['training']) if card.get('teacher_sha') else ''
 
 
 def gates_text(res, model):

@@ -112,8 +112,12 @@ def displayed(path):
 def server():
     "One process that runs pages in forks of itself, see paste.py"
     command = [sys.executable, ROOT/'tools'/'paste.py', '--serve']
-    process = subprocess.Popen(command, env=with_this_library(MPLBACKEND='Agg'), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    atexit.register(process.kill)
+    process = subprocess.Popen(command, env=with_this_library(MPLBACKEND='Agg'), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               start_new_session=True)
+
+    def stop():        # the page that runs, too
+        if process.poll() is None: os.killpg(process.pid, signal.SIGKILL)
+    atexit.register(stop)
     return process
 
 
@@ -123,18 +127,22 @@ def with_this_library(**env):
     return os.environ | {'PYTHONPATH': path} | env
 
 
-def paste(given, answer, folder, env):
+def paste(given, failures, folder, env):
     "Run the cells of a file in a folder; (how Python ended, what it printed)"
     if not hasattr(os, 'fork'):        # Windows: a new Python for each page
-        command = [sys.executable, ROOT/'tools'/'paste.py', given, answer]
+        command = [sys.executable, ROOT/'tools'/'paste.py', given, failures]
         try: res = subprocess.run(command, cwd=folder, env=with_this_library(**env), capture_output=True, text=True, encoding='utf-8', timeout=LIMIT)
         except subprocess.TimeoutExpired: return f'Python was not done after {LIMIT} seconds', ''
         return f'Python ended with {res.returncode}', res.stderr
-    log = answer.with_name('log.txt')
-    page = dict(source=str(given), to=str(answer), folder=str(folder), log=str(log), env=env, limit=LIMIT)
+    log = failures.with_name('log.txt')
+    page = dict(source=str(given), to=str(failures), folder=str(folder), log=str(log), env=env, limit=LIMIT)
     server().stdin.write(json.dumps(page) + '\n')
     server().stdin.flush()
-    status = int(server().stdout.readline())
+    answer = server().stdout.readline()
+    if not answer:
+        server.cache_clear()           # the next page gets a new one
+        return 'the server of pages has ended', ''
+    status = int(answer)
     why = f'Python was not done after {LIMIT} seconds' if status == -signal.SIGALRM else f'Python ended with {status}'
     return why, log.read_text(encoding='utf-8', errors='replace') if log.exists() else ''
 
@@ -150,17 +158,20 @@ def run(path, **env):
         given.write_text(json.dumps(todo), encoding='utf-8')
         (Path(tmp)/'work').mkdir()
         why, log = paste(given, answer, Path(tmp)/'work', {'MPLBACKEND': 'Agg', 'TQDM_DISABLE': '1'} | env)
-        if answer.exists(): failed += json.loads(answer.read_text(encoding='utf-8'))
+        ended = answer.exists()
+        if ended: failed += json.loads(answer.read_text(encoding='utf-8'))
         else: failed.append(('?', why, log[-3000:]))
+    shown = {name for name, k, _ in cells if k == 'shown'}
     counts['failed'] = len(failed)
+    counts['not run'] = sum(name in shown for name, _, _ in failed) if ended else len(shown)
     return counts, failed
 
 
 def summary(counts):
     "Counts of `run` in words"
-    total = sum(n for k, n in counts.items() if k not in ('failed', 'hidden'))
+    total = sum(n for k, n in counts.items() if k not in ('failed', 'hidden', 'not run'))
     rest = [f'{counts[k]} {words}' for k, words in NOT_RUN.items() if counts.get(k)]
-    return f'{total} displayed cells: {counts.get("shown", 0) - counts.get("failed", 0) + counts.get("unmarked", 0)} run when pasted' + ''.join(f', {r}' for r in rest)
+    return f'{total} displayed cells: {counts.get("shown", 0) - counts.get("not run", 0)} run when pasted' + ''.join(f', {r}' for r in rest)
 
 
 if __name__ == '__main__':

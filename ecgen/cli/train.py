@@ -258,7 +258,8 @@ def prepare_for(
     model, training = divide_settings(preset, values)
     config = system_of(preset).Config.from_preset(preset, **model)
     cfg = TrainingConfig(**preset_values(preset)['training'] | training)
-    p = prepared.prepare(*args, cfg.min_count, config.max_context, config.dim, cfg.situations)
+    p = prepared.prepare(*args, cfg.min_count, config.max_context, config.dim, cfg.situations,
+                         teacher=True)
     system = prepared.fresh_system(preset, p.vocab, **model)
     p.tables = prepared.look_up(system, p.folder)
     return p

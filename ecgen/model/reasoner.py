@@ -132,7 +132,7 @@ def reasoner_loss(
     distill:float=0.,      # the teacher's share of the emotion loss, if the batch has a teacher
     distill_temperature:float=2.,    # see `distill_loss`
 ) -> ReasonerLoss:
-    "Eq. 4 with means instead of sums"
+    "Eq. 4 with means instead of sums; with `distill` a teacher shares in its first term"
     emotion = F.cross_entropy(out.emotion, batch.emotion, label_smoothing=smoothing)
     if distill and batch.teacher is not None:
         told = distill_loss(out.emotion, batch.teacher, distill_temperature)

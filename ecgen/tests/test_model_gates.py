@@ -167,6 +167,8 @@ def test_the_oracle_needs_labels_and_a_gate_needs_a_name():
     with pytest.raises(EcgenError, match='has no labels'): make_gates('oracle', cause, src)
     with pytest.raises(EcgenError, match="no gate 'sofd': choose one of soft, hard"):
         make_gates('sofd', cause, src)
+    from unittest.mock import patch
+    with patch.dict(GATES, mine=soft_gates): assert gates_without_labels()[-1] == 'mine'
 
 
 def test_drawn_hard_gates_are_open_as_often_as_the_probability_says():

@@ -101,11 +101,11 @@ def test_a_teacher_is_known_by_dialogue_and_turn():
 
 
 def test_the_shipped_teacher_says_no_word():
-    told = read_teacher(TEACHER)
+    told = read_teacher(TEACHER_FILE)
     assert len(told) == 19_532 and all(0 in turns for turns in told.values())
     assert sum(len(turns) for turns in told.values()) - len(told) == 40_252
     for n in 0, 9, 4000:
-        text = next(islice(filter(None, label_lines(TEACHER)), n, None))
+        text = next(islice(filter(None, label_lines(TEACHER_FILE)), n, None))
         row = json.loads(text)
         assert set(row) == {'conv_id', 'contexts', 'situation'}
         for x in row['contexts'] + [row['situation']]: assert re.fullmatch('[0-9a-f]{64}', x)
@@ -198,14 +198,14 @@ def test_a_teacher_is_kept_in_a_folder():
     def said(examples): return [e.teacher.tolist() for e in examples]
     with tempfile.TemporaryDirectory() as tmp:
         teach(Path(tmp)/'t.gz')
-        with patch(f'{prepare.__module__}.TEACHER', Path(tmp)/'t.gz'):
-            p = prepare(shipped('sample'), min_count=1, situations=True, max_context=30)
+        with patch(f'{prepare.__module__}.TEACHER_FILE', Path(tmp)/'t.gz'):
+            p = prepare(shipped('sample'), min_count=1, situations=True, max_context=30, teacher=True)
         save_prepared(p, f'{tmp}/p')
         q = load_prepared(f'{tmp}/p')
         assert said(p.train) == said(q.train) and said(p.situations) == said(q.situations)
         assert p.train[0].teacher.tolist() != p.train[1].teacher.tolist()
         assert all(e.teacher is None for e in q.valid)
-        plain = prepare(shipped('sample'), min_count=1, situations=True)    # the shipped teacher
+        plain = prepare(shipped('sample'), min_count=1, situations=True, teacher=True)   # the shipped
         assert all(e.teacher is None for e in plain.train + plain.situations)
         save_prepared(plain, f'{tmp}/plain')
         assert load_prepared(f'{tmp}/plain').train[0].teacher is None

@@ -13,7 +13,7 @@ from pathlib import Path
 from ecgen.data.dialogues import MOST_CHARACTERS, clean, detokenize, regular, split_words
 from ecgen.data.files import EcgenError, replace_file
 from ecgen.model.decoding import Decoder
-from ecgen.model.gates import UNLABELLED
+from ecgen.model.gates import gates_without_labels
 from ecgen.model.model import Explanation, System
 from ecgen.model.ranking import RANKED
 from ecgen.use.show import text_width, to_terminal

@@ -151,6 +151,7 @@ def test_a_page_holds_the_weights_or_fetches_them():
     with pytest.raises(EcgenError, match='no gate'): LivePlayground(gate='random', url='x')
 
 
+@pytest.mark.slow
 def test_a_page_is_written_with_its_weights():
     with TemporaryDirectory() as tmp:
         assert write_live(tmp).name == 'play.html'

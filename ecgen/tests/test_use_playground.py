@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from ecgen.data.files import EcgenError, how_to_add, shipped
 from ecgen.model.attention_maps import trace
 from ecgen.model.decoding import GREEDY, Decoder
-from ecgen.model.gates import UNLABELLED
+from ecgen.model.gates import gates_without_labels
 from ecgen.model.model import EmpatheticModel, check_turns
 from ecgen.use.chat import note_for
 from ecgen.use.widgets import Widget, text_pieces, typed_names

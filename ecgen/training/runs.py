@@ -4,15 +4,13 @@
 
 # %% auto #0
 __all__ = ['ADDED_LATER', 'ORIGINS', 'find_device', 'data_for', 'check_prepared', 'prepare_model', 'teacher_hash', 'describe_run',
-           'check_run', 'first_change', 'lock_folder', 'describe_model', 'announce', 'begin_run',
-           'warn_without_teacher', 'make_trainer', 'fit', 'same_kind_of_labels', 'settings_of', 'train',
-           'paper_settings']
+           'check_run', 'first_change', 'lock_folder', 'describe_model', 'announce', 'begin_run', 'check_teacher',
+           'make_trainer', 'fit', 'same_kind_of_labels', 'settings_of', 'train', 'paper_settings']
 
 # %% ../../nbs/4_training/04_runs.ipynb #10_runs-imports
 import hashlib
 import json
 import os
-import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -21,7 +19,7 @@ import numpy as np
 import torch
 
 from ..data.batches import BatchSampler, Example, real_token_share
-from ..data.files import EcgenError, EcgenWarning, how_to_add, locked, write_json
+from ..data.files import EcgenError, how_to_add, locked, write_json
 from ..model.model import EmpatheticModel, Settings, System
 from ..model.presets import current_names, preset, system_of
 from ..model.pretrained import read_json
@@ -54,11 +52,12 @@ def data_for(
     config:Settings,            # `max_context`, width of the words
     min_count:int,              # see `TrainingConfig`
     situations:bool=False,      # see `TrainingConfig`
+    teacher:bool=False,         # is one wanted?
 ) -> Prepared:
     "Data that were prepared, or that are prepared now"
     if not is_prepared(data):
         return prepare(data, causes or 'rule', vectors, limit, judge,
-                       min_count, config.max_context, config.dim, situations)
+                       min_count, config.max_context, config.dim, situations, teacher)
     options = {'--vectors': vectors, '--causes': causes, '--limit': limit, '--judge': judge}
     for option, value in options.items():
         if value is None: continue
@@ -101,9 +100,10 @@ def prepare_model(
 ADDED_LATER = 'smooth_words', 'average', 'situations', 'distill', 'distill_temperature'
 
 def teacher_hash(
-    examples:list[Example],
-) -> str|None:            # None = not all of them have a teacher
-    "A short hash of what a teacher says of examples"
+    data:Prepared, cfg:TrainingConfig,
+) -> str|None:            # None = not all examples have a teacher
+    "A short hash of what a teacher says of the examples of a run"
+    examples = data.train + (data.situations if cfg.situations else [])
     if any(e.teacher is None for e in examples): return None
     logits = np.stack([e.teacher for e in examples]).astype(np.float16)
     return hashlib.sha256(logits.tobytes()).hexdigest()[:16]
@@ -117,7 +117,7 @@ def describe_run(
     if generator:
         sha = content_hash(Path(generator)/'model.safetensors')
         facts |= dict(generator=Path(generator).name, generator_sha=sha)
-    if cfg.distill: facts |= dict(teacher=teacher_hash(data.train))
+    if cfg.distill: facts |= dict(teacher_sha=teacher_hash(data, cfg))
     training = {k: v for k, v in asdict(cfg).items() if k not in ('accumulate', 'compile')}
     res = rest | facts | dict(training=training)
     if not res.get('model', True): del res['model']
@@ -207,16 +207,15 @@ def begin_run(model:System, data:Prepared, run:dict, cfg:TrainingConfig, out:Pat
         write_json(out/'priors.json', found)
 
 # %% ../../nbs/4_training/04_runs.ipynb #95abf78b
-def warn_without_teacher(
+def check_teacher(
     examples:list[Example],    # to learn from
     cfg:TrainingConfig,        # `distill`
 ):
-    "Warn of a teacher's share where there is no teacher"
+    "Refuse to give a teacher its share where there is none"
     if not cfg.distill or all(e.teacher is not None for e in examples): return
-    warnings.warn("The teacher covers EmpatheticDialogues' training split only, and no folder that "
-                  'an older version prepared, so emotions are learnt from their labels alone: '
-                  '--set distill=0 says so.',
-                  EcgenWarning, stacklevel=3)
+    raise EcgenError("The teacher has read EmpatheticDialogues' training split, and not these "
+                     'examples: say --set distill=0, or, if an older version prepared the folder, '
+                     'prepare it again.')
 
 def make_trainer(
     model:System,              # to be trained, in place
@@ -230,11 +229,11 @@ def make_trainer(
     "A trainer with all callbacks, in a folder"
     splits = (train, valid, gold_causes, situations)
     train, valid, gold, situations = (model.vocab.adopt(x or []) for x in splits)
+    check_teacher([*train, *situations], cfg)
     callbacks = default_callbacks(gold)
     trainer = Trainer(model, cfg, out, train, valid, situations, callbacks)
     rank = rank_and_world_size()[0]
     if rank > 0: torch.manual_seed(cfg.seed + rank)
-    else: warn_without_teacher([*train, *situations], cfg)
     trainer.out.mkdir(parents=True, exist_ok=True)
     return trainer
 
@@ -279,12 +278,13 @@ def train(
     shape, cfg = settings_of(name, changes)
     out, device = Path(out), find_device(device)
     config = system_of(name).Config.from_preset(name, **shape)
-    prepared = data_for(data, vectors, causes, limit, judge, config, cfg.min_count, cfg.situations)
+    prepared = data_for(data, vectors, causes, limit, judge, config, cfg.min_count, cfg.situations,
+                        cfg.distill > 0)
+    same_kind_of_labels(prepared)
     model = prepare_model(prepared, name, cfg, **shape).to(device)
     run = describe_run(cfg, prepared, generator, preset=name, model=shape, **model.card)
     check_run(out, run)
     if generator: model.take_generator(generator)
-    same_kind_of_labels(prepared)
     begin_run(model, prepared, run, cfg, out)
     extra = prepared.situations if cfg.situations else []
     splits = prepared.train, prepared.valid
@@ -295,8 +295,8 @@ def train(
 ORIGINS = {     # setting of the preset `paper` -> who chose its value, and where that stands
     'gate': ('paper', '4.3'),
     'cls_open': ('paper', '4.2: [CLS] is labelled 1'),
-    'sample_gates': ('paper', '4.3: the gate is the label'),
-    'temperature': ('paper', 'A: top-k, none named; .6 as released'),
+    'sample_gates': ('ours', '4.3 leaves drawing in use open'),
+    'temperature': ('ours', 'A names none; .6 as released'),
     'max_context': ('released', 'it skips longer contexts; we shorten them'),
     'reasoner.dim': ('paper', 'A'),
     'reasoner.layers': ('paper', 'A'),

@@ -21,7 +21,7 @@ from pathlib import Path
 from ..data.dialogues import MOST_CHARACTERS, clean, detokenize, regular, split_words
 from ..data.files import EcgenError, replace_file
 from ..model.decoding import Decoder
-from ..model.gates import UNLABELLED
+from ..model.gates import gates_without_labels
 from ..model.model import Explanation, System
 from ..model.ranking import RANKED
 from .show import text_width, to_terminal
@@ -331,7 +331,7 @@ def save_dialogue(
 class Chat:
     "A dialogue that grows"
     model: System                   # in evaluation mode
-    gate: str = ''                  # one of `UNLABELLED`; '' = the model's own
+    gate: str = ''                  # one of `gates_without_labels()`; '' = the model's own
     decoder: Decoder = RANKED       # how words are chosen
     seed: int = 0                   # of the first answer, 1 more for each that follows
     answers: list[Explanation] = field(default_factory=list)
@@ -367,8 +367,9 @@ class Chat:
 
     def choose_gate(self, name:str):
         self.model.check_gate(name)
-        if name not in UNLABELLED:
-            raise EcgenError(f'There is no gate {name!r}; choose one of: {", ".join(UNLABELLED)}.')
+        names = gates_without_labels()
+        if name not in names:
+            raise EcgenError(f'There is no gate {name!r}; choose one of: {", ".join(names)}.')
         self.gate = name
 
     def save(self, path:str|Path):

@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from ..data.files import EcgenError, how_to_add, shipped
 from ..model.attention_maps import trace
 from ..model.decoding import GREEDY, Decoder
-from ..model.gates import UNLABELLED
+from ..model.gates import gates_without_labels
 from ..model.model import EmpatheticModel, check_turns
 from .chat import note_for
 from .widgets import Widget, text_pieces, typed_names
@@ -137,7 +137,8 @@ def open_gate(
     gate:str,                    # wanted; '' = the model's own
 ) -> tuple[list[str], str]:      # gates to choose from, and the first
     "Refuse a model or a gate that the playground cannot show"
-    gates, gate = [g for g in model.gate_names if g in UNLABELLED], gate or model.cfg.gate
+    names, gate = gates_without_labels(), gate or model.cfg.gate
+    gates = [g for g in model.gate_names if g in names]
     if not gates:
         raise EcgenError(f'{type(model).__name__} has no gates to be closed by hand: '
                          "the playground is for the paper's model.")
