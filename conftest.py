@@ -1,7 +1,7 @@
 """What plain `pytest` runs: the tests of each module in ecgen/tests, those of the whole system in tests, and every notebook in
 nbs/, each as one test.
 
-Of a notebook, the cells that the site displays are pasted in order into one fresh Python (tools/shown.py); its `#| test NAME` cells
+Of a notebook, the cells that the site displays are pasted in order into one Python that has run nothing else (tools/shown.py); its `#| test NAME` cells
 are exported and run in ecgen/tests. Tests on real data look for it in the folder ECGEN_DATA; where that is not set,
 a folder shared/data beside the checkout is taken.
 """
@@ -58,7 +58,10 @@ def pytest_collect_file(file_path, parent):
 
 
 class NotebookFile(pytest.File):
-    def collect(self): yield Notebook.from_parent(self, name='run')
+    def collect(self):
+        page = Notebook.from_parent(self, name='run')
+        if self.path.parent.name == '6_baselines': page.add_marker('slow')     # other systems are trained there
+        yield page
 
 
 class NotebookError(Exception):

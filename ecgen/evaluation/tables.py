@@ -139,16 +139,18 @@ def group_of(
     shared = [(plan | dict(preset=beside)).get(k) for k in SAME]
     epochs = [plan['training'].get(k) for k in EPOCHS]
     data = r.get('vectors_sha'), r['data'], r['train_examples'], r['valid_examples']
-    decoder = {('max_new_tokens' if k == 'longest' else k): v for k, v in r['decoder'].items()}
-    return *shared, *epochs, *data, json.dumps(decoder, sort_keys=True)
+    return *shared, *epochs, *data, json.dumps(r['decoder'], sort_keys=True)
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-load
 def read_result(path:Path) -> dict:
     "A result file; `EcgenError` if it is something else"
     r = read_json(path)
-    if isinstance(r, dict) and r.get('format') == 'ecgen-run-1': return r
-    raise EcgenError(f'{path} is not a result of `ecgen experiment run`: '
-                     'move it away, or name another folder.')
+    if not isinstance(r, dict) or r.get('format') != 'ecgen-run-1':
+        raise EcgenError(f'{path} is not a result of `ecgen experiment run`: '
+                         'move it away, or name another folder.')
+    longest = r['decoder'].pop('longest', None)            # the name in older files
+    if longest: r['decoder']['max_new_tokens'] = longest
+    return r
 
 def load_results(
     folder:str|Path|None=None,     # of result files; None = those that are shipped
@@ -680,18 +682,21 @@ def grid_line(rows:dict) -> tuple[str, bool]:     # the line; is any difference 
             f'{"; ".join(lines)}.', sure)
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-verdict2
-def reasoner_line(folder:Path) -> str:     # of all results
-    "What the reasoner alone says, trained on all examples with and without the cause loss"
+def reasoner_line(folder:Path) -> tuple[str, str]:     # of all results
+    "The reasoner alone, with and without the cause loss; what is sure about it, or ''"
     for (_, _, n, *_), rows in comparable('reasoner', folder/'reasoner').items():
         c = contrast(rows.get('soft', []), rows.get('same-size', []), 'emotion_accuracy')
         if not c or c['seeds'] < 2: continue
         within = f'equivalent within {BOUND["emotion_accuracy"]:g} point'
         same = within if c['equivalent'] else f'not {within}'
+        sure = 'better' if c['difference'] > 0 else 'worse'
+        sure = f' The reasoner alone names emotions {sure} with the cause loss than without.'
         return (f'- **The reasoner alone, with and without the cause loss** '
                 f'({f"{n:,}" if n else "all"} examples, {c["seeds"]} seeds): emotion accuracy '
                 f'{signed(c["difference"], 1)} points '
-                f'{interval_cell(c["seeds_low"], c["seeds_high"], 1)}; {same}.')
-    return ''
+                f'{interval_cell(c["seeds_low"], c["seeds_high"], 1)}; {same}.',
+                sure if is_reliable(c) else '')
+    return '', ''
 
 def gates_line() -> str:
     "What swapped gates change in the shipped model"
@@ -710,9 +715,10 @@ def verdict(
     groups = load_results(folder)
     line, sure = grid_line(next(iter(groups.values()))) if groups else ('', False)
     if not line: return NOTHING
-    text = '**So far we see no reliable difference.**'
-    if sure: text = '**There are reliable differences: see the picture.**'
-    return '\n'.join(filter(None, [text, '', line, reasoner_line(folder), gates_line()]))
+    text = 'In the whole model we see no reliable difference so far.'
+    if sure: text = 'There are reliable differences: see the picture.'
+    alone, more = reasoner_line(folder)
+    return '\n'.join(filter(None, [f'**{text}{more}**', '', line, alone, gates_line()]))
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #60b2c146
 REFERENCE_METRICS = {k: METRICS[k] for k in ('emotion_accuracy', 'bleu4')}

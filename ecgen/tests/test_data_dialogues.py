@@ -380,6 +380,7 @@ def test_typed_cases_have_the_tokens_of_plain_text():
         assert tokenize(case['typed']) == tokenize(case.get('plain', case.get('want'))), case['kind']
 
 
+@pytest.mark.slow
 def test_the_released_text_keeps_its_words():
     #| eval: false
     import json

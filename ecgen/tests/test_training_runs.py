@@ -174,6 +174,7 @@ def test_runs_do_not_mix():
         refused(f'{tmp}/new', 'dim is 7; it must be even', **{'reasoner.dim': 7})
 
 
+@pytest.mark.slow
 def test_prepared_data_and_parts_change_nothing():
     settings = dict(name='tiny', pretrain_epochs=1, epochs=1, cause_loss='soft')
     settings |= {'reasoner.dropout': 0., 'generator.dropout': 0.}
@@ -244,6 +245,7 @@ def test_the_reasoner_can_be_trained_alone_and_watched():
         assert torch.equal(saved.reasoner.cause.weight, model.reasoner.cause.weight)
 
 
+@pytest.mark.slow
 def test_a_lexicon_can_label_words():
     settings = dict(name='tiny', causes='lexicon', epochs=0)
     with tempfile.TemporaryDirectory() as tmp:
