@@ -184,7 +184,6 @@ def sample_data(tmp):
     return data
 
 
-@pytest.mark.slow
 def test_one_command_trains_measures_and_adapts():
     with tempfile.TemporaryDirectory() as tmp:
         data = sample_data(tmp)

@@ -220,7 +220,6 @@ def test_the_answer_says_what_is_sure():
     assert in_words({}, bleu) == 'nothing to compare with yet' and in_words(None, bleu) == 'not run'
 
 
-@pytest.mark.slow
 def test_the_answer_says_what_was_not_run():
     import matplotlib.pyplot as plt
     smoke = [Run(row, None, 1, 'smoke') for row in ('soft', 'without-cause')]
