@@ -136,6 +136,7 @@ def replace_file(
         tmp.unlink(missing_ok=True)
         raise OSError(e.errno, e.strerror, str(path)) from None
 
+# %% ../../nbs/1_data/00_files.ipynb #files-write-kinds
 def write_json(
     path:Path,
     value,       # what JSON can hold

@@ -698,6 +698,7 @@ def reasoner_line(folder:Path) -> tuple[str, str]:     # of all results
                 sure if is_reliable(c) else '')
     return '', ''
 
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-verdict
 def gates_line() -> str:
     "What swapped gates change in the shipped model"
     path = shipped('results')/'manipulation_default.json'

@@ -125,8 +125,8 @@ def reasoner_loss(
     "Eq. 4 with means instead of sums; with `distill` a teacher shares in its first term"
     emotion = F.cross_entropy(out.emotion, batch.emotion, label_smoothing=smoothing)
     if distill and batch.teacher is not None:
-        told = distill_loss(out.emotion, batch.teacher, distill_temperature)
-        emotion = (1 - distill) * emotion + distill * told
+        from_teacher = distill_loss(out.emotion, batch.teacher, distill_temperature)
+        emotion = (1 - distill) * emotion + distill * from_teacher
     cause = cause_loss(out.cause, cause_targets(batch), kind, batch.soft)
     return ReasonerLoss(emotion, cause)
 

@@ -217,6 +217,7 @@ def check_teacher(
                      'examples: say --set distill=0, or, if an older version prepared the folder, '
                      'prepare it again.')
 
+# %% ../../nbs/4_training/04_runs.ipynb #runs-make-trainer
 def make_trainer(
     model:System,              # to be trained, in place
     train:list[Example],       # with cause labels
@@ -244,10 +245,7 @@ def fit(*args, **options) -> System:      # those of `make_trainer`
 
 # %% ../../nbs/4_training/04_runs.ipynb #10_runs-soft-code
 def same_kind_of_labels(data:Prepared):
-    "Let all examples have a teacher, or none; so with soft labels, which situations follow"
-    if any(e.teacher is None for e in data.train + data.situations):
-        data.train = [replace(e, teacher=None) for e in data.train]
-        data.situations = [replace(e, teacher=None) for e in data.situations]
+    "Let all training examples have soft labels, or none; situations follow them"
     if any(e.soft is None for e in data.train):
         data.train = [replace(e, soft=None) for e in data.train]
         return
