@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'quantise', 'pack', 'unpack', 'words_hash', 'save_pretrained', 'read_json', 'check_folder', 'check_tensors',
-           'check_words', 'check_names', 'NoInit', 'build', 'model_folder', 'check_device', 'build_or_refuse',
-           'check_kind', 'from_pretrained', 'add_words_hash']
+           'check_words', 'check_names', 'NoInit', 'check_known_gate', 'build', 'model_folder', 'check_device',
+           'build_or_refuse', 'check_kind', 'from_pretrained', 'add_words_hash']
 
 # %% ../../nbs/3_model/09_pretrained.ipynb #pretrained-03
 import codecs
@@ -156,6 +156,18 @@ class NoInit(TorchFunctionMode):
             return kwargs['tensor'] if 'tensor' in kwargs else args[0]
         return func(*args, **kwargs)
 
+# %% ../../nbs/3_model/09_pretrained.ipynb #check-known-gate
+def check_known_gate(
+    config,          # of config.json
+    known,           # names of the system's gates; empty = it has none
+):
+    "Refuse a gate that nothing here defines"
+    gate = config.get('gate') if isinstance(config, dict) else None
+    if not known or not isinstance(gate, str) or gate in known: return
+    raise EcgenError(
+        f'The model was trained with the gate {gate[:40]!r}, which is not defined here: import the '
+        'module that registers it (in a shell, `ecgen --import MODULE ...`), or update ecgen.')
+
 # %% ../../nbs/3_model/09_pretrained.ipynb #1486ace1-2
 def build(
     folder:Path,
@@ -167,6 +179,7 @@ def build(
     words = read_json(folder/'vocab.json')
     values = values | dict(config=current_names(values['config']))
     cls = find_system(values.get('system', 'EmpatheticModel'), wanted)
+    check_known_gate(values['config'], cls.gate_names)
     check_folder(values, words, cls.Config)
     stored = load_file(folder/'model.safetensors')
     check_tensors(stored)

@@ -129,6 +129,17 @@ def test_folders_name_a_system_and_never_code():
             with pytest.raises(EcgenError, match='There is no system'): System.from_pretrained(tmp)
 
 
+def test_a_gate_that_nobody_registered_is_named():
+    with tempfile.TemporaryDirectory() as tmp:
+        little().save_pretrained(tmp)
+        config = Path(tmp)/'config.json'
+        values = json.loads(config.read_text())
+        for gate, why in ('mine', "gate 'mine', which is not defined here"), (3, 'is damaged'):
+            values['config']['gate'] = gate
+            config.write_text(json.dumps(values))
+            with pytest.raises(EcgenError, match=why): System.from_pretrained(tmp)
+
+
 def test_a_system_of_ones_own_is_loaded_as_such():
     from unittest.mock import patch
     from ecgen.model.presets import PRESETS, preset, register

@@ -304,6 +304,27 @@ def test_a_teacher_can_be_learnt_from():
             train(out=f'{tmp}/alone', distill=.9, **settings)
 
 
+def test_a_preset_with_a_teacher_learns_without_it_where_it_has_read_nothing():
+    import contextlib, io
+    from ecgen.model.presets import PRESETS
+    own = PRESETS['tiny']['training']
+    taught = PRESETS['tiny'] | dict(training=own | dict(distill=.6))
+    settings = dict(name='tiny', data=shipped('sample'), pretrain_epochs=1, epochs=0)
+
+    def train_and_listen(**more):
+        "A model, and what was said at its beginning"
+        with contextlib.redirect_stdout(io.StringIO()) as said: model = train(**settings, **more)
+        return model, said.getvalue()
+
+    with tempfile.TemporaryDirectory() as tmp, patch.dict(PRESETS, tiny=taught):
+        left_out, said = train_and_listen(out=f'{tmp}/a')
+        assert 'has not read these examples' in said
+        assert left_out.card['training']['distill'] == 0 and 'teacher_sha' not in left_out.card
+        plain, said = train_and_listen(out=f'{tmp}/b', distill=0.)
+        assert 'teacher' not in said and same_weights(left_out, plain)
+        train_and_listen(out=f'{tmp}/a')                        # the same run, finished already
+
+
 def test_what_the_released_code_does_can_be_run():
     as_released = dict(
         freeze_reasoner=True, cause_loss='released', last_is_cause=True, generator_vectors=False,
