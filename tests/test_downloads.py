@@ -90,8 +90,9 @@ def test_bad_archives_are_refused_and_leave_nothing():
            (packed('tar', {'toy.csv': TEXT[1:] + b'!'}), 'another checksum')]
     for content, why in bad:
         with tempfile.TemporaryDirectory() as tmp:
-            (Path(tmp)/'a').write_bytes(content)
-            with pytest.raises(EcgenError, match=why): unpack_archive(Path(tmp)/'a', [TOY], Path(tmp))
+            path = Path(tmp)/'a'
+            path.write_bytes(content)
+            with pytest.raises(EcgenError, match=why): unpack_archive(path, [TOY], Path(tmp))
             assert tree(tmp) == {'a': content}
 
 
