@@ -1,27 +1,41 @@
-"""How the house reads, in figures: `python tools/structure.py [REVISION ...]`, the files of this checkout by default.
+"""How the house reads, in figures: `python tools/structure.py [REVISION ...]`, the files of this
+checkout by default.
 
-One column for each revision of git, so that a change can be seen before and after. Counted are the notebooks in nbs/ and the modules
-that they export, without ecgen/tests:
+One column for each revision of git, so that a change can be seen before and after. Counted are the
+notebooks in nbs/ and the modules that they export, without ecgen/tests:
 
-  nodes on a body line    syntax nodes inside functions, without load and store marks, over the lines of code that hold them
+  nodes on a body line    syntax nodes inside functions, without load and store marks, over the
+                          lines of code that hold them
   lines over N characters of all code cells of the notebooks, the installing cell left out
   cells with an output    of all code cells that are not tests and not exported
-  shown code              lines of code cells that are neither exported nor tests, over the lines of all code cells
+  shown code              lines of code cells that are neither exported nor tests, over the lines
+                          of all code cells
   bound by assignment     `Class.method = ...` outside a class
-  names with two owners   functions and classes that two modules define, without those of one letter or behind an underscore
+  names with two owners   functions and classes that two modules define, without those of one
+                          letter or behind an underscore
   circles                 groups of modules that import each other, also inside functions
 """
-import argparse, ast, io, json, re, subprocess, sys, tarfile, tempfile
+import argparse
+import ast
+import io
+import json
+import re
+import subprocess
+import tarfile
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
+NO_MODULES = ('_modidx', '_project', '__main__')       # files of ecgen/ that are not counted
+EXPORTED = r'(?m)^#\|\s*(export|exports|exporti|default_exp)\b'
 
 
 def checkout(revision, folder):
     "The files of a revision, in a folder"
-    tar = subprocess.run(['git', 'archive', revision, 'nbs', 'ecgen'], cwd=ROOT, capture_output=True, check=True).stdout
+    command = ['git', 'archive', revision, 'nbs', 'ecgen']
+    tar = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(tar)) as f: f.extractall(folder, filter='data')
     return Path(folder)
 
@@ -32,13 +46,17 @@ def code_cells(root):
         if path.is_symlink(): continue
         for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
             source = ''.join(cell['source'])
-            if cell['cell_type'] == 'code' and 'ECGEN_INSTALL' not in source: yield source, cell['outputs']
+            if cell['cell_type'] != 'code' or 'ECGEN_INSTALL' in source: continue
+            yield source, cell['outputs']
 
 
 def kind(source):
     "What a code cell is for"
     if re.search(r'(?m)^#\|\s*test\b', source): return 'test'
-    return 'exported' if re.search(r'(?m)^#\|\s*(export|exports|exporti|default_exp)\b', source) else 'shown'
+    return 'exported' if re.search(EXPORTED, source) else 'shown'
+
+
+def is_code(line): return bool(line.strip()) and not line.lstrip().startswith('#')
 
 
 def modules(root):
@@ -46,108 +64,182 @@ def modules(root):
     found = {}
     for path in sorted((root/'ecgen').rglob('*.py')):
         name = '.'.join(path.relative_to(root).with_suffix('').parts)
-        if '.tests' in name or path.stem in ('_modidx', '_project', '__main__'): continue
+        if '.tests' in name or path.stem in NO_MODULES: continue
         text = path.read_text(encoding='utf-8')
-        lines = sum(bool(x.strip()) and not x.lstrip().startswith('#') for x in text.splitlines())
+        lines = sum(map(is_code, text.splitlines()))
         found[name.removesuffix('.__init__')] = ast.parse(text), lines
     return found
+
+
+def functions(tree): return [x for x in ast.walk(tree) if isinstance(x, ast.FunctionDef)]
+
+
+def body_nodes(function):
+    "Syntax nodes of a function's body, without its docstring and without load and store marks"
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    nodes = [n for statement in body for n in ast.walk(statement)]
+    return [n for n in nodes if not isinstance(n, ast.expr_context)]
 
 
 def density(trees):
     "Syntax nodes on a line of function bodies"
     nodes, lines = 0, 0
-    for tree in trees:
-        for f in (x for x in ast.walk(tree) if isinstance(x, ast.FunctionDef)):
-            body = f.body[1:] if ast.get_docstring(f) else f.body
-            inside = [n for b in body for n in ast.walk(b) if not isinstance(n, ast.expr_context)]
-            nodes += len(inside)
-            lines += len({n.lineno for n in inside if hasattr(n, 'lineno')})
+    for function in (f for tree in trees for f in functions(tree)):
+        inside = body_nodes(function)
+        nodes += len(inside)
+        lines += len({n.lineno for n in inside if hasattr(n, 'lineno')})
     return nodes / lines
+
+
+def imported_from(node, importer):
+    "The module that a `from ... import` in the module `importer` names"
+    parts = importer.split('.')
+    base = '.'.join(parts[:len(parts) - node.level]) if node.level else ''
+    return '.'.join(filter(None, [base, node.module]))
 
 
 def imported(name, tree, known):
     "The modules of ours that a module imports, anywhere in it"
-    parts = name.split('.')
     for n in ast.walk(tree):
         if isinstance(n, ast.Import): yield from (a.name for a in n.names if a.name in known)
         if not isinstance(n, ast.ImportFrom): continue
-        base = '.'.join(parts[:len(parts) - n.level]) if n.level else ''
-        module = '.'.join(filter(None, [base, n.module]))
+        module = imported_from(n, name)
         if module in known and module != 'ecgen': yield module
-        yield from (m for a in n.names if (m := f'{module}.{a.name}') in known)
+        within = [f'{module}.{a.name}' for a in n.names]
+        yield from (m for m in within if m in known)
+
+
+def reach(start, graph):
+    "The modules that a module imports, at first or second hand"
+    seen, todo = set(), [start]
+    while todo:
+        for other in graph[todo.pop()] - seen:
+            seen.add(other)
+            todo.append(other)
+    return seen
 
 
 def circles(graph):
     "Groups of modules that reach each other"
-    def reach(a):
-        seen, todo = set(), [a]
-        while todo:
-            for b in graph[todo.pop()] - seen:
-                seen.add(b)
-                todo.append(b)
-        return seen
-    far = {a: reach(a) for a in graph}
-    return {frozenset(b for b in far[a] if a in far[b]) for a in graph if a in far[a]}
+    far = {a: reach(a, graph) for a in graph}
+
+    def group(a): return frozenset(b for b in far[a] if a in far[b])
+    return {group(a) for a in graph if a in far[a]}
+
+
+def is_named(node):
+    "Is it a function or class whose name is more than a letter and has no underscore before it?"
+    if not isinstance(node, (ast.FunctionDef, ast.ClassDef)): return False
+    return len(node.name) > 1 and node.name[0] != '_'
 
 
 def owners(trees):
-    "Name of a function or class -> the modules that define it"
+    "Name of a function or class that several modules define -> these modules"
     found = defaultdict(set)
-    for name, tree in trees.items():
-        for n in tree.body:
-            if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and len(n.name) > 1 and n.name[0] != '_': found[n.name].add(name)
+    for module, tree in trees.items():
+        for node in filter(is_named, tree.body): found[node.name].add(module)
     return {k: v for k, v in found.items() if len(v) > 1}
 
 
+def classes(tree): return [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+
+
+def assignments(tree): return [n for n in tree.body if isinstance(n, ast.Assign)]
+
+
 def bound(trees):
-    "Methods that are bound to a class outside it"
-    classes = {n.name for t in trees.values() for n in ast.walk(t) if isinstance(n, ast.ClassDef)}
-    targets = [x for t in trees.values() for n in t.body if isinstance(n, ast.Assign) for x in ast.walk(n)]
-    attributes = [x for x in targets if isinstance(x, ast.Attribute) and isinstance(x.ctx, ast.Store)]
-    return sum(isinstance(x.value, ast.Name) and x.value.id in classes for x in attributes)
+    "Number of methods that are bound to a class outside it"
+    names = {c.name for t in trees.values() for c in classes(t)}
+    statements = [n for t in trees.values() for n in assignments(t)]
+    nodes = [x for n in statements for x in ast.walk(n)]
+    attributes = [x for x in nodes if isinstance(x, ast.Attribute)]
+    owner = [x.value for x in attributes if isinstance(x.ctx, ast.Store)]
+    return sum(isinstance(v, ast.Name) and v.id in names for v in owner)
 
 
 def share(n, of): return f'{n / max(of, 1):.1%}'
 
 
+def length(source): return len(source.splitlines())
+
+
+def figures_of_lines(cells):
+    "How long the lines of code cells are"
+    lines = [line for source, _ in cells for line in source.splitlines() if line.strip()]
+    over_100 = sum(len(x) > 100 for x in lines)
+    over_120 = sum(len(x) > 120 for x in lines)
+    return {
+        'lines over 100 characters': share(over_100, len(lines)),
+        'lines over 120 characters': share(over_120, len(lines)),
+        'longest line': f'{max(map(len, lines))}'}
+
+
+def figures_of_cells(cells):
+    "How long code cells are, and how many a reader sees and sees the output of"
+    shown = [(source, outputs) for source, outputs in cells if kind(source) == 'shown']
+    lengths = [length(source) for source, _ in cells]
+    shown_lines = sum(length(source) for source, _ in shown)
+    told = sum(bool(outputs) for _, outputs in cells)
+    shown_told = sum(bool(outputs) for _, outputs in shown)
+    return {
+        'lines in a code cell, median': f'{median(lengths):g}',
+        'cells with an output': share(shown_told, len(shown)),
+        'code cells with an output, of all': share(told, len(cells)),
+        'shown code': share(shown_lines, sum(lengths))}
+
+
+def long_modules(found):
+    "How many modules have more than 300 lines, and which"
+    rows = [f'{name[6:]} {n}' for name, (_, n) in sorted(found.items()) if n > 300]
+    return f'{len(rows)} ({", ".join(rows)})' if rows else '0'
+
+
+def circles_in_words(trees):
+    "The groups of modules that import each other"
+    graph = {k: set(imported(k, tree, trees)) - {k} for k, tree in trees.items()}
+    groups = [sorted(x[6:] for x in circle) for circle in circles(graph)]
+    return '; '.join(map(', '.join, groups)) or '0'
+
+
 def figures(root):
     "Name of a figure -> its value, as text"
     cells = list(code_cells(root))
-    lines = [line for s, _ in cells for line in s.splitlines() if line.strip()]
-    of = {k: [(s, o) for s, o in cells if kind(s) == k] for k in ('exported', 'shown', 'test')}
     found = modules(root)
     trees = {k: tree for k, (tree, _) in found.items()}
-    graph = {k: set(imported(k, t, trees)) - {k} for k, t in trees.items()}
-    plain = {k: n for k, (_, n) in found.items() if n > 300}
-    shown = sum(len(s.splitlines()) for s, _ in of['shown'])
     return {
         'nodes on a body line': f'{density(trees.values()):.1f}',
-        'lines over 100 characters': share(sum(len(x) > 100 for x in lines), len(lines)),
-        'lines over 120 characters': share(sum(len(x) > 120 for x in lines), len(lines)),
-        'longest line': f'{max(map(len, lines))}',
-        'lines in a code cell, median': f'{median(len(s.splitlines()) for s, _ in cells):g}',
-        'cells with an output': share(sum(bool(o) for _, o in of['shown']), len(of['shown'])),
-        'code cells with an output, of all': share(sum(bool(o) for _, o in cells), len(cells)),
-        'shown code': share(shown, sum(len(s.splitlines()) for s, _ in cells)),
+        **figures_of_lines(cells),
+        **figures_of_cells(cells),
         'bound by assignment': f'{bound(trees)}',
         'names with two owners': f'{len(owners(trees))}',
-        'modules over 300 lines': f'{len(plain)}' + (f' ({", ".join(f"{k[6:]} {n}" for k, n in sorted(plain.items()))})' if plain else ''),
-        'circles': '; '.join(', '.join(sorted(x[6:] for x in c)) for c in circles(graph)) or '0'}
+        'modules over 300 lines': long_modules(found),
+        'circles': circles_in_words(trees)}
+
+
+def list_owners(root):
+    "Print the names that two modules define"
+    trees = {k: tree for k, (tree, _) in modules(root).items()}
+    for name, where in sorted(owners(trees).items()): print(f'{name}: {", ".join(sorted(where))}')
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('revision', nargs='*', help='such as HEAD~20; the files of this checkout by default')
-    parser.add_argument('--owners', action='store_true', help='list the names that two modules define')
-    a, columns = parser.parse_args(), {}
-    for revision in a.revision or ['here']:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('revision', nargs='*',
+                        help='such as HEAD~20; the files of this checkout by default')
+    parser.add_argument('--owners', action='store_true',
+                        help='list the names that two modules define')
+    args = parser.parse_args()
+    columns = {}
+    for revision in args.revision or ['here']:
         with tempfile.TemporaryDirectory() as tmp:
             root = ROOT if revision == 'here' else checkout(revision, tmp)
             columns[revision] = figures(root)
-            if a.owners:
-                for name, where in sorted(owners({k: t for k, (t, _) in modules(root).items()}).items()): print(f'{name}: {", ".join(sorted(where))}')
+            if args.owners: list_owners(root)
     print(f'| | {" | ".join(columns)} |\n|---|{"---|" * len(columns)}')
-    for k in next(iter(columns.values())): print(f'| {k} | {" | ".join(c[k] for c in columns.values())} |')
+    for name in next(iter(columns.values())):
+        row = [column[name] for column in columns.values()]
+        print(f'| {name} | {" | ".join(row)} |')
 
 
 if __name__ == '__main__': main()
