@@ -1,11 +1,14 @@
-"""How well are causes found, and how well could they be? `python tools/causes.py --data DATA --detector RUN --model MODEL --runs NAME=RUN ...`.
+"""How well are causes found, and how well could they be?
+`python tools/causes.py --data DATA --detector RUN --model MODEL --runs NAME=RUN ...`.
 
-The authors' labels belong to whole dialogues, and a reasoner sees only what was said so far. So beside the reasoner this measures a
-detector that read the whole dialogue, and the same detector reading only the prefix. Dialogues with an odd hash, word by word, by
-the number of turns in the prefix. Writes data/results/cause_ceiling.json, and what runs with `--judge` noted of each epoch to
+The authors' labels belong to whole dialogues, and a reasoner sees only what was said so far. So
+beside the reasoner this measures a detector that read the whole dialogue, and the same detector
+reading only the prefix. Dialogues with an odd hash, word by word, by the number of turns in the
+prefix. Writes data/results/cause_ceiling.json, and what runs with `--judge` noted of each epoch to
 data/results/cause_epochs.json.
 """
-import argparse, json
+import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +23,9 @@ from ecgen.model.model import EmpatheticModel
 from ecgen.training.callbacks import cause_auc, model_scores, position_baseline
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT/'data'/'results'
+HALF = 'valid, odd half'
+NOTED = 'stage', 'epoch', 'judged_auc', 'judged_interval', 'cause_auc', 'emotion_accuracy'
 
 
 def spread(example, values):
@@ -28,41 +34,110 @@ def spread(example, values):
     return np.asarray(values)[ends.cumsum() - ends]
 
 
+def padded(values, n):
+    "n numbers: utterances that the detector did not read are improbable"
+    missing = max(n - len(values), 0)
+    return np.concatenate([values, np.full(missing, -9.)])[:n]
+
+
+def epoch_of(line):
+    "What is kept of the metrics of an epoch"
+    return {key: line[key] for key in NOTED}
+
+
+def noted(folder):
+    "What a run noted of each epoch, with its settings"
+    run = json.loads((folder/'run.json').read_text())
+    lines = (folder/'metrics.jsonl').read_text().splitlines()
+    return dict(
+        model=run.get('model', {}),
+        preset=run['preset'],
+        causes=run['causes'],
+        vectors=run['vectors'],
+        seed=run['training']['seed'],
+        epochs=[epoch_of(json.loads(line)) for line in lines])
+
+
 def keep_runs(runs):
     "What runs noted of each epoch, with the settings in which they differ"
     res = {}
     for name, folder in runs.items():
-        run, lines = (json.loads((Path(folder)/'run.json').read_text()), [json.loads(x) for x in (Path(folder)/'metrics.jsonl').read_text().splitlines()])
-        keep = 'stage', 'epoch', 'judged_auc', 'judged_interval', 'cause_auc', 'emotion_accuracy'
-        res[name] = dict(model=run.get('model', {}), preset=run['preset'], causes=run['causes'], vectors=run['vectors'], seed=run['training']['seed'], epochs=[{k: x[k] for k in keep} for x in lines])
+        res[name] = noted(Path(folder))
         priors = json.loads((Path(folder)/'priors.json').read_text())
-    (ROOT/'data/results/cause_epochs.json').write_text(json.dumps(dict(split='valid, odd half', priors=priors, runs=res), indent=1) + '\n')
-    for name, r in res.items(): print(name, [round(e['judged_auc'], 3) for e in r['epochs']])
+    text = json.dumps(dict(split=HALF, priors=priors, runs=res), indent=1) + '\n'
+    (RESULTS/'cause_epochs.json').write_text(text)
+    for name, run in res.items(): print(name, [round(e['judged_auc'], 3) for e in run['epochs']])
+
+
+def prefix_target(example, dialogue):
+    "What a detector reads that sees only what was said so far"
+    said = dialogue.utterances[:example.turn]
+    return dialogue_target(replace(dialogue, utterances=said, causes=None))
+
+
+def detector_scores(detector, dialogues, examples):
+    "Of each word, by the whole dialogue and by its prefix"
+    by_id = {d.id: d for d in dialogues}
+    found = detector.logits([dialogue_target(d) for d in dialogues])
+    whole = dict(zip(by_id, found))
+    prefix = detector.logits([prefix_target(e, by_id[e.id]) for e in examples])
+    return {
+        'detector, whole dialogue': [spread(e, padded(whole[e.id], e.turn)) for e in examples],
+        'detector, prefix': [spread(e, values) for e, values in zip(examples, prefix)]}
+
+
+def aucs(examples, scores, turns):
+    "AUC of each source of scores over the prefixes of so many turns; None = all"
+    rows = [i for i, e in enumerate(examples) if turns in (None, e.turn)]
+    gold = [examples[i] for i in rows]
+    res = dict(examples=len(rows))
+    for name, values in scores.items(): res[name] = cause_auc([values[i] for i in rows], gold)
+    return res
+
+
+def odd_half(data):
+    "Dialogues of validation with the authors' labels"
+    labelled = with_causes(load_split('valid', data), data/'recec/valid_with_cause.json')
+    return [d for d in labelled if not for_choosing(d.id)]
+
+
+def ceiling(model, detector, data):
+    "AUC of each source of scores, by the number of turns"
+    dialogues = odd_half(data)
+    examples = make_examples(dialogues, model.vocab)
+    scores = detector_scores(detector, dialogues, examples)
+    scores['reasoner'] = model_scores(model, examples)
+    scores['place alone'] = [position_baseline(e) for e in examples]
+    lengths = {'all': None, '1': 1, '3': 3, '5': 5}
+    return {name: aucs(examples, scores, turns) for name, turns in lengths.items()}
+
+
+def tell(name, row):
+    "A line of the results"
+    found = {k: round(v['auc'], 3) for k, v in row.items() if k != 'examples'}
+    print(name, row['examples'], found)
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    for name in ('data', 'detector', 'model'): a.add_argument(f'--{name}', required=name != 'model')
-    a.add_argument('--runs', nargs='*', default=[], metavar='NAME=RUN')
-    a = a.parse_args()
-    if a.runs: keep_runs(dict(r.split('=', 1) for r in a.runs))
-    data = data_dir(a.data)
-    ds = [d for d in with_causes(load_split('valid', data), data/'recec/valid_with_cause.json') if not for_choosing(d.id)]
-    model, detector = EmpatheticModel.from_pretrained(a.model), load_detector(a.detector, 1)
-    examples, by_id = make_examples(ds, model.vocab), {d.id: d for d in ds}
-    whole = dict(zip(by_id, detector.logits([dialogue_target(d) for d in ds])))
-    first = [dialogue_target(replace(by_id[e.id], utterances=by_id[e.id].utterances[:e.turn], causes=None)) for e in examples]
-    pad = lambda z, n: np.concatenate([z, np.full(max(n - len(z), 0), -9.)])[:n]
-    scores = {'detector, whole dialogue': [spread(e, pad(whole[e.id], e.turn)) for e in examples],
-              'detector, prefix': [spread(e, z) for e, z in zip(examples, detector.logits(first))],
-              'reasoner': model_scores(model, examples), 'place alone': [position_baseline(e) for e in examples]}
-    res = {}
-    for turns in (None, 1, 3, 5):
-        rows = [i for i, e in enumerate(examples) if turns in (None, e.turn)]
-        res['all' if turns is None else str(turns)] = dict(examples=len(rows)) | {k: cause_auc([s[i] for i in rows], [examples[i] for i in rows]) for k, s in scores.items()}
-    out = dict(split='valid, odd half', model=model.card.get('name'), causes=model.card.get('causes'), detector=detector.config.encoder, by_turns=res)
-    (ROOT/'data/results/cause_ceiling.json').write_text(json.dumps(out, indent=1) + '\n')
-    for n, r in res.items(): print(n, r['examples'], {k: round(v['auc'], 3) for k, v in r.items() if k != 'examples'})
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('--data', required=True)
+    parser.add_argument('--detector', required=True)
+    parser.add_argument('--model')
+    parser.add_argument('--runs', nargs='*', default=[], metavar='NAME=RUN')
+    args = parser.parse_args()
+    if args.runs: keep_runs(dict(run.split('=', 1) for run in args.runs))
+    data = data_dir(args.data)
+    model = EmpatheticModel.from_pretrained(args.model)
+    detector = load_detector(args.detector, 1)
+    res = ceiling(model, detector, data)
+    out = dict(
+        split=HALF,
+        model=model.card.get('name'),
+        causes=model.card.get('causes'),
+        detector=detector.config.encoder,
+        by_turns=res)
+    (RESULTS/'cause_ceiling.json').write_text(json.dumps(out, indent=1) + '\n')
+    for name, row in res.items(): tell(name, row)
 
 
 if __name__ == '__main__': main()

@@ -1,7 +1,8 @@
-"""The drawing of the model on the teaching pages: `python tools/drawing.py` writes nbs/images/model*.svg.
+"""The drawing of the model on the teaching pages:
+`python tools/drawing.py` writes nbs/images/model*.svg.
 
-One drawing, its parts as groups; model-PART.svg has one part lit, model.svg none. Emotions, tints and response are
-what the shipped model makes of the tour's dialogue.
+One drawing, its parts as groups; model-PART.svg has one part lit, model.svg none. Emotions, tints
+and response are what the shipped model makes of the tour's dialogue.
 """
 import html
 import sys
@@ -12,33 +13,64 @@ sys.path.insert(0, str(ROOT))
 
 from ecgen.model.model import EmpatheticModel
 
-TURNS = 'My dog ran away on Monday.', 'Oh no! Did you look for him?', 'Yes, and last night he came home again!'
-PARTS = ('data', 'causes', 'attention', 'reasoner', 'gates', 'gated_attention', 'generator', 'decoding', 'training',
-         'evaluation')
-TITLE = ('The model: from a dialogue the emotion reasoner predicts an emotion and the probability of each word to '
-         'belong to its cause; gates made of these probabilities weight the gated attention of the response generator')
-LIGHT = dict(card='#ffffff', ink='#1c1a24', soft='#5b566b', panel='#f6f4fb', inner='#ffffff', line='#b9b3cc',
-             lit='#ddd3fd', accent='#5b21b6')
-DARK = dict(card='#1b1922', ink='#f1eefa', soft='#b4adc6', panel='#262330', inner='#1b1922', line='#5d5674',
-            lit='#4a2f8a', accent='#c4b5fd')
+TURNS = (
+    'My dog ran away on Monday.',
+    'Oh no! Did you look for him?',
+    'Yes, and last night he came home again!')
+PARTS = ('data', 'causes', 'attention', 'reasoner', 'gates', 'gated_attention', 'generator',
+         'decoding', 'training', 'evaluation')
+TITLE = (
+    'The model: from a dialogue the emotion reasoner predicts an emotion and the probability '
+    'of each word to belong to its cause; gates made of these probabilities weight the gated '
+    'attention of the response generator')
+LIGHT = dict(card='#ffffff', ink='#1c1a24', soft='#5b566b', panel='#f6f4fb', inner='#ffffff',
+             line='#b9b3cc', lit='#ddd3fd', accent='#5b21b6')
+DARK = dict(card='#1b1922', ink='#f1eefa', soft='#b4adc6', panel='#262330', inner='#1b1922',
+            line='#5d5674', lit='#4a2f8a', accent='#c4b5fd')
 STYLE = '''
-text { fill: var(--ink) } .small { font-size: 11.5px; fill: var(--soft) } .title { font-weight: 600 }
-.card { fill: var(--card); stroke: var(--line) } .panel { fill: var(--panel); stroke: var(--line) }
+text { fill: var(--ink) } .small { font-size: 11.5px; fill: var(--soft) } \
+.title { font-weight: 600 }
+.card { fill: var(--card); stroke: var(--line) } \
+.panel { fill: var(--panel); stroke: var(--line) }
 .inner { fill: var(--inner); stroke: var(--line) } .bar { fill: #a78bfa }
-.arrow { fill: none; stroke: var(--soft); stroke-width: 1.5; marker-end: url(#tip) } #tip path { fill: var(--soft) }
+.arrow { fill: none; stroke: var(--soft); stroke-width: 1.5; marker-end: url(#tip) } \
+#tip path { fill: var(--soft) }
 .lit > .panel, .lit > .inner { fill: var(--lit); stroke: var(--accent); stroke-width: 3 }
 .lit > .title, .lit > .small { fill: var(--ink) }
 '''
+SVG = '''\
+<svg xmlns="http://www.w3.org/2000/svg" width="720" height="508" viewBox="0 0 720 508" role="img"
+ font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="13">
+<title>{title}</title>
+<style>svg {{ {light} }} @media (prefers-color-scheme: dark) {{ svg {{ {dark} }} }}\
+{style}\
+.word {{ font-size: 11px }} .said {{ font-size: 11px }}
+</style>
+<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" \
+orient="auto"><path d="M0 0 10 5 0 10z"/></marker></defs>
+<rect class="card" x=".5" y=".5" width="719" height="507" rx="12"/>
+{groups}
+<g>
+{arrows}
+</g>
+</svg>
+'''
+ARROWS = (
+    'M200 94h36', 'M436 56h34', 'M436 142h34', 'M612 178v44', 'M512 264h-24v70h-34', 'M97 180v28',
+    'M294 180v28', 'M172 298h46', 'M172 334h46', 'M464 370h44', 'M612 400v26', 'M350 400v26',
+    'M200 465h36')
 
 
 def colors(of): return ' '.join(f'--{name}: {value};' for name, value in of.items())
 
 
-def box(kind, x, y, w, h, r=8): return f'<rect class="{kind}" x="{x}" y="{y}" width="{w}" height="{h}" rx="{r}"/>'
+def box(kind, x, y, w, h, r=8):
+    return f'<rect class="{kind}" x="{x}" y="{y}" width="{w}" height="{h}" rx="{r}"/>'
 
 
 def text(x, y, words, kind='', anchor='start'):
-    return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{html.escape(words)}</text>'
+    shown = html.escape(words)
+    return f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{shown}</text>'
 
 
 def arrow(path): return f'<path class="arrow" d="{path}"/>'
@@ -50,38 +82,63 @@ def width(word, size=11):
     return sum(ems.get(c, .6) for c in word) * size + 4
 
 
+def tint(word, x, y):
+    "The ground of a word, as strong as it is probable that the word belongs to the cause"
+    place = f'x="{x:.1f}" y="{y - 12.5}" width="{width(word["text"]):.1f}" height="17"'
+    return f'<rect class="bar" {place} opacity="{word["cause"]:.2f}"/>'
+
+
 def tinted(words, x, y):
-    "Words of a turn, each on a tint as strong as it is probable that it belongs to the cause"
-    for w in words:
-        n = width(w['text'])
-        yield f'<rect class="bar" x="{x:.1f}" y="{y - 12.5}" width="{n:.1f}" height="17" opacity="{w["cause"]:.2f}"/>'
-        yield text(f'{x + n / 2:.1f}', y, w['text'], 'word', 'middle')
-        x += n
+    "Words of a turn, each on its tint"
+    for word in words:
+        wide = width(word['text'])
+        yield tint(word, x, y)
+        yield text(f'{x + wide / 2:.1f}', y, word['text'], 'word', 'middle')
+        x += wide
+
+
+def turn(x, y, height, lines):
+    "What one of the two says"
+    yield box('inner', x, y, 177, height, 12)
+    for i, line in enumerate(lines): yield text(x + 9, y + 20 + 17 * i, line, 'said')
 
 
 def data():
     yield box('panel', 8, 8, 192, 172)
     yield text(22, 30, 'Dialogue', 'title')
-    for y, h, x, lines in (42, 30, 13, [TURNS[0]]), (80, 30, 18, [TURNS[1]]), (118, 50, 13, TURNS[2].split('he ')):
-        yield box('inner', x, y, 177, h, 12)
-        lines = lines if len(lines) == 1 else [lines[0], f'he {lines[1]}']
-        for i, line in enumerate(lines): yield text(x + 9, y + 20 + 17 * i, line, 'said')
+    begin, end = TURNS[2].split('he ')
+    yield from turn(13, 42, 30, [TURNS[0]])
+    yield from turn(18, 80, 30, [TURNS[1]])
+    yield from turn(13, 118, 50, [begin, f'he {end}'])
 
 
-def reasoner(e):
+def head(x, of, what):
+    "One of the two things that the reasoner tells"
+    yield box('inner', x, 118, 81, 48)
+    yield text(x + 40, 138, of, 'small', 'middle')
+    yield text(x + 40, 156, what, '', 'middle')
+    yield arrow(f'M{x + 40} 78v36')
+
+
+def reasoner(answer):
     yield box('panel', 240, 8, 196, 172)
     yield text(254, 30, 'Emotion reasoner', 'title')
     yield text(339, 100, 'Eqs. 1–4', 'small', 'middle')
     yield box('inner', 254, 44, 170, 34) + text(339, 66, 'Transformer encoder', '', 'middle')
-    for x, lines in (254, ('of [CLS]:', 'emotion')), (343, ('of a word:', 'cause?')):
-        yield box('inner', x, 118, 81, 48)
-        for i, line in enumerate(lines): yield text(x + 40, 138 + 18 * i, line, 'small' if i == 0 else '', 'middle')
-        yield arrow(f'M{x + 40} 78v36')
+    yield from head(254, 'of [CLS]:', 'emotion')
+    yield from head(343, 'of a word:', 'cause?')
+    yield from told(answer)
+
+
+def told(answer):
+    "What the reasoner says of the dialogue: emotions with their bars, and tinted words"
     yield text(476, 20, 'one of 32 emotions', 'small')
-    for i, name in enumerate(sorted(e.emotions, key=e.emotions.get)[:-4:-1]):
-        yield text(476, 41 + 18 * i, name) + box('bar', 562, 31 + 18 * i, f'{150 * e.emotions[name]:.0f}', 11, 3)
+    likely = sorted(answer.emotions, key=answer.emotions.get)[:-4:-1]
+    for i, name in enumerate(likely):
+        long = f'{150 * answer.emotions[name]:.0f}'
+        yield text(476, 41 + 18 * i, name) + box('bar', 562, 31 + 18 * i, long, 11, 3)
     yield text(476, 106, 'cause probability of each word', 'small')
-    for i, turn in enumerate(e.turns): yield from tinted(turn['words'], 476, 126 + 21 * i)
+    for i, said in enumerate(answer.turns): yield from tinted(said['words'], 476, 126 + 21 * i)
 
 
 def gates():
@@ -100,18 +157,26 @@ def generator():
     yield box('inner', 222, 354, 228, 32) + text(336, 375, 'feed-forward', '', 'middle')
 
 
+def labelled(x, y, wide, words):
+    "A box with words in its middle"
+    return box('inner', x, y, wide, 32) + text(x + wide / 2, y + 21, words, '', 'middle')
+
+
 def attention():
-    for x, y, w, words in (36, 334, 122, 'self-attention'), (222, 246, 228, 'self-attention'), (222, 282, 228, 'cross attention'):
-        yield f'{box("inner", x, y, w, 32)}{text(x + w / 2, y + 21, words, "", "middle")}'
+    yield labelled(36, 334, 122, 'self-attention')
+    yield labelled(222, 246, 228, 'self-attention')
+    yield labelled(222, 282, 228, 'cross attention')
 
 
-def gated_attention(): yield box('inner', 222, 318, 228, 32) + text(336, 339, 'gated attention, Eq. 5', 'title', 'middle')
+def gated_attention():
+    yield box('inner', 222, 318, 228, 32) + text(
+        336, 339, 'gated attention, Eq. 5', 'title', 'middle')
 
 
-def decoding(e):
+def decoding(answer):
     yield box('panel', 512, 322, 200, 78)
     yield text(612, 344, 'Response, word by word', 'title', 'middle')
-    yield box('inner', 524, 356, 176, 32, 12) + text(612, 377, e.response, '', 'middle')
+    yield box('inner', 524, 356, 176, 32, 12) + text(612, 377, answer.response, '', 'middle')
 
 
 def causes():
@@ -137,35 +202,45 @@ def evaluation():
 
 
 def arrows():
-    for path in ('M200 94h36', 'M436 56h34', 'M436 142h34', 'M612 178v44', 'M512 264h-24v70h-34', 'M97 180v28', 'M294 180v28',
-                 'M172 298h46', 'M172 334h46', 'M464 370h44', 'M612 400v26', 'M350 400v26', 'M200 465h36'): yield arrow(path)
+    for path in ARROWS: yield arrow(path)
     yield text(302, 200, 'emotion', 'small')
 
 
-def drawing(e, lit=''):
+def group(name, parts, lit):
+    "A part of the drawing"
+    kind = f'{name} lit' if name == lit else name
+    return '\n'.join([f'<g class="{kind}">', *parts, '</g>'])
+
+
+def drawing(answer, lit=''):
     "The drawing as SVG, with one part lit"
-    made = dict(data=data(), reasoner=reasoner(e), gates=gates(), generator=generator(), attention=attention(),
-                gated_attention=gated_attention(), decoding=decoding(e), causes=causes(), training=training(), evaluation=evaluation())
-    groups = '\n'.join(f'<g class="{name}{" lit" * (name == lit)}">\n' + '\n'.join(parts) + '\n</g>' for name, parts in made.items())
-    title = TITLE + (f'. Lit: {lit.replace("_", " ")}' if lit else '')
-    return f'''<svg xmlns="http://www.w3.org/2000/svg" width="720" height="508" viewBox="0 0 720 508" role="img"
- font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="13">
-<title>{title}</title>
-<style>svg {{ {colors(LIGHT)} }} @media (prefers-color-scheme: dark) {{ svg {{ {colors(DARK)} }} }}{STYLE}.word {{ font-size: 11px }} .said {{ font-size: 11px }}
-</style>
-<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0 10 5 0 10z"/></marker></defs>
-<rect class="card" x=".5" y=".5" width="719" height="507" rx="12"/>
-{groups}
-<g>
-{chr(10).join(arrows())}
-</g>
-</svg>
-'''
+    made = dict(
+        data=data(),
+        reasoner=reasoner(answer),
+        gates=gates(),
+        generator=generator(),
+        attention=attention(),
+        gated_attention=gated_attention(),
+        decoding=decoding(answer),
+        causes=causes(),
+        training=training(),
+        evaluation=evaluation())
+    groups = [group(name, parts, lit) for name, parts in made.items()]
+    title = f'{TITLE}. Lit: {lit.replace("_", " ")}' if lit else TITLE
+    return SVG.format(
+        title=title,
+        light=colors(LIGHT),
+        dark=colors(DARK),
+        style=STYLE,
+        groups='\n'.join(groups),
+        arrows='\n'.join(arrows()))
 
 
 if __name__ == '__main__':
-    e = EmpatheticModel.from_pretrained().respond(list(TURNS), seed=0)
+    answer = EmpatheticModel.from_pretrained().respond(list(TURNS), seed=0)
     folder = ROOT/'nbs'/'images'
     folder.mkdir(exist_ok=True)
-    for lit in ('', *PARTS): (folder/f'model{"-" * bool(lit)}{lit}.svg').write_text(drawing(e, lit), encoding='utf-8')
+    for lit in ('', *PARTS):
+        name = f'model-{lit}' if lit else 'model'
+        (folder/f'{name}.svg').write_text(drawing(answer, lit), encoding='utf-8')
     print(f'drawing: {len(PARTS) + 1} drawings in nbs/images')

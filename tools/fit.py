@@ -1,116 +1,246 @@
 """Do responses fit? A blind reading of 100 contexts by two judges, and what it says.
 
-  python tools/fit.py draw --data DIR --out sheets [--old MODEL]     sheet.jsonl for the judges, key.json to be kept from them
-  python tools/fit.py score --out sheets JUDGE1.jsonl JUDGE2.jsonl     -> data/results/fit.json
-  python tools/fit.py draw-sample --out sheets           sample.jsonl: the sample's validation dialogues, answered with seed 0
-  python tools/fit.py score-sample --out sheets JUDGE1.jsonl JUDGE2.jsonl   -> data/results/fit_sample.json
+  python tools/fit.py draw --data DIR --out sheets [--old MODEL]
+      sheet.jsonl for the judges, key.json to be kept from them
+  python tools/fit.py score --out sheets JUDGE1.jsonl JUDGE2.jsonl
+      -> data/results/fit.json
+  python tools/fit.py draw-sample --out sheets
+      sample.jsonl: the sample's validation dialogues, answered with seed 0
+  python tools/fit.py score-sample --out sheets JUDGE1.jsonl JUDGE2.jsonl
+      -> data/results/fit_sample.json
 
-The contexts are drawn from the half of the validation split that no setting of sample and rank was chosen on. Each is answered by the
-shipped model with top-k 3, by the same model with sample and rank, by the person who was there and, if one is named, by an earlier model
-with top-k 3; the rows are shuffled. A judge writes,
-for each row, {"row": "F001", "fluent": 1, "fits": 1, "person": 1, "emotion": 1, "specific": 0}, by tools/fit.md, without knowing the system
-or the other judge's marks. A response is counted as fitting if its first four marks are 1. The judges of data/results/fit.json are
-machine readers, and are called so wherever its figures stand.
+The contexts are drawn from the half of the validation split that no setting of sample and rank was
+chosen on. Each is answered by the shipped model with top-k 3, by the same model with sample and
+rank, by the person who was there and, if one is named, by an earlier model with top-k 3; the rows
+are shuffled. A judge writes, for each row,
+{"row": "F001", "fluent": 1, "fits": 1, "person": 1, "emotion": 1, "specific": 0},
+by tools/fit.md, without knowing the system or the other judge's marks. A response is counted as
+fitting if its first four marks are 1. The judges of data/results/fit.json are machine readers, and
+are called so wherever its figures stand.
 """
-import argparse, json, random, sys
+import argparse
+import json
+import random
+import sys
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ecgen.data.bootstrap import bootstrap
 from ecgen.causes.labels import agreement
+from ecgen.data.bootstrap import bootstrap
 
+RESULTS = ROOT/'data'/'results'
+JUDGES = 'two machine readers, blind'
 MARKS = ('fluent', 'fits', 'person', 'emotion', 'specific')
+FITTING = MARKS[:4]      # those that a response needs
 SEED = 2026
+
+
+def write_result(name, res):
+    "A file of data/results, shown too"
+    text = json.dumps(res, indent=1)
+    (RESULTS/f'{name}.json').write_text(text + '\n')
+    print(text)
+
+
+def answers(model, examples, decoder):
+    "Responses as people read them"
+    from ecgen.data.dialogues import detokenize
+    from ecgen.evaluation.evaluation import respond_all
+    return [detokenize(words) for words in respond_all(model, examples, decoder, seed=SEED)]
+
+
+def answers_of_people(data, examples):
+    "What the person said who was there"
+    from ecgen.data.readers import load_split
+    texts = {d.id: d.utterances for d in load_split('valid', data)}
+    return [texts[example.id][example.turn].strip() for example in examples]
+
+
+def answers_before(data, n, old, examples):
+    "Of an earlier model, which has words of its own, to the same contexts"
+    from decoders import turns_of
+    from ecgen.model.decoding import Decoder
+    from ecgen.model.model import EmpatheticModel
+    model = EmpatheticModel.from_pretrained(old)
+    before, _ = turns_of(data, model.vocab, False, n, SEED)
+    places = [(example.id, example.turn) for example in examples]
+    if [(example.id, example.turn) for example in before] != places:
+        sys.exit(f'{old} was drawn other contexts')
+    return answers(model, before, Decoder())
+
+
+def name_of(k): return f'F{k:03}'
+
+
+def write_sheet(path, rows, said, info):
+    "What a judge reads: contexts and responses"
+    lines = []
+    for k, (name, i) in enumerate(rows, 1):
+        context = [turn.strip() for turn in info[i]['context']]
+        line = dict(row=name_of(k), context=context, response=said[name][i])
+        lines.append(json.dumps(line, ensure_ascii=False) + '\n')
+    path.write_text(''.join(lines), encoding='utf-8')
+
+
+def write_key(path, rows, n, model):
+    "Which system answered which context in each row"
+    key = {name_of(k): dict(system=name, context=i) for k, (name, i) in enumerate(rows, 1)}
+    path.write_text(json.dumps(dict(rows=key, n=n, seed=SEED, model=model.card.get('name'))))
 
 
 def draw(data, out, n, old):
     "Sheet and key"
     from decoders import turns_of
-    from ecgen.data.dialogues import detokenize
-    from ecgen.data.readers import load_split
     from ecgen.model.decoding import Decoder
-    from ecgen.evaluation.evaluation import respond_all
     from ecgen.model.model import EmpatheticModel
     from ecgen.model.ranking import RANKED
     model = EmpatheticModel.from_pretrained()
     examples, info = turns_of(data, model.vocab, False, n, SEED)
-    texts = {d.id: d.utterances for d in load_split('valid', data)}
-    said = dict(people=[texts[e.id][e.turn].strip() for e in examples])
+    said = dict(people=answers_of_people(data, examples))
     for name, decoder in dict(topk3=Decoder(), ranked=RANKED).items():
-        said[name] = [detokenize(w) for w in respond_all(model, examples, decoder, seed=SEED)]
-    if old:      # an earlier model has words of its own
-        model_before = EmpatheticModel.from_pretrained(old)
-        before, _ = turns_of(data, model_before.vocab, False, n, SEED)
-        if [(e.id, e.turn) for e in before] != [(e.id, e.turn) for e in examples]: sys.exit(f'{old} was drawn other contexts')
-        said['old_topk3'] = [detokenize(w) for w in respond_all(model_before, before, Decoder(), seed=SEED)]
+        said[name] = answers(model, examples, decoder)
+    if old: said['old_topk3'] = answers_before(data, n, old, examples)
     rows = [(name, i) for i in range(n) for name in said]
     random.Random(SEED).shuffle(rows)
     out.mkdir(parents=True, exist_ok=True)
-    sheet = [dict(row=f'F{k:03}', context=[t.strip() for t in info[i]['context']], response=said[name][i])
-             for k, (name, i) in enumerate(rows, 1)]
-    (out/'sheet.jsonl').write_text(''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in sheet), encoding='utf-8')
-    key = {f'F{k:03}': dict(system=name, context=i) for k, (name, i) in enumerate(rows, 1)}
-    (out/'key.json').write_text(json.dumps(dict(rows=key, n=n, seed=SEED, model=model.card.get('name'))))
+    write_sheet(out/'sheet.jsonl', rows, said, info)
+    write_key(out/'key.json', rows, n, model)
+
+
+def read_marks(path):
+    "A judge's lines by their rows"
+    lines = Path(path).read_text().splitlines()
+    return {line['row']: line for line in map(json.loads, lines)}
+
+
+def read_key(out, files, marks):
+    "The key, if each judge has judged each of its rows"
+    key = json.loads((out/'key.json').read_text())
+    for file, judge in zip(files, marks):
+        if set(judge) == set(key['rows']): continue
+        sys.exit(f'{file} has not one line for each of the {len(key["rows"])} rows')
+    return key
+
+
+def rows_of(key, system):
+    "The names of a system's rows, in the order of their contexts"
+    rows = key['rows'].items()
+    place = {v['context']: row for row, v in rows if v['system'] == system}
+    return [place[i] for i in range(key['n'])]
+
+
+def zeros_and_ones(judge, rows, mark): return [int(judge[row][mark]) for row in rows]
+
+
+def table_of(key, system, marks):
+    "For each mark, and for `fit`: (judges, contexts) of 0 and 1"
+    rows = rows_of(key, system)
+    table = {}
+    for mark in MARKS:
+        table[mark] = np.array([zeros_and_ones(judge, rows, mark) for judge in marks])
+    table['fit'] = np.prod([table[mark] for mark in FITTING], axis=0)
+    return table
+
+
+def interval(x):
+    "95 % of a mean over contexts"
+    ends = bootstrap(lambda i: x[i].mean(), [1] * len(x), 2000)
+    return [round(end, 4) for end in ends]
+
+
+def figures(table):
+    "What is told of one system"
+    fit = table['fit'].mean(0)
+    return dict(
+        fit=float(fit.mean()),
+        interval=interval(fit),
+        by_judge=table['fit'].mean(1).tolist(),
+        marks={mark: float(table[mark].mean()) for mark in MARKS})
+
+
+def difference(fit, other):
+    "How much more often one system fits than another in the same contexts"
+    more = fit - other
+    return dict(difference=float(more.mean()), interval=interval(more))
+
+
+def judged_by(j, tables):
+    "All responses as one judge sees them: does each fit?"
+    return np.concatenate([table['fit'][j] for table in tables.values()])
 
 
 def score(out, files):
-    key = json.loads((out/'key.json').read_text())
-    marks = [{r['row']: r for r in map(json.loads, Path(f).read_text().splitlines())} for f in files]
-    for f, m in zip(files, marks):
-        if set(m) != set(key['rows']): sys.exit(f'{f} has not one line for each of the {len(key["rows"])} rows')
-    n, systems = key['n'], sorted({v['system'] for v in key['rows'].values()})
-    place = {s: {v['context']: row for row, v in key['rows'].items() if v['system'] == s} for s in systems}
-    table = {}      # system -> (judges, contexts) of 0 and 1
-    for s in systems:
-        rows = [place[s][i] for i in range(n)]
-        table[s] = {k: np.array([[int(m[r][k]) for r in rows] for m in marks]) for k in MARKS}
-        table[s]['fit'] = np.prod([table[s][k] for k in MARKS[:4]], axis=0)
-    def interval(x): return [round(end, 4) for end in bootstrap(lambda i: x[i].mean(), [1] * n, 2000)]
-    fit = {s: t['fit'].mean(0) for s, t in table.items()}
-    a, b = (np.concatenate([table[s]['fit'][j] for s in systems]) for j in (0, 1))
-    res = dict(judges='two machine readers, blind', contexts=n, seed=key['seed'], model=key['model'], kappa_fit=float(agreement(a, b)['kappa']),
-               systems={s: dict(fit=float(x.mean()), interval=interval(x), by_judge=table[s]['fit'].mean(1).tolist(),
-                                marks={k: float(table[s][k].mean()) for k in MARKS}) for s, x in fit.items()},
-               **{f'ranked_minus_{s}': dict(difference=float((fit['ranked'] - fit[s]).mean()), interval=interval(fit['ranked'] - fit[s]))
-                  for s in ('topk3', 'old_topk3') if s in fit})
-    (ROOT/'data/results/fit.json').write_text(json.dumps(res, indent=1) + '\n')
-    print(json.dumps(res, indent=1))
+    "What two judges' marks say of each system"
+    marks = [read_marks(file) for file in files]
+    key = read_key(out, files, marks)
+    systems = sorted({v['system'] for v in key['rows'].values()})
+    tables = {system: table_of(key, system, marks) for system in systems}
+    first, second = (judged_by(j, tables) for j in (0, 1))
+    res = dict(judges=JUDGES, contexts=key['n'], seed=key['seed'], model=key['model'])
+    res['kappa_fit'] = float(agreement(first, second)['kappa'])
+    res['systems'] = {system: figures(table) for system, table in tables.items()}
+    fit = {system: table['fit'].mean(0) for system, table in tables.items()}
+    for other in ('topk3', 'old_topk3'):
+        if other in fit: res[f'ranked_minus_{other}'] = difference(fit['ranked'], fit[other])
+    write_result('fit', res)
 
 
 def sample_dialogues():
     "The validation dialogues that come with the package, up to the speaker's last turn"
     from ecgen import load_split
     from ecgen.data.files import shipped
-    return [(d.id, list(d.utterances[:d.last_speaker_turn + 1])) for d in load_split('valid', shipped('sample'))]
+    dialogues = load_split('valid', shipped('sample'))
+    return [(d.id, list(d.utterances[:d.last_speaker_turn + 1])) for d in dialogues]
+
+
+def sample_name(i): return f'S{i:02}'
 
 
 def draw_sample(out):
+    "The sheet of the sample"
     from ecgen import EmpatheticModel
     model = EmpatheticModel.from_pretrained()
-    rows = [dict(row=f'S{i:02}', context=turns, response=model.respond(turns, seed=0).response) for i, (_, turns) in enumerate(sample_dialogues())]
-    (out/'sample.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in rows), encoding='utf-8')
+    lines = []
+    for i, (_, turns) in enumerate(sample_dialogues()):
+        response = model.respond(turns, seed=0).response
+        line = dict(row=sample_name(i), context=turns, response=response)
+        lines.append(json.dumps(line) + '\n')
+    (out/'sample.jsonl').write_text(''.join(lines), encoding='utf-8')
+
+
+def is_fitting(line): return all(line[mark] for mark in FITTING)
 
 
 def score_sample(out, files):
-    "The first dialogue whose response both judges call fitting, and the first whose response neither does"
+    """The first dialogue whose response both judges call fitting, and the first whose response
+    neither does"""
     from ecgen import EmpatheticModel
     from ecgen.evaluation.evaluation import weights_hash
     ids = [name for name, _ in sample_dialogues()]
-    marks = [{r['row']: r for r in map(json.loads, Path(f).read_text().splitlines())} for f in files]
-    fits = [[all(m[f'S{i:02}'][k] for k in MARKS[:4]) for m in marks] for i in range(len(ids))]
-    res = dict(judges='two machine readers, blind', dialogues=len(ids), decoder='ranked', seed=0, weights=weights_hash(EmpatheticModel.from_pretrained()),
-               both=sum(map(all, fits)), neither=sum(not any(f) for f in fits),
-               first_that_fits=next((d for d, f in zip(ids, fits) if all(f)), None),
-               first_that_does_not=next((d for d, f in zip(ids, fits) if not any(f)), None))
-    (ROOT/'data/results/fit_sample.json').write_text(json.dumps(res, indent=1) + '\n')
-    print(json.dumps(res, indent=1))
+    marks = [read_marks(file) for file in files]
+    fitting, others = [], []
+    for i, name in enumerate(ids):
+        fits = [is_fitting(judge[sample_name(i)]) for judge in marks]
+        if all(fits): fitting.append(name)
+        if not any(fits): others.append(name)
+    write_result('fit_sample', dict(
+        judges=JUDGES,
+        dialogues=len(ids),
+        decoder='ranked',
+        seed=0,
+        weights=weights_hash(EmpatheticModel.from_pretrained()),
+        both=len(fitting),
+        neither=len(others),
+        first_that_fits=next(iter(fitting), None),
+        first_that_does_not=next(iter(others), None)))
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('what', choices=('draw', 'score', 'draw-sample', 'score-sample'))
     parser.add_argument('marks', nargs='*')
     parser.add_argument('--data', type=Path)

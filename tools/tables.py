@@ -1,10 +1,14 @@
-"""Write the tables of data/results/README.md from the files beside it; `--check` only says whether they agree.
+"""Write the tables of data/results/README.md from the files beside it; `--check` only says whether
+they agree.
 
-Tables of experiments, of reference points and of the shipped model come from JSON files that commands of `ecgen` wrote; no figure
-is typed by hand. `--check` also looks whether the outputs that experiments, tables and comparison were saved with are those of today's files,
-and whether the card of the shipped model is.
+Tables of experiments, of reference points and of the shipped model come from JSON files that
+commands of `ecgen` wrote; no figure is typed by hand. `--check` also looks whether the outputs that
+experiments, tables and comparison were saved with are those of today's files, and whether the card
+of the shipped model is.
 """
-import argparse, json, sys
+import argparse
+import json
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -12,24 +16,49 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 PAGE = ROOT/'data/results/README.md'
 TABLES = 'ecgen.evaluation.tables'
-NOTEBOOKS = {'index': TABLES, '5_evaluation/02_experiments': TABLES, '5_evaluation/03_tables': TABLES,     # and whose functions write their tables
-             '6_baselines/08_comparison': 'ecgen.baselines.comparison'}
+# notebooks with tables, and the modules whose functions write them
+NOTEBOOKS = {
+    'index': TABLES,
+    '5_evaluation/02_experiments': TABLES,
+    '5_evaluation/03_tables': TABLES,
+    '6_baselines/08_comparison': 'ecgen.baselines.comparison'}
+INTRODUCTION = """\
+Each file here was written by a command: `ecgen evaluate`, `ecgen experiment run`, \
+`ecgen reference-points`, `ecgen train`, `ecgen detector`, `ecgen bench` or a script in tools/. \
+Figures of EmpatheticDialogues are of its validation split, and nothing was chosen on its test \
+split. Those of the detector are also of RECCON's test split, on which its design was not found \
+blindly (see detector)."""
+NOTE = '<!-- Written by tools/tables.py from the files in this folder: run it, do not edit. -->'
+
+
+def shipped_figures(decoder):
+    "What the shipped model reached with a decoder"
+    return json.loads((ROOT/f'data/results/default_valid_{decoder}.json').read_text())
 
 
 def shipped_table():
     "Figures of the shipped model, one column for each decoder"
     from ecgen.evaluation.stats import markdown
-    files = {d: json.loads((ROOT/f'data/results/default_valid_{d}.json').read_text()) for d in ('topk', 'greedy')}
-    keys = [k for k, v in files['topk'].items() if isinstance(v, float)]
-    return markdown(['shipped model, validation', *files], [[k.replace('_', ' '), *(f'{f[k]:.3f}' for f in files.values())] for k in keys])
+    files = {decoder: shipped_figures(decoder) for decoder in ('topk', 'greedy')}
+    rows = []
+    for key, value in files['topk'].items():
+        if not isinstance(value, float): continue
+        cells = [f'{figures[key]:.3f}' for figures in files.values()]
+        rows.append([key.replace('_', ' '), *cells])
+    return markdown(['shipped model, validation', *files], rows)
+
+
+def without_budget(names):
+    "Those of the arms whose changes leave the length of training as it is"
+    lengths = {'epochs', 'pretrain_epochs'}
+    return tuple(name for name, arm in names.items() if not lengths & arm['changes'].keys())
 
 
 def declared(results):
     "The declared contrasts of each budget that has results, and the tables of `night`"
     from ecgen.evaluation.experiments import CONTRASTS, NIGHT
     from ecgen.evaluation.tables import contrasts, tables
-    arms = tuple(n for n, r in NIGHT.items() if not {'epochs', 'pretrain_epochs'} & r['changes'].keys())
-    parts = []
+    arms, parts = without_budget(NIGHT), []
     for budget in CONTRASTS:
         folder = results/'experiments'/budget
         if not any(folder.glob('*.json')): continue
@@ -41,37 +70,69 @@ def declared(results):
 def laptop(results, sections):
     "The grid of the laptop's budget: folded away once the night, which is larger, has rows"
     if not any((results/'experiments'/'night').glob('*.json')): return sections
-    return ['## The small grid', '<details><summary>One pass over 10,000 examples on a laptop</summary>', *sections, '</details>']
+    summary = '<details><summary>One pass over 10,000 examples on a laptop</summary>'
+    return ['## The small grid', summary, *sections, '</details>']
+
+
+def small_grid():
+    "The experiments of the laptop's budget"
+    from ecgen.baselines.comparison import comparison
+    from ecgen.evaluation.experiments import ROWS, TABLE2
+    from ecgen.evaluation.tables import all_runs, cause_effect_table, tables
+    return [
+        '## Does knowing the cause help?', cause_effect_table(),
+        '## All systems', comparison(),
+        '## Experiments', tables(names=(*TABLE2[:4], *ROWS)),
+        '## Every run', all_runs()]
 
 
 def page():
     "All tables, as text"
-    from ecgen.baselines.comparison import comparison
-    from ecgen.evaluation.experiments import ROWS, TABLE2
-    from ecgen.evaluation.tables import all_runs, cause_effect_table, reference_table, tables
+    from ecgen.evaluation.tables import reference_table
     results = PAGE.parent
-    small = ['## Does knowing the cause help?', cause_effect_table(), '## All systems', comparison(),
-             '## Experiments', tables(names=(*TABLE2[:4], *ROWS)), '## Every run', all_runs()]
-    return '\n\n'.join(['# Measured figures', '<!-- Written by tools/tables.py from the files in this folder: run it, do not edit. -->',
-        'Each file here was written by a command: `ecgen evaluate`, `ecgen experiment run`, `ecgen reference-points`, `ecgen train`, `ecgen detector`, `ecgen bench` or a script in tools/. '
-        'Figures of EmpatheticDialogues are of its validation split, and nothing was chosen on its test split. Those of the detector are also of RECCON\'s test split, '
-        'on which its design was not found blindly (see detector).',
-        *declared(results), *laptop(results, small), '## Reference points', reference_table(), '## The shipped model', shipped_table()]) + '\n'
+    small = small_grid()
+    return '\n\n'.join([
+        '# Measured figures', NOTE, INTRODUCTION,
+        *declared(results),
+        *laptop(results, small),
+        '## Reference points', reference_table(),
+        '## The shipped model', shipped_table()]) + '\n'
+
+
+def saved_table(cell):
+    "A cell's code, and the table that it was saved with"
+    outputs = cell['outputs']
+    text = ''.join(outputs[-1]['data']['text/markdown']) if outputs else ''
+    return ''.join(cell['source']), text
 
 
 def saved(notebook):
     "Markdown outputs of a notebook's cells that begin with `#| tables`"
-    cells = [c for c in json.loads((ROOT/f'nbs/{notebook}.ipynb').read_text(encoding='utf-8'))['cells'] if ''.join(c['source']).startswith('#| tables')]
-    return [(''.join(c['source']), ''.join(c['outputs'][-1]['data']['text/markdown']) if c['outputs'] else '') for c in cells]
+    text = (ROOT/f'nbs/{notebook}.ipynb').read_text(encoding='utf-8')
+    cells = json.loads(text)['cells']
+    return [saved_table(c) for c in cells if ''.join(c['source']).startswith('#| tables')]
+
+
+def page_stale():
+    "Is the page what the files beside it say?"
+    if PAGE.exists() and PAGE.read_text(encoding='utf-8') == page(): return []
+    return [f'{PAGE.relative_to(ROOT)}: run `python tools/tables.py`']
+
+
+def notebook_stale(notebook, module):
+    "Tables of a notebook that are not what today's files say"
+    names, res = vars(import_module(module)), []
+    for source, text in saved(notebook):
+        call = source.strip().splitlines()[-1].removeprefix('Markdown(').removesuffix(')')
+        if eval(call, names).strip() == text.strip(): continue
+        res.append(f'nbs/{notebook}.ipynb, {call}: run `python tools/run.py nbs/{notebook}.ipynb`')
+    return res
 
 
 def stale():
     "What does not agree with the files"
-    res = [] if PAGE.exists() and PAGE.read_text(encoding='utf-8') == page() else [f'{PAGE.relative_to(ROOT)}: run `python tools/tables.py`']
-    for notebook, module in NOTEBOOKS.items():
-        for source, text in saved(notebook):
-            call = source.strip().splitlines()[-1].removeprefix('Markdown(').removesuffix(')')
-            if eval(call, vars(import_module(module))).strip() != text.strip(): res.append(f'nbs/{notebook}.ipynb, {call}: run `python tools/run.py nbs/{notebook}.ipynb`')
+    res = page_stale()
+    for notebook, module in NOTEBOOKS.items(): res += notebook_stale(notebook, module)
     return res + card_stale()
 
 
@@ -84,9 +145,11 @@ def card_stale():
 
 
 def main():
-    a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    a.add_argument('--check', action='store_true', help='write nothing; fail if a table is not what the files say')
-    if not a.parse_args().check: PAGE.write_text(page(), encoding='utf-8')
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('--check', action='store_true',
+                        help='write nothing; fail if a table is not what the files say')
+    args = parser.parse_args()
+    if not args.check: PAGE.write_text(page(), encoding='utf-8')
     if bad := stale(): sys.exit('\n'.join(['Tables that do not agree with data/results:', *bad]))
     print('The tables agree with data/results.')
 

