@@ -4,6 +4,10 @@
       sheet.jsonl for the judges, key.json to be kept from them
   python tools/fit.py score --out sheets JUDGE1.jsonl JUDGE2.jsonl
       -> data/results/fit.json
+  python tools/fit.py draw-choice --data DIR --out sheets
+      the same for some settings of sample and rank, on contexts of the half for choosing
+  python tools/fit.py score-choice --out sheets JUDGE1.jsonl JUDGE2.jsonl
+      -> data/results/fit_choice.json
   python tools/fit.py draw-sample --out sheets
       sample.jsonl: the sample's validation dialogues, answered with seed 0
   python tools/fit.py score-sample --out sheets JUDGE1.jsonl JUDGE2.jsonl
@@ -15,8 +19,10 @@ rank, by the person who was there and, if one is named, by an earlier model with
 are shuffled. A judge writes, for each row,
 {"row": "F001", "fluent": 1, "fits": 1, "person": 1, "emotion": 1, "specific": 0},
 by tools/fit.md, without knowing the system or the other judge's marks. A response is counted as
-fitting if its first four marks are 1. The judges of data/results/fit.json are machine readers, and
-are called so wherever its figures stand.
+fitting if its first four marks are 1. The rule of choice was written before any mark was seen: of
+the settings whose share of fitting responses is within .03 of the best, the one with the largest
+share of responses that fit and are specific. The judges of data/results/fit*.json are machine
+readers, and are called so wherever its figures stand.
 """
 import argparse
 import json
@@ -36,6 +42,15 @@ JUDGES = 'two machine readers, blind'
 MARKS = ('fluent', 'fits', 'person', 'emotion', 'specific')
 FITTING = MARKS[:4]      # those that a response needs
 SEED = 2026
+CHOICE_SEED = 2027
+NEAR = .03               # of the best share of fitting responses
+CHOICES = dict(          # what each changes in sample and rank as it is
+    now={},
+    cooler=dict(temperature=.6),
+    common=dict(temperature=.6, elsewhere=.25),
+    feeling=dict(temperature=.6, emotion=.3),
+    both=dict(temperature=.6, elsewhere=.25, emotion=.3),
+    narrow=dict(k=3))
 
 
 def write_result(name, res):
@@ -125,6 +140,9 @@ def read_key(out, files, marks):
     return key
 
 
+def is_fitting(line): return all(line[mark] for mark in FITTING)
+
+
 def rows_of(key, system):
     "The names of a system's rows, in the order of their contexts"
     rows = key['rows'].items()
@@ -188,6 +206,74 @@ def score(out, files):
     write_result('fit', res)
 
 
+def answers_of_choices(data, n):
+    "Model, what the judges are told of the contexts, and the answers of each setting"
+    from decoders import turns_of
+    from ecgen.data.dialogues import detokenize
+    from ecgen.evaluation.evaluation import respond_all
+    from ecgen.model.model import EmpatheticModel
+    from ecgen.model.ranking import RankedDecoder
+    model = EmpatheticModel.from_pretrained()
+    examples, info = turns_of(data, model.vocab, True, n, CHOICE_SEED)
+    said = {}
+    for name, changes in CHOICES.items():
+        found = respond_all(model, examples, RankedDecoder(**changes), seed=CHOICE_SEED)
+        said[name] = [detokenize(words) for words in found]
+    return model, info, said
+
+
+def draw_choice(data, out, n):
+    "Sheet and key; an answer that several settings give is judged once"
+    from ecgen.evaluation.evaluation import weights_hash
+    model, info, said = answers_of_choices(data, n)
+    answered = [(i, said[name][i]) for i in range(n) for name in said]
+    rows = list(dict.fromkeys(answered))
+    random.Random(CHOICE_SEED).shuffle(rows)
+    out.mkdir(parents=True, exist_ok=True)
+    lines, row_of = [], {}
+    for k, (i, response) in enumerate(rows, 1):
+        context = [turn.strip() for turn in info[i]['context']]
+        line = dict(row=name_of(k), context=context, response=response)
+        lines.append(json.dumps(line, ensure_ascii=False) + '\n')
+        row_of[i, response] = name_of(k)
+    (out/'sheet.jsonl').write_text(''.join(lines), encoding='utf-8')
+    key = {name: [row_of[i, x] for i, x in enumerate(each)] for name, each in said.items()}
+    about = dict(rows=key, n=n, seed=CHOICE_SEED, weights=weights_hash(model))
+    (out/'key.json').write_text(json.dumps(about))
+
+
+def figures_of_choice(rows, marks):
+    "Shares of one setting's responses that fit, and that fit and are specific"
+    fit = np.array([[is_fitting(judge[row]) for row in rows] for judge in marks])
+    specific = np.array([zeros_and_ones(judge, rows, 'specific') for judge in marks])
+    both = (fit * specific).mean(0)
+    return dict(fit=float(fit.mean()), interval=interval(fit.mean(0)),
+                by_judge=fit.mean(1).tolist(), fit_and_specific=float(both.mean()))
+
+
+def score_choice(out, files):
+    "What two judges' marks say of each setting, and which one is chosen"
+    marks = [read_marks(file) for file in files]
+    key = json.loads((out/'key.json').read_text())
+    found = {name: figures_of_choice(rows, marks) for name, rows in key['rows'].items()}
+    best = max(x['fit'] for x in found.values())
+    near = [name for name, x in found.items() if x['fit'] >= best - NEAR]
+    chosen = max(near, key=lambda name: found[name]['fit_and_specific'])
+    settings = {name: dict(changes=CHOICES[name]) | x for name, x in found.items()}
+    judged = [[is_fitting(judge[row]) for row in sorted(judge)] for judge in marks]
+    write_result('fit_choice', dict(
+        judges=JUDGES,
+        half='for choosing',
+        contexts=key['n'],
+        seed=key['seed'],
+        weights=key['weights'],
+        responses=len(judged[0]),
+        kappa_fit=float(agreement(*map(np.array, judged))['kappa']),
+        near=NEAR,
+        settings=settings,
+        chosen=chosen))
+
+
 def sample_dialogues():
     "The validation dialogues that come with the package, up to the speaker's last turn"
     from ecgen import load_split
@@ -209,9 +295,6 @@ def draw_sample(out):
         line = dict(row=sample_name(i), context=turns, response=response)
         lines.append(json.dumps(line) + '\n')
     (out/'sample.jsonl').write_text(''.join(lines), encoding='utf-8')
-
-
-def is_fitting(line): return all(line[mark] for mark in FITTING)
 
 
 def score_sample(out, files):
@@ -241,7 +324,8 @@ def score_sample(out, files):
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('what', choices=('draw', 'score', 'draw-sample', 'score-sample'))
+    parser.add_argument('what', choices=(
+        'draw', 'score', 'draw-choice', 'score-choice', 'draw-sample', 'score-sample'))
     parser.add_argument('marks', nargs='*')
     parser.add_argument('--data', type=Path)
     parser.add_argument('--out', type=Path, required=True)
@@ -250,5 +334,7 @@ if __name__ == '__main__':
     args = parser.parse_intermixed_args()
     if args.what == 'draw': draw(args.data, args.out, args.n, args.old)
     elif args.what == 'score': score(args.out, args.marks)
+    elif args.what == 'draw-choice': draw_choice(args.data, args.out, args.n)
+    elif args.what == 'score-choice': score_choice(args.out, args.marks)
     elif args.what == 'draw-sample': draw_sample(args.out)
     else: score_sample(args.out, args.marks)
