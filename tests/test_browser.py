@@ -356,8 +356,9 @@ def test_gates_of_controls(show, gate):
 @pytest.mark.parametrize('kind', ['CauseHighlight', 'Playground'])
 def test_emotion_bars(show, kind):
     "Names, percentages and drawn lengths of all 32 bars against the model's own answer"
-    said = model().explain(TURNS).emotions
-    page = show(make(kind, TURNS))
+    turns = TURNS[:1]       # the model is not sure of its emotion, so many bars can be seen
+    said = model().explain(turns).emotions
+    page = show(make(kind, turns))
     page.click('.ecgen-emotions summary')
     bars = page.evaluate(BARS)
     assert len(bars) == 32

@@ -40,6 +40,7 @@ from ecgen.data.bootstrap import bootstrap
 RESULTS = ROOT/'data'/'results'
 JUDGES = 'two machine readers, blind'
 MARKS = ('fluent', 'fits', 'person', 'emotion', 'specific')
+CONTRASTS = ('ranked', 'topk3'), ('ranked', 'old_topk3'), ('topk3', 'old_topk3')
 FITTING = MARKS[:4]      # those that a response needs
 SEED = 2026
 CHOICE_SEED = 2027
@@ -196,13 +197,14 @@ def score(out, files):
     key = read_key(out, files, marks)
     systems = sorted({v['system'] for v in key['rows'].values()})
     tables = {system: table_of(key, system, marks) for system in systems}
-    first, second = (judged_by(j, tables) for j in (0, 1))
+    one, two = (judged_by(j, tables) for j in (0, 1))
     res = dict(judges=JUDGES, contexts=key['n'], seed=key['seed'], model=key['model'])
-    res['kappa_fit'] = float(agreement(first, second)['kappa'])
+    res['kappa_fit'] = float(agreement(one, two)['kappa'])
     res['systems'] = {system: figures(table) for system, table in tables.items()}
     fit = {system: table['fit'].mean(0) for system, table in tables.items()}
-    for other in ('topk3', 'old_topk3'):
-        if other in fit: res[f'ranked_minus_{other}'] = difference(fit['ranked'], fit[other])
+    for first, other in CONTRASTS:
+        if other not in fit: continue
+        res[f'{first}_minus_{other}'] = difference(fit[first], fit[other])
     write_result('fit', res)
 
 

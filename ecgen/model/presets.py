@@ -39,7 +39,7 @@ PRESETS |= dict(
         training=dict(pretrain_epochs=4, epochs=5, max_tokens_per_batch=3072,
                       lr=5e-4, pretrain_lr=4e-4,
                       joint_reasoner_lr=5e-5, warmup=200, decay=True, cause_loss='soft',
-                      smooth_words=False, average=.999, situations=True)),
+                      smooth_words=False, average=.999, situations=True, distill=.6)),
     small=dict(
         reasoner=dict(layers=1, heads=4, head_dim=64, inner=600, dropout=.2, positions=.2,
                       turns=8),
