@@ -6,6 +6,7 @@ and response are what the shipped model makes of the tour's dialogue.
 """
 import html
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -176,7 +177,11 @@ def gated_attention():
 def decoding(answer):
     yield box('panel', 512, 322, 200, 78)
     yield text(612, 344, 'Response, word by word', 'title', 'middle')
-    yield box('inner', 524, 356, 176, 32, 12) + text(612, 377, answer.response, '', 'middle')
+    yield box('inner', 518, 352, 188, 42, 12)
+    lines = textwrap.wrap(answer.response, 30)
+    if len(lines) > 2: sys.exit('The response is too long for its box: make the box larger.')
+    for i, line in enumerate(lines):
+        yield text(612, 384 - 7 * len(lines) + 15 * i, line, 'said', 'middle')
 
 
 def causes():

@@ -61,11 +61,11 @@ def write_result(name, res):
     print(text)
 
 
-def answers(model, examples, decoder):
+def answers(model, examples, decoder, seed=SEED):
     "Responses as people read them"
     from ecgen.data.dialogues import detokenize
     from ecgen.evaluation.evaluation import respond_all
-    return [detokenize(words) for words in respond_all(model, examples, decoder, seed=SEED)]
+    return [detokenize(words) for words in respond_all(model, examples, decoder, seed=seed)]
 
 
 def answers_of_people(data, examples):
@@ -132,13 +132,12 @@ def read_marks(path):
     return {line['row']: line for line in map(json.loads, lines)}
 
 
-def read_key(out, files, marks):
-    "The key, if each judge has judged each of its rows"
-    key = json.loads((out/'key.json').read_text())
+def read_all_marks(files, rows):
+    "The lines of all judges, if each has judged each row"
+    rows, marks = set(rows), [read_marks(file) for file in files]
     for file, judge in zip(files, marks):
-        if set(judge) == set(key['rows']): continue
-        sys.exit(f'{file} has not one line for each of the {len(key["rows"])} rows')
-    return key
+        if set(judge) != rows: sys.exit(f'{file} has not one line for each of the {len(rows)} rows')
+    return marks
 
 
 def is_fitting(line): return all(line[mark] for mark in FITTING)
@@ -154,9 +153,8 @@ def rows_of(key, system):
 def zeros_and_ones(judge, rows, mark): return [int(judge[row][mark]) for row in rows]
 
 
-def table_of(key, system, marks):
-    "For each mark, and for `fit`: (judges, contexts) of 0 and 1"
-    rows = rows_of(key, system)
+def table_of(rows, marks):
+    "For each mark, and for `fit`: (judges, contexts) of 0 and 1; `rows` are a system's"
     table = {}
     for mark in MARKS:
         table[mark] = np.array([zeros_and_ones(judge, rows, mark) for judge in marks])
@@ -193,10 +191,10 @@ def judged_by(j, tables):
 
 def score(out, files):
     "What two judges' marks say of each system"
-    marks = [read_marks(file) for file in files]
-    key = read_key(out, files, marks)
+    key = json.loads((out/'key.json').read_text())
+    marks = read_all_marks(files, key['rows'])
     systems = sorted({v['system'] for v in key['rows'].values()})
-    tables = {system: table_of(key, system, marks) for system in systems}
+    tables = {system: table_of(rows_of(key, system), marks) for system in systems}
     one, two = (judged_by(j, tables) for j in (0, 1))
     res = dict(judges=JUDGES, contexts=key['n'], seed=key['seed'], model=key['model'])
     res['kappa_fit'] = float(agreement(one, two)['kappa'])
@@ -211,16 +209,13 @@ def score(out, files):
 def answers_of_choices(data, n):
     "Model, what the judges are told of the contexts, and the answers of each setting"
     from decoders import turns_of
-    from ecgen.data.dialogues import detokenize
-    from ecgen.evaluation.evaluation import respond_all
     from ecgen.model.model import EmpatheticModel
     from ecgen.model.ranking import RankedDecoder
     model = EmpatheticModel.from_pretrained()
     examples, info = turns_of(data, model.vocab, True, n, CHOICE_SEED)
     said = {}
     for name, changes in CHOICES.items():
-        found = respond_all(model, examples, RankedDecoder(**changes), seed=CHOICE_SEED)
-        said[name] = [detokenize(words) for words in found]
+        said[name] = answers(model, examples, RankedDecoder(**changes), CHOICE_SEED)
     return model, info, said
 
 
@@ -228,52 +223,46 @@ def draw_choice(data, out, n):
     "Sheet and key; an answer that several settings give is judged once"
     from ecgen.evaluation.evaluation import weights_hash
     model, info, said = answers_of_choices(data, n)
-    answered = [(i, said[name][i]) for i in range(n) for name in said]
-    rows = list(dict.fromkeys(answered))
+    first = {}          # an answer in its context -> the first setting that gives it
+    for i in range(n):
+        for name in said: first.setdefault((i, said[name][i]), (name, i))
+    rows = list(first.values())
     random.Random(CHOICE_SEED).shuffle(rows)
     out.mkdir(parents=True, exist_ok=True)
-    lines, row_of = [], {}
-    for k, (i, response) in enumerate(rows, 1):
-        context = [turn.strip() for turn in info[i]['context']]
-        line = dict(row=name_of(k), context=context, response=response)
-        lines.append(json.dumps(line, ensure_ascii=False) + '\n')
-        row_of[i, response] = name_of(k)
-    (out/'sheet.jsonl').write_text(''.join(lines), encoding='utf-8')
+    write_sheet(out/'sheet.jsonl', rows, said, info)
+    row_of = {(i, said[name][i]): name_of(k) for k, (name, i) in enumerate(rows, 1)}
     key = {name: [row_of[i, x] for i, x in enumerate(each)] for name, each in said.items()}
     about = dict(rows=key, n=n, seed=CHOICE_SEED, weights=weights_hash(model))
     (out/'key.json').write_text(json.dumps(about))
 
 
 def figures_of_choice(rows, marks):
-    "Shares of one setting's responses that fit, and that fit and are specific"
-    fit = np.array([[is_fitting(judge[row]) for row in rows] for judge in marks])
-    specific = np.array([zeros_and_ones(judge, rows, 'specific') for judge in marks])
-    both = (fit * specific).mean(0)
-    return dict(fit=float(fit.mean()), interval=interval(fit.mean(0)),
-                by_judge=fit.mean(1).tolist(), fit_and_specific=float(both.mean()))
+    "What is told of one setting"
+    table = table_of(rows, marks)
+    both = table['fit'] * table['specific']
+    return figures(table) | dict(fit_and_specific=float(both.mean()))
 
 
 def score_choice(out, files):
     "What two judges' marks say of each setting, and which one is chosen"
-    marks = [read_marks(file) for file in files]
     key = json.loads((out/'key.json').read_text())
+    every = sorted(set().union(*key['rows'].values()))
+    marks = read_all_marks(files, every)
     found = {name: figures_of_choice(rows, marks) for name, rows in key['rows'].items()}
     best = max(x['fit'] for x in found.values())
     near = [name for name, x in found.items() if x['fit'] >= best - NEAR]
-    chosen = max(near, key=lambda name: found[name]['fit_and_specific'])
-    settings = {name: dict(changes=CHOICES[name]) | x for name, x in found.items()}
-    judged = [[is_fitting(judge[row]) for row in sorted(judge)] for judge in marks]
+    one, two = table_of(every, marks)['fit']
     write_result('fit_choice', dict(
         judges=JUDGES,
         half='for choosing',
         contexts=key['n'],
         seed=key['seed'],
         weights=key['weights'],
-        responses=len(judged[0]),
-        kappa_fit=float(agreement(*map(np.array, judged))['kappa']),
+        responses=len(every),
+        kappa_fit=float(agreement(one, two)['kappa']),
         near=NEAR,
-        settings=settings,
-        chosen=chosen))
+        settings={name: dict(changes=CHOICES[name]) | x for name, x in found.items()},
+        chosen=max(near, key=lambda name: found[name]['fit_and_specific'])))
 
 
 def sample_dialogues():
@@ -305,7 +294,7 @@ def score_sample(out, files):
     from ecgen import EmpatheticModel
     from ecgen.evaluation.evaluation import weights_hash
     ids = [name for name, _ in sample_dialogues()]
-    marks = [read_marks(file) for file in files]
+    marks = read_all_marks(files, map(sample_name, range(len(ids))))
     fitting, others = [], []
     for i, name in enumerate(ids):
         fits = [is_fitting(judge[sample_name(i)]) for judge in marks]

@@ -642,6 +642,7 @@ def effects_title(
     if r['smoke']: which += ': a smoke run, no result'
     return f'{text}\n{which}'
 
+# %% ../../nbs/5_evaluation/03_tables.ipynb #plot-effects
 def plot_effects(
     rows:dict,                      # from `load_results`
     names:tuple=HELP,

@@ -97,9 +97,6 @@ def prepare_model(
     return model
 
 # %% ../../nbs/4_training/04_runs.ipynb #cf0a874e
-# settings that older runs do not name
-ADDED_LATER = 'smooth_words', 'average', 'situations', 'distill', 'distill_temperature'
-
 def examples_of(data:Prepared, cfg:TrainingConfig) -> list[Example]:
     "All that a run learns from"
     return data.train + (data.situations if cfg.situations else [])
@@ -116,6 +113,10 @@ def teacher_hash(
     if not has_teacher(examples): return None
     logits = np.stack([e.teacher for e in examples]).astype(np.float16)
     return hashlib.sha256(logits.tobytes()).hexdigest()[:16]
+
+# %% ../../nbs/4_training/04_runs.ipynb #describe-run
+# settings that older runs do not name
+ADDED_LATER = 'smooth_words', 'average', 'situations', 'distill', 'distill_temperature'
 
 def describe_run(
     cfg:TrainingConfig, data:Prepared, generator:str|Path|None,
