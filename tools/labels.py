@@ -59,7 +59,8 @@ It was made with
 `emotions` has no causes: it is what a teacher says of the *emotions* of the training split, \
 for a smaller model to learn from
 (`ecgen train --set distill=SHARE`; the preset `default`, and so the shipped model, does). \
-The teacher is the sentence encoder all-MiniLM-L6-v2 (Apache-2.0), fine-tuned on the emotions of the training
+The teacher is the sentence encoder all-MiniLM-L6-v2 (Apache-2.0), \
+fine-tuned on the emotions of the training
 split; on validation {accuracy:.1%} of its emotions are right. It has 64 hexadecimal digits for \
 the context of each listener turn (`contexts`)
 and for what the speaker wrote before the dialogue (`situation`): 32 signed 8-bit integers, \
