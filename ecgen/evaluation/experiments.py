@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'NO_LAYER', 'LEXICON', 'ROWS', 'TABLE4', 'SO_FAR', 'SYSTEMS', 'GRIDS', 'TABLE2', 'SEEDS',
-           'PLAIN', 'CAUSE', 'PREFIX', 'SPANS', 'OPEN', 'UNGATED', 'ALONE', 'FIRST', 'INSTEAD', 'NIGHT', 'BOUND',
-           'CONTRASTS', 'BUDGETS', 'EQUAL', 'ENOUGH', 'TRAINING_SETTINGS', 'experiment', 'subset', 'split_changes',
-           'begin_with', 'Run', 'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples', 'greedy_metrics',
-           'cause_metrics', 'about_model', 'for_pairing', 'measure_run', 'same_plan', 'write_result', 'hash_once',
-           'vectors_hash', 'finished', 'start_folders', 'start_hashes', 'take_parts', 'full_plan', 'note_plan',
-           'new_model', 'train_run', 'about_run', 'do_run', 'kept_responses', 'add_bertscore', 'command', 'in_process',
-           'at_once', 'thread_safe', 'in_a_line', 'do_runs', 'how_far', 'status', 'is_planned', 'other_results']
+           'PLAIN', 'CAUSE', 'PREFIX', 'SPANS', 'OPEN', 'UNGATED', 'ALONE', 'FIRST', 'INSTEAD', 'NIGHT', 'WHOLE',
+           'BOUND', 'CONTRASTS', 'BUDGETS', 'EQUAL', 'ENOUGH', 'TRAINING_SETTINGS', 'experiment', 'subset',
+           'split_changes', 'begin_with', 'Run', 'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples',
+           'greedy_metrics', 'cause_metrics', 'about_model', 'for_pairing', 'measure_words', 'measure_run', 'same_plan',
+           'write_result', 'hash_once', 'vectors_hash', 'finished', 'start_folders', 'start_hashes', 'take_parts',
+           'full_plan', 'note_plan', 'new_model', 'train_run', 'about_run', 'swapped_gates', 'do_run', 'kept_responses',
+           'add_bertscore', 'command', 'in_process', 'at_once', 'thread_safe', 'in_a_line', 'do_runs', 'how_far',
+           'status', 'is_planned', 'other_results']
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #31f1c801
 import json
@@ -40,9 +41,10 @@ from ..model.decoding import DECODERS
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #31f1c801-2
 from ..data.files import replace_file, write_json
 from .evaluation import (
-    automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware,
-    judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions,
-    weights_hash, write_json_lines)
+    automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, emotion_metrics,
+    hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share,
+    versions, weights_hash, write_json_lines)
+from .manipulation import manipulation_check
 from ..model.model import System
 from ..model.presets import PRESETS, current_names, preset, system_of
 from ..model.pretrained import model_folder, read_json
@@ -169,6 +171,12 @@ NIGHT |= {
                                      start=PREFIX | OPEN),
     'soft-spans-labels': experiment('soft gates, labels of words', 'spans', start=SPANS | OPEN)}
 
+# %% ../../nbs/5_evaluation/02_experiments.ipynb #night-systems
+WHOLE = dict(pretrain_epochs=4, epochs=5)     # those of reasoner, shared start and arm together
+for name in ('transformer', 'MoEL', 'MIME', 'EmpDG', 'mkedg-no-conceptnet'):
+    if name not in ROWS: continue
+    NIGHT[name] = ROWS[name] | dict(changes=ROWS[name]['changes'] | WHOLE)
+
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #686ddb97
 BOUND = dict(nll=.01, emotion_accuracy=1.)      # of equivalence
 CONTRASTS = dict(                               # budget -> (row, minus row, outcome, what it asks)
@@ -177,7 +185,9 @@ CONTRASTS = dict(                               # budget -> (row, minus row, out
            ('soft', 'random', 'nll', 'which words'),
            ('soft', 'without-cause', 'nll', "the paper's, one layer fewer"),
            ('soft-instead', 'open-instead', 'nll', 'the gate, instead'),
-           ('soft-instead', 'random-instead', 'nll', 'which words, instead')),
+           ('open-instead', 'without-cause', 'nll', 'the cause loss, instead'),
+           ('soft-instead', 'random-instead', 'nll', 'which words, instead'),
+           ('soft-instead', 'without-cause', 'nll', "the paper's, instead: no layer fewer")),
     reasoner=(('soft', 'same-size', 'emotion_accuracy', 'the cause loss, for emotions'),))
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #c73a6f5d
@@ -185,9 +195,10 @@ BUDGETS = dict(
     laptop=dict(preset='small', examples=10_000, watch=1000,
                 training=dict(pretrain_epochs=3, epochs=1, max_tokens_per_batch=1536, warmup=60)),
     full=dict(preset='paper', examples=None, watch=None, training={},
-              model={'reasoner.positions': 1.}),
+              model={'reasoner.positions': 1.}, swap_gates=True),
     night=dict(preset='small', examples=None, watch=1000,
-               training=dict(pretrain_epochs=0, epochs=2), rows=NIGHT),
+               training=dict(pretrain_epochs=0, epochs=2, precision='float32'),
+               rows=NIGHT, swap_gates=True),
     reasoner=dict(preset='small', examples=None, watch=1000,
                   training=dict(pretrain_epochs=4, epochs=0)),
     smoke=dict(preset='tiny', examples=100, watch=None,
@@ -252,6 +263,10 @@ class Run:
     def spec(self) -> dict:
         "The row, as `experiment` made it"
         return BUDGETS[self.budget].get('rows', ROWS)[self.row]
+
+    def first(self) -> dict:    # part of the model -> run
+        "The runs that it begins with"
+        return {part: replace(self, row=row) for part, row in self.spec.get('start', {}).items()}
 
     def plan(self) -> dict:     # what JSON can hold
         "All that was chosen"
@@ -378,27 +393,38 @@ def for_pairing(
                 words=each['words'].tolist(), bleu=drawn.tolist(), greedy=greedy.tolist())
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #7db68892
+def measure_words(
+    model:System, examples:list, each:dict, references:list,     # as in `measure_run`
+    seed:int,                   # of the sampling of words
+) -> tuple[dict, dict, list]:   # metrics, entries for each example, and the responses drawn
+    "What a generator writes: words drawn as in the paper, and greedily"
+    responses = respond_all(model, examples, DECODERS['topk'], seed=seed)
+    greedy = respond_all(model, examples, DECODERS['greedy'], seed=seed)
+    drawn, greedy = bleu_parts(responses, references), bleu_parts(greedy, references)
+    metrics = automatic_metrics(each, responses, references) | greedy_metrics(greedy)
+    return metrics, for_pairing(each, drawn, greedy), responses
+
 def measure_run(
     model:System,             # trained, in evaluation mode
     dialogues:list,           # of the validation split, labelled
     causes:str,               # label source of the row
     data:Path,                # data folder
     seed:int=0,               # of the sampling of words, the same for all rows
+    words:bool=True,          # was its generator trained?
 ) -> tuple[dict, list]:       # what the result file holds of it, and the responses
-    "Measure a model on the validation split, drawing words as the paper does, and greedily"
+    "Measure a model on the validation split"
     examples = row_examples(dialogues, model.vocab, causes, data)
     references, each = reference_tokens(dialogues, examples), per_example(model, examples)
-    responses = respond_all(model, examples, DECODERS['topk'], seed=seed)
-    greedy = respond_all(model, examples, DECODERS['greedy'], seed=seed)
-    drawn, greedy = bleu_parts(responses, references), bleu_parts(greedy, references)
-    metrics = automatic_metrics(each, responses, references) | greedy_metrics(greedy)
+    metrics, responses = emotion_metrics(each['rank']), []
+    pairs = {k: each[k].tolist() for k in ('rank', 'words')}
+    if words: metrics, pairs, responses = measure_words(model, examples, each, references, seed)
     metrics['unk_share'] = unknown_share(examples, model.vocab)
     metrics |= cause_metrics(model, dialogues, causes, data)
     res = dict(metrics=metrics, split='valid', valid_examples=len(examples))
     res |= about_model(model, seed)
     res['confusion'] = confusion([e.emotion for e in examples], each['predicted']).tolist()
     res['dialogues'] = list(Counter(e.id for e in examples).values())     # turns of each
-    return res | dict(per_example=for_pairing(each, drawn, greedy)), responses
+    return res | dict(per_example=pairs), responses
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #a3dac93d
 def same_plan(
@@ -462,13 +488,12 @@ def start_folders(
 ) -> dict:        # part of the model -> folder of the finished model it begins with
     "Where a run begins; `EcgenError` if another run has to be done first"
     res = {}
-    for part, name in run.plan().get('start', {}).items():
-        first = replace(run, row=name).name
-        folder = out/first
+    for part, first in run.first().items():
+        folder = out/first.name
         training = (folder/'state').exists() or not (folder/'responses.jsonl').exists()
         if not folder.is_dir() or training:
-            raise EcgenError(f'{run.name} begins with the {part} of {first}: run the row {name} '
-                             'first, with the same --out.')
+            raise EcgenError(f'{run.name} begins with the {part} of {first.name}: run the row '
+                             f'{first.row} first, with the same --out.')
         res[part] = model_folder(folder)
     return res
 
@@ -563,6 +588,17 @@ def about_run(
         train_examples=n, smoke=n < ENOUGH, train_seconds=round(log[-1]['seconds']),
         epochs=len(log), log=epochs)
 
+# %% ../../nbs/5_evaluation/02_experiments.ipynb #swapped-def
+def swapped_gates(
+    run:Run, model:System, data:Path,     # as in `do_run`
+) -> dict:                                # {} = the budget does not ask for it, or no gates
+    "The manipulation check of a run: its loss through other gates than its own"
+    gated = run.plan()['training']['epochs'] and getattr(model.cfg, 'gate', '')
+    if not BUDGETS[run.budget].get('swap_gates') or not gated or not model.cfg.generator.gated:
+        return {}
+    found = manipulation_check(model, data, causes='adapted-prefix')
+    return dict(manipulation={k: found[k] for k in ('causes', 'trained_with', 'gates')})
+
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #44c040f6
 def do_run(
     run:Run,
@@ -579,7 +615,9 @@ def do_run(
     splits = row_splits(run.plan()['causes'], data)
     if done: model = System.from_pretrained(folder, str(find_device(device)))
     else: model = train_run(run, splits, data, folder, device)
-    measured, responses = measure_run(model, splits[1], run.plan()['causes'], data)
+    words = run.plan()['training']['epochs'] > 0
+    measured, responses = measure_run(model, splits[1], run.plan()['causes'], data, words=words)
+    measured |= swapped_gates(run, model, data)
     write_json_lines(folder/'responses.jsonl', responses)
     res = about_run(run, model, folder) | measured
     if 'tables' in model.card: res['tables'] = model.card['tables']     # what it looked words up in
@@ -613,7 +651,7 @@ def add_bertscore(
     "Add BERTScore to the result of a run"
     res, kind = finished(run, Path(results)), 'bert' if encoder == 'roberta-large' else 'local'
     about = res.setdefault('bertscore', {})
-    if about.get(kind, {}).get('encoder') == encoder: return False
+    if about.get(kind, {}).get('encoder') == encoder or 'bleu4' not in res['metrics']: return False
     scores = bertscore(*kept_responses(run, data, out), encoder, device=device, progress=True)
     about[kind] = dict(encoder=encoder, hash=scores.hash)
     means = zip('prf', scores.each.mean(0).tolist())
@@ -655,17 +693,28 @@ def in_process(
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #many-def
 def at_once(
     work:Callable,     # called with each of the items
-    items:list,
+    items:list,        # each one only once
     jobs:int,          # how many at once
-) -> list:             # what it returned
+    needs:Callable=lambda item: (),     # item -> those that have to be over before it begins
+) -> list:             # what it returned, in the order of the items
     "Do a piece of work for each item, several of them at the same time"
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
     if jobs == 1: return [work(x) for x in items]
+    waiting, running, done = list(items), {}, {}
     with ThreadPoolExecutor(jobs) as pool:
-        try: return list(pool.map(work, items))
+        try:
+            while waiting or running:
+                open_items = {*waiting, *running.values()}
+                free = [x for x in waiting if open_items.isdisjoint(needs(x))]
+                for x in free[:jobs - len(running)]:
+                    running[pool.submit(work, x)] = x
+                    waiting.remove(x)
+                for f in wait(running, return_when=FIRST_COMPLETED).done:
+                    done[running.pop(f)] = f.result()
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    return [done[x] for x in items]
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #lines-def
 def thread_safe(say:Callable) -> Callable:
@@ -680,8 +729,9 @@ def thread_safe(say:Callable) -> Callable:
 def in_a_line(run:Run, results:str|Path) -> str:
     "The main figures of a finished run"
     m = finished(run, Path(results))['metrics']
-    return (f'{run.name}: accuracy {m["emotion_accuracy"]:.3f}, '
-            f'perplexity {m["perplexity"]:.1f}, BLEU-4 {m["bleu4"]:.2f}')
+    text = f'{run.name}: accuracy {m["emotion_accuracy"]:.3f}'
+    if 'bleu4' not in m: return text
+    return f'{text}, perplexity {m["perplexity"]:.1f}, BLEU-4 {m["bleu4"]:.2f}'
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #9e3fdd13
 def do_runs(
@@ -708,7 +758,11 @@ def do_runs(
             return run.name
         tell(f'[{i}/{len(todo)}] {in_a_line(run, results)} ({perf_counter() - begin:.0f} s)')
 
-    return [name for name in at_once(attempt, list(enumerate(todo, 1)), jobs) if name]
+    numbered = list(enumerate(todo, 1))
+
+    def needs(item): return [x for x in numbered if x[1] in item[1].first().values()]
+
+    return [name for name in at_once(attempt, numbered, jobs, needs) if name]
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #f1492bea
 def how_far(

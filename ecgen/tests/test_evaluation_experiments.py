@@ -25,7 +25,8 @@ from ecgen.data.dialogues import data_dir
 from ecgen.data.files import EcgenError, shipped
 from ecgen.model.decoding import DECODERS
 from ecgen.data.files import replace_file, write_json
-from ecgen.evaluation.evaluation import automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions, weights_hash, write_json_lines
+from ecgen.evaluation.evaluation import automatic_metrics, bertscore, bleu_from, bleu_parts, bleu_sums, confusion, emotion_metrics, hardware, judge_causes, per_example, reference_tokens, respond_all, turns_of, unknown_share, versions, weights_hash, write_json_lines
+from ecgen.evaluation.manipulation import manipulation_check
 from ecgen.model.model import System
 from ecgen.model.presets import PRESETS, current_names, preset, system_of
 from ecgen.model.pretrained import model_folder, read_json
@@ -266,6 +267,19 @@ def test_bertscore_is_added_once():
     assert after['bertscore'] == dict(local=dict(encoder='little', hash='some hash'))
     assert 'bert_f' not in after['metrics']
     assert after['per_example']['local_f'] == [.25] * after['valid_examples']
+
+
+def test_a_piece_of_work_waits_for_what_it_needs():
+    begun, over, lock = [], [], threading.Lock()
+
+    def work(x):
+        with lock: begun.append((x, list(over)))
+        with lock: over.append(x)
+        return -x
+
+    assert at_once(work, [1, 2, 3, 4], 3, lambda x: {2: [4], 3: [2]}.get(x, [])) == [-1, -2, -3, -4]
+    before = dict(begun)
+    assert 4 in before[2] and 2 in before[3] and len(begun) == 4
 
 
 def test_one_failure_does_not_stop_the_others():
