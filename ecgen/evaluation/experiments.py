@@ -160,7 +160,11 @@ NIGHT |= {
     'open-instead': experiment('all open, instead', start=CAUSE | UNGATED, gate='open',
                                **INSTEAD),
     'random-instead': experiment('at random, instead', start=CAUSE | UNGATED, gate='random',
-                                 **INSTEAD)}
+                                 **INSTEAD),
+    'hard-instead': experiment('hard gates, instead', start=CAUSE | UNGATED, gate='hard',
+                               **INSTEAD),
+    'oracle-instead': experiment('open where labels say so, instead', 'adapted-prefix',
+                                 start=CAUSE | UNGATED, gate='oracle', **INSTEAD)}
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #night-labels
 NIGHT |= {
