@@ -21,6 +21,7 @@ NOTEBOOKS = {
     'index': TABLES,
     '5_evaluation/02_experiments': TABLES,
     '5_evaluation/03_tables': TABLES,
+    '5_evaluation/05_manipulation': TABLES,
     '6_baselines/08_comparison': 'ecgen.baselines.comparison'}
 INTRODUCTION = """\
 Each file here was written by a command: `ecgen evaluate`, `ecgen experiment run`, \
@@ -48,53 +49,52 @@ def shipped_table():
     return markdown(['shipped model, validation', *files], rows)
 
 
-def without_budget(names):
-    "Those of the arms whose changes leave the length of training as it is"
-    lengths = {'epochs', 'pretrain_epochs'}
-    return tuple(name for name, arm in names.items() if not lengths & arm['changes'].keys())
-
-
 def declared(results):
     "The declared contrasts of each budget that has results, and the tables of `night`"
-    from ecgen.evaluation.experiments import CONTRASTS, NIGHT
-    from ecgen.evaluation.tables import contrasts, tables
-    arms, parts = without_budget(NIGHT), []
+    from ecgen.evaluation.experiments import CONTRASTS
+    from ecgen.evaluation.tables import contrasts, night_tables, reasoner_table, swapped_table
+    parts = ['## The declared contrasts']
     for budget in CONTRASTS:
         folder = results/'experiments'/budget
         if not any(folder.glob('*.json')): continue
         parts += [f'### Declared contrasts of the budget `{budget}`', contrasts(budget, folder)]
-        if budget == 'night': parts += ['### Its tables', tables(folder, arms)]
-    return ['## The declared contrasts', *parts] if parts else []
+    night = results/'experiments'/'night'
+    parts += ['## The budget `night`', night_tables(night)]
+    parts += ['### Its reasoners alone', reasoner_table(night)]
+    title = '### Other gates in its models, against soft ones, thousandths of a nat per word'
+    return [*parts, title, swapped_table(night)]
 
 
-def laptop(results, sections):
-    "The grid of the laptop's budget: folded away once the night, which is larger, has rows"
-    if not any((results/'experiments'/'night').glob('*.json')): return sections
-    summary = '<details><summary>One pass over 10,000 examples on a laptop</summary>'
-    return ['## The small grid', summary, *sections, '</details>']
+def small_grid(sections):
+    "The grid of the laptop's budget, folded away"
+    from ecgen.evaluation.tables import folded
+    title = 'One pass over 10,000 examples on a laptop'
+    return ['## The small grid', folded(title, '\n\n'.join(sections))]
 
 
-def small_grid():
+def laptop():
     "The experiments of the laptop's budget"
     from ecgen.baselines.comparison import comparison
     from ecgen.evaluation.experiments import ROWS, TABLE2
     from ecgen.evaluation.tables import all_runs, cause_effect_table, tables
     return [
-        '## Does knowing the cause help?', cause_effect_table(),
-        '## All systems', comparison(),
-        '## Experiments', tables(names=(*TABLE2[:4], *ROWS)),
-        '## Every run', all_runs()]
+        '### Does knowing the cause help?', cause_effect_table(),
+        '### All systems', comparison(),
+        '### Experiments', tables(names=(*TABLE2[:4], *ROWS)),
+        '### Every run', all_runs()]
 
 
 def page():
     "All tables, as text"
-    from ecgen.evaluation.tables import reference_table
+    from ecgen.baselines.comparison import comparison
+    from ecgen.evaluation.tables import reference_table, verdict
     results = PAGE.parent
-    small = small_grid()
     return '\n\n'.join([
         '# Measured figures', NOTE, INTRODUCTION,
+        '## Does knowing the cause help?', verdict(results/'experiments'),
         *declared(results),
-        *laptop(results, small),
+        '## All systems', comparison(results/'experiments'/'night'),
+        *small_grid(laptop()),
         '## Reference points', reference_table(),
         '## The shipped model', shipped_table()]) + '\n'
 

@@ -14,7 +14,8 @@ import numpy as np
 from ..data.files import shipped
 from ..evaluation.experiments import TABLE2
 from ..evaluation.stats import markdown, mean_std
-from ..evaluation.tables import FOOTNOTES, METRICS, PAPER, describe_group, load_results
+from ..evaluation.tables import (
+    FOOTNOTES, METRICS, PAPER, describe_group, folded, load_results, night_folder)
 from ..model.pretrained import read_json
 
 # %% ../../nbs/6_baselines/08_comparison.ipynb #edaa9348

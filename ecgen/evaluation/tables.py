@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'BESIDE', 'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'TOO_LARGE', 'FOOTNOTES', 'TABLE7', 'SAME', 'EPOCHS',
-           'PAPERS', 'NOTHING', 'HOW', 'ALL_ROWS', 'RUN_METRICS', 'OUTCOMES', 'ALIKE', 'HELP', 'HELP_METRICS',
-           'REFERENCE_METRICS', 'GUESSES', 'side_by_side', 'right_emotions', 'nll_and_words', 'bert_scores',
-           'bleu_counts', 'first_per_second', 'by_dialogue', 'paper_table', 'paper_means', 'paper_runs', 'group_of',
-           'read_result', 'load_results', 'sizes_text', 'training_text', 'kept_text', 'describe_group',
-           'refuse_other_examples', 'refuse_other_encoders', 'shared_seeds', 'compare', 'paper_cell', 'signed',
-           'interval_cell', 'difference_cell', 'metric_rows', 'usual_rival', 'with_more', 'measured', 'notes_of',
-           'group_tables', 'tables', 'run_cells', 'every_run', 'all_runs', 'by_seed', 'contrast', 'comparable',
-           'contrast_cells', 'contrast_table', 'contrasts', 'effects', 'is_reliable', 'in_words', 'cause_effect_table',
-           'draw_effect', 'draw_effects', 'effects_title', 'plot_effects', 'grid_line', 'reasoner_line', 'gates_line',
-           'verdict', 'reference_table']
+           'PAPERS', 'NOTHING', 'HOW', 'ALL_ROWS', 'RUN_METRICS', 'OUTCOMES', 'ALIKE', 'HELP', 'HELP_METRICS', 'UNITS',
+           'HERE', 'INSTEAD', 'QUESTIONS', 'REFERENCE_METRICS', 'GUESSES', 'side_by_side', 'right_emotions',
+           'nll_and_words', 'bert_scores', 'bleu_counts', 'first_per_second', 'by_dialogue', 'paper_table',
+           'paper_means', 'paper_runs', 'whole_training', 'group_of', 'read_result', 'load_results', 'sizes_text',
+           'training_text', 'kept_text', 'describe_group', 'refuse_other_examples', 'refuse_other_encoders',
+           'shared_seeds', 'compare', 'paper_cell', 'signed', 'interval_cell', 'difference_cell', 'metric_rows',
+           'usual_rival', 'with_more', 'measured', 'notes_of', 'group_tables', 'tables', 'arms', 'night_folder',
+           'night_tables', 'reasoner_table', 'folded', 'run_cells', 'every_run', 'all_runs', 'by_seed', 'contrast',
+           'comparable', 'contrast_cells', 'declared_contrasts', 'contrast_table', 'contrasts', 'effects',
+           'is_reliable', 'in_words', 'cause_effect_table', 'judged', 'finding', 'all_declared', 'gates_line',
+           'verdict', 'draw_effect', 'plot_contrasts', 'swapped_table', 'reference_table']
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-imports
 import json
@@ -25,7 +26,8 @@ import numpy as np
 from ..data.bootstrap import paired_bootstrap, sum_groups
 from ..data.files import EcgenError, shipped
 from .evaluation import bleu_from, bleu_sums
-from .experiments import BOUND, CONTRASTS, GRIDS, ROWS, SEEDS, TABLE2
+from .experiments import (
+    BOUND, CONTRASTS, GRIDS, NIGHT, ROWS, SEEDS, TABLE2, Run)
 from .stats import (
     Metric, holm, markdown, mean_std, over_seeds, p_cell, permutation_test, seed_test)
 from ..model.pretrained import read_json
@@ -130,6 +132,14 @@ TABLE7 = paper_runs()
 SAME = 'budget', 'preset', 'examples', 'vectors', 'watch'     # of the plan: what all rows share
 EPOCHS = 'pretrain_epochs', 'epochs'                          # of its training, too
 
+def whole_training(
+    plan:dict,     # of a result
+) -> dict:         # `EPOCHS` -> how many
+    "Most epochs of a run, with those of the runs that it begins with"
+    first = [Run(row, None, plan['seed'], plan['budget']).plan()
+             for row in plan.get('start', {}).values()]
+    return {k: sum(p['training'].get(k) or 0 for p in (plan, *first)) for k in EPOCHS}
+
 def group_of(
     r:dict,       # a result
 ) -> tuple:       # values of `SAME` and `EPOCHS`, data, decoder
@@ -137,7 +147,7 @@ def group_of(
     plan = r['plan']
     beside = plan.get('beside', plan['preset'])     # another system: the preset it stands beside
     shared = [(plan | dict(preset=beside)).get(k) for k in SAME]
-    epochs = [plan['training'].get(k) for k in EPOCHS]
+    epochs = whole_training(plan).values()
     data = r.get('vectors_sha'), r['data'], r['train_examples'], r['valid_examples']
     return *shared, *epochs, *data, json.dumps(r['decoder'], sort_keys=True)
 
@@ -180,8 +190,8 @@ def sizes_text(
 
 def training_text(r:dict) -> str:
     "Examples and epochs"
-    training = r['plan']['training']
-    n, before = training['epochs'], training['pretrain_epochs']
+    before, n = whole_training(r['plan']).values()
+    if not n: return f'Training: {r["train_examples"]:,} examples; {before} epochs of the reasoner'
     return (f'Training: {r["train_examples"]:,} examples; {before} epochs of the reasoner, '
             f'in systems that have one, then at most {n} epoch{"s" * (n != 1)} of everything')
 
@@ -403,6 +413,35 @@ def tables(
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-all-rows
 ALL_ROWS = *TABLE2[:4], *ROWS
 
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-night-tables
+def arms() -> tuple:     # of rows
+    "The rows of `NIGHT` that no other row begins with"
+    starts = {name for r in NIGHT.values() for name in r.get('start', {}).values()}
+    return tuple(name for name in NIGHT if name not in starts)
+
+def night_folder() -> Path:
+    "The results of `night` that are shipped"
+    return shipped('results')/'experiments'/'night'
+
+def night_tables(
+    folder:str|Path|None=None,     # of its result files; None = those that are shipped
+) -> str:                          # Markdown
+    "Every metric of the arms of `night`"
+    return tables(folder or night_folder(), arms())
+
+def reasoner_table(
+    folder:str|Path|None=None,     # as in `night_tables`
+) -> str:                          # Markdown
+    "The emotions of the reasoners that the arms of `night` begin with"
+    reasoners = tuple(name for name in NIGHT if name.startswith('reasoner-'))
+    return tables(folder or night_folder(), reasoners, ('emotion_accuracy',), 'reasoner-plain')
+
+def folded(
+    title:str, text:str,     # Markdown
+) -> str:                    # Markdown
+    "A text that is shown when its title is clicked"
+    return f'<details><summary>{title}</summary>\n\n{text}\n\n</details>'
+
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-run-cells
 def run_cells(
     ours:dict, theirs:dict,     # figures of a run; {} = there is none
@@ -443,7 +482,8 @@ def all_runs(
     "Table 7 for each group of results"
     parts = []
     for key, rows in load_results(folder).items():
-        shown = {n: rows[n] for n in names if n in rows} or rows
+        shown = {n: rows[n] for n in names if n in rows}
+        if not shown: continue
         parts += [describe_group(key, shown, spread=False), every_run(rows, names)]
     return '\n\n'.join(parts) or NOTHING
 
@@ -518,16 +558,24 @@ def contrast_cells(
             number('detectable').lstrip('+'), same]
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #contrast-groups-2
-def contrast_table(
+def declared_contrasts(
     budget:str,     # one of `CONTRASTS`
     rows:dict,      # row -> results that may be compared
-) -> str:           # Markdown
+) -> dict:          # what is asked -> rows (a - b), outcome, `contrast`, p corrected by Holm
     "The declared contrasts of results that are alike"
-    asked, cells = CONTRASTS[budget], []
+    asked = CONTRASTS[budget]
     found = [contrast(rows.get(a, []), rows.get(b, []), outcome) for a, b, outcome, _ in asked]
     fixed = holm([c.get('p_seeds', math.nan) for c in found])
-    for (a, b, outcome, what), c, p in zip(asked, found, fixed):
-        cells.append([f'{a} - {b}: {what}', *contrast_cells(c, outcome, p)])
+    return {what: (f'{a} - {b}', outcome, c, p)
+            for (a, b, outcome, what), c, p in zip(asked, found, fixed)}
+
+def contrast_table(
+    budget:str, rows:dict,     # as in `declared_contrasts`
+) -> str:                      # Markdown
+    "The same as a table"
+    cells = []
+    for what, (pair, outcome, c, p) in declared_contrasts(budget, rows).items():
+        cells.append([f'{pair}: {what}', *contrast_cells(c, outcome, p)])
     head = ['contrast', 'outcome', 'seeds', 'difference', 'over dialogues', 'over seeds',
             'p (Holm)', 'detectable', 'equivalent']
     return markdown(head, cells)
@@ -600,104 +648,49 @@ def cause_effect_table(
         parts += [describe_group(key, shown, spread=False), markdown(head, cells)]
     return '\n\n'.join(parts) or NOTHING
 
-# %% ../../nbs/5_evaluation/03_tables.ipynb #85e3dc3f
-def draw_effect(
-    ax, y:int,      # where
-    c:dict,         # from `compare`
-):
-    "One difference: a point, thick over dialogues, thin over seeds"
-    if not math.isnan(c['p_seeds']):
-        ax.plot([c['seeds_low'], c['seeds_high']], [y, y], color='#7a7a7a', lw=1)
-    ax.plot([c['low'], c['high']], [y, y], color='#00517c', lw=5, solid_capstyle='butt')
-    ax.plot(c['difference'], y, 'o', color='white', markeredgecolor='#00517c')
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-finding
+UNITS = dict(nll='nats per word', emotion_accuracy='points')
 
-def draw_effects(
-    ax, metric:str,
-    found:dict,              # row -> what `compare` says
-):
-    "All differences of one metric; right is better"
-    m, names = METRICS[metric], list(found)
-    for y, c in enumerate(found.values()): draw_effect(ax, y, c)
-    ax.axvline(0, color='black', lw=.8)
-    label = 'difference; right is better'
-    if m.better < 0:
-        ax.invert_xaxis()
-        label = 'difference, axis reversed;\nright (lower) is better'
-    ax.set(title=m.title, xlabel=label, yticks=range(len(names)), yticklabels=names,
-           ylim=(-.6, len(names) - .4))
-    ax.spines[['top', 'right', 'left']].set_visible(False)
-
-# %% ../../nbs/5_evaluation/03_tables.ipynb #13c-plot
-def effects_title(
-    r:dict,          # a result of one of the rows
-    found:dict,      # (row, metric) -> what `compare` says
+def judged(
+    outcome:str, c:dict, p:float,     # of `declared_contrasts`
 ) -> str:
-    "What the picture of the differences says"
-    sure = [f'{n}: {METRICS[m].title}' for (n, m), c in found.items() if is_reliable(c)]
-    text = 'No reliable difference from the model without causes'
-    if sure: text = f'Reliable differences from the model without causes ({"; ".join(sure)})'
-    plan, seeds = r['plan'], {c['seeds'] for c in found.values()}
-    many = f'{max(seeds)} seed{"s" * (max(seeds) != 1)}'
-    which = f'preset {plan.get("beside", plan["preset"])}, vectors {plan["vectors"]}, {many}'
-    if r['smoke']: which += ': a smoke run, no result'
-    return f'{text}\n{which}'
+    "What a contrast of several seeds says"
+    if c['equivalent']: return 'no difference worth having'
+    if not p < .05: return 'not settled'
+    return 'better' if c['difference'] * OUTCOMES[outcome].better > 0 else 'worse'
 
-# %% ../../nbs/5_evaluation/03_tables.ipynb #plot-effects
-def plot_effects(
-    rows:dict,                      # from `load_results`
-    names:tuple=HELP,
-):                                  # the figure, or None if there is nothing to show
-    "Differences and their intervals"
-    import matplotlib.pyplot as plt
-    found = {k: c for k, c in effects(rows, names).items() if c}
-    if not found: return None
-    metrics = dict.fromkeys(m for _, m in found)
-    shown = list(dict.fromkeys(n for n, _ in found))[::-1]     # the first on top
-    fig, axes = plt.subplots(1, len(metrics), figsize=(9, .5 * len(shown) + 2),
-                             sharey=True, squeeze=False)
-    for ax, m in zip(axes[0], metrics): draw_effects(ax, m, {n: found[n, m] for n in shown})
-    axes[0][0].set_ylabel('minus without-cause')
-    fig.suptitle(effects_title(rows[shown[0]][0], found), fontsize='medium')
-    fig.tight_layout()
-    return fig
+def finding(
+    outcome:str, c:dict, p:float,     # of `declared_contrasts`
+) -> str:
+    "The same with its figures"
+    if not c: return 'not run'
+    digits = OUTCOMES[outcome].digits
+    text = f'{signed(c["difference"], digits)} {UNITS[outcome]}'
+    if c['seeds'] < 2: return f'one seed, which says nothing about the method ({text})'
+    if math.isnan(c['p_seeds']): return f'all seeds alike, so nothing to test ({text})'
+    over = interval_cell(c['seeds_low'], c['seeds_high'], digits)
+    return f'{judged(outcome, c, p)} ({text} {over}, {c["seeds"]} seeds)'
 
-# %% ../../nbs/5_evaluation/03_tables.ipynb #13c-verdict
-def grid_line(rows:dict) -> tuple[str, bool]:     # the line; is any difference reliable?
-    "What the largest group of results says of soft and of hard gates"
-    lines, sure = [], False
-    for name in ('soft', 'hard'):
-        if name not in rows or 'without-cause' not in rows: continue
-        cells = []
-        for metric in HELP_METRICS:
-            m, c = METRICS[metric], compare(rows[name], rows['without-cause'], metric)
-            if not c or c['seeds'] < 2: continue
-            over = interval_cell(c['seeds_low'], c['seeds_high'], m.digits)
-            title = m.title.removesuffix(', %')
-            cells.append(f'{title} {signed(c["difference"], m.digits)} {over}')
-            sure |= is_reliable(c)
-        if cells: lines.append(f'{name} gates: {", ".join(cells)}')
-    if not lines: return '', False
-    plan, n = rows['without-cause'][0]['plan'], rows['without-cause'][0]['train_examples']
-    about = f'preset `{plan["preset"]}`, {n:,} examples; in brackets the interval over seeds'
-    return (f'- **The whole model, with causes minus without** ({about}): '
-            f'{"; ".join(lines)}.', sure)
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-questions
+HERE, INSTEAD = "In the paper's place", 'instead of cross attention'
+QUESTIONS = {     # question -> budget, {what its contrast asks: where}
+    'Does the cause loss help to name emotions?': (
+        'reasoner', {'the cause loss, for emotions': 'In a reasoner alone'}),
+    'Does the gate help to find the words of a response?': (
+        'night', {'the gate': HERE, 'the gate, instead': INSTEAD}),
+    'Does it matter which words are open?': (
+        'night', {'which words': HERE, 'which words, instead': INSTEAD}),
+    'Does the cause loss help to find the words?': (
+        'night', {'the cause loss': HERE, 'the cause loss, instead': INSTEAD}),
+    "Are soft gates better than no causes at all, the paper's comparison?": (
+        'night', {"the paper's, one layer fewer": HERE,
+                  "the paper's, instead: no layer fewer": INSTEAD})}
 
-# %% ../../nbs/5_evaluation/03_tables.ipynb #13c-verdict2
-def reasoner_line(folder:Path) -> tuple[str, str]:     # of all results
-    "The reasoner alone, with and without the cause loss; what is sure about it, or ''"
-    for (_, _, n, *_), rows in comparable('reasoner', folder/'reasoner').items():
-        c = contrast(rows.get('soft', []), rows.get('same-size', []), 'emotion_accuracy')
-        if not c or c['seeds'] < 2: continue
-        within = f'equivalent within {BOUND["emotion_accuracy"]:g} point'
-        same = within if c['equivalent'] else f'not {within}'
-        sure = 'better' if c['difference'] > 0 else 'worse'
-        sure = f' The reasoner alone names emotions {sure} with the cause loss than without.'
-        return (f'- **The reasoner alone, with and without the cause loss** '
-                f'({f"{n:,}" if n else "all"} examples, {c["seeds"]} seeds): emotion accuracy '
-                f'{signed(c["difference"], 1)} points '
-                f'{interval_cell(c["seeds_low"], c["seeds_high"], 1)}; {same}.',
-                sure if is_reliable(c) else '')
-    return '', ''
+def all_declared(budget:str, folder:Path) -> dict:     # of all results
+    "The declared contrasts of a budget, of the vectors with most results"
+    groups = comparable(budget, folder/budget).values()
+    most = max(groups, key=lambda rows: sum(map(len, rows.values())), default={})
+    return declared_contrasts(budget, most)
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-verdict
 def gates_line() -> str:
@@ -706,21 +699,90 @@ def gates_line() -> str:
     if not path.is_file(): return ''
     gates = read_json(path)['gates']
     parts = [f'{g} {signed(gates[g]["difference"], 4)}' for g in ('open', 'shuffled', 'random')]
-    return ('- **The shipped model, its gates swapped**: nats per word against its own soft gates, '
-            f'of {gates["soft"]["nll"]:.2f}: {", ".join(parts)}.')
+    return ('- **What do other gates change in the shipped model?** Of its '
+            f'{gates["soft"]["nll"]:.2f} nats per word: {", ".join(parts)}.')
 
 def verdict(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
 ) -> str:                           # Markdown
     "Does knowing the cause help? The answer, and the measurements behind it"
     folder = Path(folder or shipped('results')/'experiments')
-    groups = load_results(folder)
-    line, sure = grid_line(next(iter(groups.values()))) if groups else ('', False)
-    if not line: return NOTHING
-    text = 'In the whole model we see no reliable difference so far.'
-    if sure: text = 'There are reliable differences: see the picture.'
-    alone, more = reasoner_line(folder)
-    return '\n'.join(filter(None, [f'**{text}{more}**', '', line, alone, gates_line()]))
+    found = {budget: all_declared(budget, folder) for budget in CONTRASTS}
+    every = [x for answers in found.values() for x in answers.values()]
+    if not any(c for _, _, c, _ in every): return NOTHING
+    gains = [c for _, outcome, c, p in every
+             if c.get('seeds', 0) > 1 and judged(outcome, c, p) == 'better']
+    lines = ['**Some declared contrasts show a gain from knowing the cause.**' if gains else
+             '**No declared contrast shows a gain from knowing the cause.**', '']
+    for question, (budget, places) in QUESTIONS.items():
+        parts = [f'{where}: {finding(*found[budget][what][1:])}' for what, where in places.items()]
+        lines.append(f'- **{question}** {"; ".join(parts)}.')
+    bounds = f'±{BOUND["nll"]:g} nats per word or ±{BOUND["emotion_accuracy"]:g} point'
+    return '\n'.join([*lines, gates_line(), '', 'In brackets stands the 95 % interval over seeds. '
+                      '*No difference worth having*: the 90 % interval lies within '
+                      f'{bounds}. Of nats, fewer are better.'])
+
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-plot
+def draw_effect(
+    ax, y:int,      # where
+    c:dict,         # from `contrast`
+):
+    "One difference: a point, thick over dialogues, thin over seeds"
+    if not math.isnan(c['p_seeds']):
+        ax.plot([c['seeds_low'], c['seeds_high']], [y, y], color='#7a7a7a', lw=1)
+    ax.plot([c['low'], c['high']], [y, y], color='#00517c', lw=5, solid_capstyle='butt')
+    ax.plot(c['difference'], y, 'o', color='white', markeredgecolor='#00517c')
+
+def plot_contrasts(
+    folder:str|Path|None=None,      # of all results; None = those that are shipped
+    budget:str='night',             # one whose contrasts have one outcome
+):                                  # the figure, or None if there is nothing to show
+    "The declared contrasts of a budget and their intervals"
+    import matplotlib.pyplot as plt
+    found = all_declared(budget, Path(folder or shipped('results')/'experiments'))
+    shown = {k: x for k, x in found.items() if x[2]}
+    if not shown: return None
+    outcome = next(iter(shown.values()))[1]
+    fig, ax = plt.subplots(figsize=(9, .45 * len(shown) + 1.6))
+    ax.axvspan(-BOUND[outcome], BOUND[outcome], color='#e8eef2', zorder=0)
+    ax.axvline(0, color='black', lw=.8)
+    labels, judgements = [], []
+    for y, (what, (pair, _, c, p)) in enumerate(reversed(shown.items())):
+        draw_effect(ax, y, c)
+        labels.append(f'{pair}, {c["seeds"]} seeds\n{what}')
+        if c['seeds'] > 1: judgements.append(judged(outcome, c, p))
+    better = 'left' if OUTCOMES[outcome].better < 0 else 'right'
+    gain = 'No declared contrast shows'
+    if 'better' in judgements: gain = 'Some declared contrasts show'
+    same = judgements.count('no difference worth having')
+    ax.set(title=f'{gain} a gain; {same} of {len(shown)} are no difference worth having',
+           yticks=range(len(labels)), yticklabels=labels,
+           xlabel=f'difference in {UNITS[outcome]}; {better} is better')
+    ax.spines[['top', 'right', 'left']].set_visible(False)
+    fig.tight_layout()
+    return fig
+
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-swapped
+def swapped_table(
+    folder:str|Path|None=None,     # of result files; None = those of `night` that are shipped
+) -> str:                          # Markdown
+    "What other gates change in each trained model, in thousandths of a nat per word"
+    found, cells = {}, []
+    for path in sorted(Path(folder or night_folder()).glob('*.json')):
+        r = read_result(path)
+        if 'manipulation' not in r: continue
+        nll = {gate: g['nll'] for gate, g in r['manipulation']['gates'].items()}
+        found.setdefault(r['plan']['row'], []).append(nll)
+    names = [name for name in NIGHT if name in found]
+    for name in names:
+        runs = found[name]
+        others = [g for g in runs[0] if g != 'soft']
+        apart = [1000 * np.mean([nll[g] - nll['soft'] for nll in runs]) for g in others]
+        ordered = sum(nll['soft'] < nll['open'] < nll['inverted'] for nll in runs)
+        cells.append([name, str(len(runs)), *(f'{x:+.1f}' for x in apart),
+                      f'{ordered} of {len(runs)}'])
+    if not cells: return NOTHING
+    return markdown(['trained as', 'seeds', *others, 'soft < open < inverted'], cells)
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #60b2c146
 REFERENCE_METRICS = {k: METRICS[k] for k in ('emotion_accuracy', 'bleu4')}

@@ -7,7 +7,7 @@ import numpy as np
 from ecgen.data.files import shipped
 from ecgen.evaluation.experiments import TABLE2
 from ecgen.evaluation.stats import markdown, mean_std
-from ecgen.evaluation.tables import FOOTNOTES, METRICS, PAPER, describe_group, load_results
+from ecgen.evaluation.tables import FOOTNOTES, METRICS, PAPER, describe_group, folded, load_results, night_folder
 from ecgen.model.pretrained import read_json
 from ecgen.baselines.comparison import *
 

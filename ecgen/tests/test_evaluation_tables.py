@@ -10,14 +10,14 @@ import numpy as np
 from ecgen.data.bootstrap import paired_bootstrap, sum_groups
 from ecgen.data.files import EcgenError, shipped
 from ecgen.evaluation.evaluation import bleu_from, bleu_sums
-from ecgen.evaluation.experiments import BOUND, CONTRASTS, GRIDS, ROWS, SEEDS, TABLE2
+from ecgen.evaluation.experiments import BOUND, CONTRASTS, GRIDS, NIGHT, ROWS, SEEDS, TABLE2, Run
 from ecgen.evaluation.stats import Metric, holm, markdown, mean_std, over_seeds, p_cell, permutation_test, seed_test
 from ecgen.model.pretrained import read_json
 from ecgen.evaluation.tables import *
 
 import re, subprocess, sys, tempfile
 import pytest
-from ecgen.evaluation.experiments import SYSTEMS, Run, do_run, greedy_metrics, write_result
+from ecgen.evaluation.experiments import SYSTEMS, do_run, greedy_metrics, write_result
 from ecgen.model.presets import PRESETS
 
 
@@ -134,6 +134,13 @@ def test_other_budgets_stand_in_other_tables():
         with pytest.raises(EcgenError, match='not a result'): tables(tmp)
 
 
+def test_an_arm_is_trained_as_long_as_a_system():
+    soft, system = (Run(row, None, 1, 'night').plan() for row in ('soft', 'transformer'))
+    assert whole_training(soft) == whole_training(system) == dict(pretrain_epochs=4, epochs=5)
+    assert {'soft', 'transformer', 'oracle-instead'} < set(arms())
+    assert not {'reasoner-cause', 'start-open'} & set(arms())
+
+
 def test_greedy_bleu_stands_beside_its_length():
     names, shown = ('soft', 'without-cause', 'hard'), ('bleu4', 'greedy_bleu4')
     with tempfile.TemporaryDirectory() as tmp:
@@ -167,7 +174,7 @@ def test_every_run_stands_beside_the_papers():
 def test_contrasts_are_paired_and_empty_where_nothing_was_run():
     with tempfile.TemporaryDirectory() as tmp:
         assert contrasts('reasoner', tmp).count('not run') == 1
-        assert contrasts('night', tmp).count('not run') == 6
+        assert contrasts('night', tmp).count('not run') == len(CONTRASTS['night'])
         rng = np.random.default_rng(0)
         for seed in (1, 2, 3):
             for row, p in (('soft', .6), ('same-size', .4)):
@@ -221,7 +228,6 @@ def test_the_answer_says_what_is_sure():
 
 
 def test_the_answer_says_what_was_not_run():
-    import matplotlib.pyplot as plt
     smoke = [Run(row, None, 1, 'smoke') for row in ('soft', 'without-cause')]
     with tempfile.TemporaryDirectory() as tmp:
         where = shipped('sample'), f'{tmp}/runs', f'{tmp}/results'
@@ -232,27 +238,59 @@ def test_the_answer_says_what_was_not_run():
         both, (rows,) = cause_effect_table(where[2]), load_results(where[2]).values()
     assert alone.count('not run') == 3 * 5 and alone.count('nothing to compare with yet') == 3
     assert 'smoke run' in both and 'one seed' in both and both.count('not run') == 3 * 5
-    assert plot_effects({}) is None
-    figure = plot_effects(rows)
-    assert len(figure.axes) == 3
-    title = figure.get_suptitle()
-    assert title.startswith('No reliable difference')
-    assert title.endswith('preset tiny, vectors none, 1 seed: a smoke run, no result')
-    accuracy, perplexity, _ = figure.axes
-    assert perplexity.xaxis_inverted() and not accuracy.xaxis_inverted()
-    plt.close(figure)          # else a notebook shows it, and a smoke run is no result
 
 
 def test_the_verdict_says_what_the_files_say():
+    import matplotlib.pyplot as plt
+
+    def fake_night(folder, gap, seeds=(1, 2, 3)):
+        "Files of two rows of the night; the first is better by some nats per word"
+        for seed in seeds:
+            for row, more in (('soft', 0.), ('open', gap)):
+                nll = np.random.default_rng(seed).uniform(10, 20, 200)     # of five words each
+                rng = np.random.default_rng([seed, ord(row[0])])
+                x = fake(row, seed, [1] * 200, (nll + 5 * more + rng.normal(0, .01, 200)).tolist())
+                x['plan'] = Run(row, None, seed, 'night').plan()
+                write_result(Path(folder)/'night'/f'{row}-{seed}.json', x)
+
+    texts = []
+    for gap, seeds in ((.05, (1, 2, 3)), (.001, (1, 2, 3)), (-.05, (1, 2, 3)), (.05, (1,))):
+        with tempfile.TemporaryDirectory() as tmp:
+            assert verdict(tmp) == NOTHING and plot_contrasts(tmp) is None
+            fake_night(tmp, gap, seeds)
+            texts.append(verdict(tmp))
+            figure = plot_contrasts(tmp)
+            title = figure.axes[0].get_title()
+            plt.close(figure)
+            assert title.startswith('Some' if 'Some' in texts[-1] else 'No')
+    gain, same, loss, one = texts
+    assert 'Some declared' in gain and "In the paper's place: better (-0.05" in gain
+    assert 'No declared' in same and 'no difference worth having (-0.001' in same
+    assert 'No declared' in loss and 'worse (+0.0' in loss
+    assert 'one seed, which says nothing' in one and 'No declared' in one
+    assert all(text.count('not run') == 8 for text in texts)
+
+
+def test_a_difference_is_reliable_if_both_intervals_leave_zero_out():
     with tempfile.TemporaryDirectory() as tmp:
-        assert verdict(tmp) == NOTHING
         fake_grid(tmp)
-        text = verdict(tmp)
         (rows,) = load_results(tmp).values()
     c = compare(rows['soft'], rows['without-cause'], 'emotion_accuracy')
-    assert 'reliable differences' in text and f'emotion accuracy {c["difference"]:+.1f}' in text
     assert is_reliable(c) and not is_reliable(c | dict(low=-1)) and not is_reliable(None)
     assert not is_reliable(c | dict(seeds_low=math.nan))
+
+
+def test_swapped_gates_are_compared_with_soft_ones():
+    with tempfile.TemporaryDirectory() as tmp:
+        assert swapped_table(tmp) == NOTHING
+        for seed, more in ((1, .002), (2, -.001)):
+            x = fake('soft', seed, [1] * 4, [10.] * 4)
+            gates = dict(soft=3., open=3. + more, inverted=3.004)
+            x['manipulation'] = dict(gates={k: dict(nll=v) for k, v in gates.items()})
+            write_result(Path(tmp)/f'{seed}.json', x)
+        text = swapped_table(tmp)
+    cells = [c.strip() for c in text.splitlines()[2].split('|')[1:-1]]
+    assert cells == ['soft', '2', '+0.5', '+4.0', '1 of 2']
 
 
 @pytest.mark.slow
