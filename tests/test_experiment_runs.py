@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from ecgen.cli.measure import RESULTS, RUNS, results_beside
+from ecgen.cli.measure import RESULTS, RUNS, experiment_folders
 from ecgen.cli.testing import refused, run, scratch
 from ecgen.data.files import EcgenError, shipped
 from ecgen.evaluation.experiments import Run, do_run
@@ -40,9 +40,11 @@ def test_experiments_go_on_and_have_a_status():
     r = run('experiment', 'status', 'soft', '--vectors', 'some.300d', *smoke_grid())
     assert r.exit_code == 0 and 'not run' in r.stdout and 'seeds 1, 2' in r.stdout
     assert 'soft: finished with vectors none, budget smoke' in r.stdout
-    assert results_beside(RUNS, None) == RESULTS
-    assert results_beside(RUNS, None, True) == Path('runs/experiments-results')
-    assert results_beside(Path('x/y'), None) == Path('x/y-results')
+    assert experiment_folders('laptop', None, None) == (RUNS, RESULTS)
+    assert experiment_folders('night', None, None) == (RUNS/'night', RESULTS/'night')
+    assert experiment_folders('smoke', None, None) == (RUNS/'smoke', RUNS/'smoke-results')
+    assert experiment_folders('night', Path('x/y'), None) == (Path('x/y'), Path('x/y-results'))
+    assert experiment_folders('night', Path('x/y'), Path('z')) == (Path('x/y'), Path('z'))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ __all__ = ['CauseLabels', 'ResponsesFile', 'ReferencesFile', 'Hypotheses', 'Refe
            'CasesPage', 'NamedModels', 'CaseCount', 'SHAPES', 'BenchKind', 'BenchPreset', 'VocabSize', 'AgainstNaive',
            'Rounds', 'BenchSteps', 'RepeatSplit', 'figures_json', 'check_evaluate', 'evaluate_command', 'p_statement',
            'comparison_text', 'print_score', 'compare_scores', 'score_command', 'manipulation_command',
-           'reference_points_command', 'results_beside', 'results_to_read', 'seed_numbers', 'requested_runs',
+           'reference_points_command', 'experiment_folders', 'results_to_read', 'seed_numbers', 'requested_runs',
            'print_line', 'say_results', 'run_all', 'experiment_run', 'experiment_status', 'chosen_rows',
            'plain_footnotes', 'experiment_table', 'named_systems', 'cases', 'shape_line', 'show_attention',
            'training_lines', 'response_lines', 'naive_line', 'speed_lines', 'check_bench', 'bench']
@@ -248,25 +248,28 @@ Examples = Annotated[int|None, typer.Option(
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-out
 RUNS, RESULTS = Path('runs/experiments'), Path('data/results/experiments')
 
-RunsFolder = Annotated[Path, typer.Option(
-    '--out', metavar='FOLDER', help='Models and states of the runs.')]
+RunsFolder = Annotated[Path|None, typer.Option(
+    '--out', metavar='FOLDER', help='Models and states of the runs.',
+    show_default=f'{RUNS}, in it a folder for each budget but laptop')]
 ResultsFolder = Annotated[Path|None, typer.Option(
     '--results', metavar='FOLDER', help='One JSON file for each finished run.',
-    show_default=f'{RESULTS}; of smoke runs, or if --out is given, beside --out')]
+    show_default=f'{RESULTS}, in it a folder for each budget but laptop; '
+                 'of smoke runs, or if --out is given, beside --out')]
 
-def results_beside(
-    out:Path,             # of the runs
-    results:Path|None,    # as asked for
-    smoke:bool=False,     # is it a smoke run?
-) -> Path:
-    "Where results go; trials in another folder stay apart from what the tables are made of"
-    if results: return results
-    return RESULTS if out == RUNS and not smoke else out.with_name(out.name + '-results')
+def experiment_folders(
+    budget:str, out:Path|None, results:Path|None,     # as asked for
+) -> tuple[Path, Path]:                               # of the runs, of the results
+    "Where runs and results go; trials stay apart from what the tables are made of"
+    own = '' if budget == 'laptop' else budget
+    runs = out or RUNS/own
+    if results: return runs, results
+    if out or budget == 'smoke': return runs, runs.with_name(runs.name + '-results')
+    return runs, RESULTS/own
 
 def results_to_read(results:Path) -> Path:
     "The folder of results, or the shipped ones away from a checkout"
-    if results != RESULTS or results.is_dir(): return results
-    return shipped('results')/'experiments'
+    if results.is_dir() or not results.is_relative_to(RESULTS): return results
+    return shipped('results')/'experiments'/results.relative_to(RESULTS)
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #fc6adcd0-2
 def seed_numbers(
@@ -310,8 +313,9 @@ def say_results(
     if failed:
         raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, '
                          'as said above. The same command tries them again.')
+    budget = '' if runs[0].budget == 'laptop' else f' --budget {runs[0].budget}'
     print(f'All results are in {results}. Read them: '
-          f'ecgen experiment table --results {shlex.quote(str(results))}')
+          f'ecgen experiment table{budget} --results {shlex.quote(str(results))}')
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-run-all
 def run_all(runs, data, out, results, device, jobs, again, encoder) -> list:
@@ -330,17 +334,19 @@ def run_all(runs, data, out, results, device, jobs, again, encoder) -> list:
 def experiment_run(
     names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None,
     seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
-    out:RunsFolder=RUNS, results:ResultsFolder=None, jobs:Jobs=1, device:DeviceName='auto',
+    out:RunsFolder=None, results:ResultsFolder=None, jobs:Jobs=1, device:DeviceName='auto',
     again:Again=False, encoder:EncoderName=None,
 ):
     """Train and measure every row with every seed.
 
     Each GRID_OR_ROW is main, table4, controls, labels, systems, all, or a row such as soft (`ecgen
-    experiment status all` lists them). What is finished is skipped, and what was broken off goes
-    on. Figures are of the validation split; of each run, the epoch of lowest loss there is kept.
+    experiment status all` lists them). The budget night has rows of its own, and does all of them
+    if none is named (`ecgen experiment status --budget night`). What is finished is skipped, and
+    what was broken off goes on. Figures are of the validation split; of each run, the epoch of
+    lowest loss there is kept.
     """
     runs = requested_runs(names, data, vectors, seeds, budget, examples)
-    results = results_beside(out, results, budget == 'smoke')
+    out, results = experiment_folders(budget, out, results)
     try: failed = run_all(runs, data, out, results, device, jobs, again, encoder)
     except KeyboardInterrupt:
         echo_err('Stopped; the same command goes on from here.')
@@ -353,7 +359,7 @@ def experiment_run(
 def experiment_status(
     names:RowNames=None, data:DataFolder=None, vectors:VectorNames=None,
     seeds:Seeds='1024,2048,3170', budget:Budget='laptop', examples:Examples=None,
-    out:RunsFolder=RUNS, results:ResultsFolder=None,
+    out:RunsFolder=None, results:ResultsFolder=None,
 ):
     """Say which runs are done, begun or not run.
 
@@ -361,15 +367,17 @@ def experiment_status(
     """
     from ecgen.evaluation.experiments import other_results, status
     runs = requested_runs(names, data, vectors, seeds, budget, examples, must_exist=False)
-    results = results_to_read(results_beside(out, results, budget == 'smoke'))
+    out, results = experiment_folders(budget, out, results)
+    results = results_to_read(results)
     found = status(runs, out, results)
     for r, (name, stands) in zip(runs, found.items()):
         print(f'{name:<44}  {stands:<32}  {r.spec["what"]}')
     for line in other_results(runs, results): print(line)
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-table-opt
-ReadResults = Annotated[Path, typer.Option(
-    metavar='FOLDER', help='One JSON file for each finished run.')]
+ReadResults = Annotated[Path|None, typer.Option(
+    metavar='FOLDER', help='One JSON file for each finished run.',
+    show_default="the budget's")]
 MetricNames = Annotated[list[str]|None, typer.Option(
     metavar='NAME', show_default='all',
     help='emotion_accuracy, perplexity, bleu4, ...; may be repeated.')]
@@ -383,11 +391,12 @@ def chosen_rows(
     names:list[str],     # rows or grids
 ) -> tuple[str]:         # rows, each once
     "The rows that names stand for"
-    from ecgen.evaluation.experiments import GRIDS, ROWS, TABLE2
-    grids = GRIDS | dict(table2=TABLE2)
+    from ecgen.evaluation.experiments import GRIDS, NIGHT, ROWS, TABLE2
+    from ecgen.evaluation.tables import arms
+    grids = GRIDS | dict(table2=TABLE2, night=arms())
     rows = {}
     for name in names:
-        check_choice('row or grid', name, [*grids, *ROWS])
+        check_choice('row or grid', name, list(dict.fromkeys([*grids, *ROWS, *NIGHT])))
         rows |= dict.fromkeys(grids.get(name, (name,)))
     return tuple(rows)
 
@@ -402,27 +411,29 @@ def plain_footnotes(
 @experiment.command(
     name='table', epilog=example('experiment table main --metric emotion_accuracy'))
 def experiment_table(
-    names:RowNames=None, results:ReadResults=RESULTS, metric:MetricNames=None,
+    names:RowNames=None, budget:Budget='laptop', results:ReadResults=None, metric:MetricNames=None,
     against:AgainstRow='', each:EachRun=False,
 ):
     """Print mean and standard deviation over seeds, beside the paper's.
 
     Each GRID_OR_ROW is as in `ecgen experiment run`, or table2, which has the paper's other
-    systems, too.
+    systems, too, or night, the arms of that budget.
 
     Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test
-    over dialogues and Welch's t-test over seeds. Rows that were not run stay empty. Needs the
-    extra "metrics".
+    over dialogues and Welch's t-test over seeds. Rows that were not run stay empty. Where the
+    budget has declared contrasts and no row is named, these come first. Needs the extra "metrics".
     """
     if sys.stderr.isatty(): echo_err('comparing the runs, which takes some seconds ...')
-    from ecgen.evaluation.tables import METRICS, all_runs, tables
-    from ecgen.evaluation.experiments import ROWS
-    rows = chosen_rows(names or ['table4'])
+    from ecgen.evaluation.tables import METRICS, all_runs, contrasts, tables
+    from ecgen.evaluation.experiments import BUDGETS, CONTRASTS, NIGHT, ROWS
+    check_choice('budget', budget, BUDGETS)
+    rows = chosen_rows(names or ['night' if budget == 'night' else 'table4'])
     for m in metric or (): check_choice('metric', m, METRICS)
-    if against: check_choice('row', against, ROWS)
-    results = results_to_read(results)
+    if against: check_choice('row', against, list(dict.fromkeys([*ROWS, *NIGHT])))
+    results = results_to_read(results or experiment_folders(budget, None, None)[1])
     if not results.is_dir():
         raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
+    if budget in CONTRASTS and not names: print(contrasts(budget, results) + '\n')
     if each: text = all_runs(results, rows) + '\n'
     else: text = tables(results, rows, tuple(metric or METRICS), against)
     print(plain_footnotes(text), end='')

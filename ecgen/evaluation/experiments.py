@@ -496,8 +496,9 @@ def start_folders(
         folder = out/first.name
         training = (folder/'state').exists() or not (folder/'responses.jsonl').exists()
         if not folder.is_dir() or training:
-            raise EcgenError(f'{run.name} begins with the {part} of {first.name}: run the row '
-                             f'{first.row} first, with the same --out.')
+            raise EcgenError(f'This run begins with the {part} of {first.name}, which is not in '
+                             f'{out}: run the row {first.row} first, with the same --out, and with '
+                             'an empty folder for --results if its result is there already.')
         res[part] = model_folder(folder)
     return res
 
@@ -798,8 +799,8 @@ def is_planned(
     plan:dict,           # of a result
     runs:list[Run],
 ) -> bool:
-    "Whether a result is of one of these runs"
-    alike = [r for r in runs if r.row == plan['row'] and r.seed == plan['seed']]
+    "Whether a result is of one of these runs, or of another seed"
+    alike = [replace(r, seed=plan['seed']) for r in runs if r.row == plan['row']]
     return any(same_plan(plan, r.plan()) for r in alike)
 
 def other_results(
