@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['METRICS', 'BESIDE', 'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'TOO_LARGE', 'FOOTNOTES', 'TABLE7', 'SAME', 'EPOCHS',
            'PAPERS', 'NOTHING', 'HOW', 'ALL_ROWS', 'RUN_METRICS', 'OUTCOMES', 'ALIKE', 'HELP', 'HELP_METRICS', 'UNITS',
-           'HERE', 'INSTEAD', 'QUESTIONS', 'REFERENCE_METRICS', 'GUESSES', 'side_by_side', 'right_emotions',
+           'DIGITS', 'HERE', 'INSTEAD', 'QUESTIONS', 'REFERENCE_METRICS', 'GUESSES', 'side_by_side', 'right_emotions',
            'nll_and_words', 'bert_scores', 'bleu_counts', 'first_per_second', 'by_dialogue', 'paper_table',
            'paper_means', 'paper_runs', 'whole_training', 'group_of', 'read_result', 'load_results', 'sizes_text',
            'training_text', 'kept_text', 'describe_group', 'refuse_other_examples', 'refuse_other_encoders',
            'shared_seeds', 'compare', 'paper_cell', 'signed', 'interval_cell', 'difference_cell', 'metric_rows',
            'usual_rival', 'with_more', 'measured', 'notes_of', 'group_tables', 'tables', 'arms', 'night_folder',
            'night_tables', 'reasoner_table', 'folded', 'run_cells', 'every_run', 'all_runs', 'by_seed', 'contrast',
-           'comparable', 'contrast_cells', 'declared_contrasts', 'contrast_table', 'contrasts', 'effects',
-           'is_reliable', 'in_words', 'cause_effect_table', 'judged', 'finding', 'all_declared', 'gates_line',
-           'verdict', 'draw_effect', 'plot_contrasts', 'swapped_table', 'reference_table']
+           'comparable', 'most_results', 'contrast_cells', 'declared_contrasts', 'contrast_table', 'contrasts',
+           'seed_interval', 'arm_table', 'effects', 'is_reliable', 'in_words', 'cause_effect_table', 'judged',
+           'finding', 'all_declared', 'gates_line', 'verdict', 'draw_effect', 'plot_contrasts', 'swapped_table',
+           'reference_table']
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-imports
 import json
@@ -69,7 +70,8 @@ METRICS = dict(
     local_f=Metric('BERTScore F, local encoder', 1, 3,
                    lambda r: bert_scores(r, 'local_f'), first_per_second),
     dist1=Metric('Dist-1', 1, 4),
-    dist2=Metric('Dist-2', 1, 4))
+    dist2=Metric('Dist-2', 1, 4),
+    cause_auc=Metric("cause AUC, the authors' labels", 1, 3))
 BESIDE = dict(     # metric -> what stands in its table, too
     greedy_bleu4=dict(greedy_length_ratio=Metric('length ratio', 1, 2),
                       greedy_brevity=Metric('brevity penalty', 1, 2)))
@@ -193,7 +195,7 @@ def training_text(r:dict) -> str:
     before, n = whole_training(r['plan']).values()
     if not n: return f'Training: {r["train_examples"]:,} examples; {before} epochs of the reasoner'
     return (f'Training: {r["train_examples"]:,} examples; {before} epochs of the reasoner, '
-            f'in systems that have one, then at most {n} epoch{"s" * (n != 1)} of everything')
+            f'in systems that have one, then at most {n} epoch{"s" * (n != 1)} of the generator')
 
 def kept_text(r:dict) -> str:
     "What figures are of, and which epoch is kept"
@@ -434,7 +436,8 @@ def reasoner_table(
 ) -> str:                          # Markdown
     "The emotions of the reasoners that the arms of `night` begin with"
     reasoners = tuple(name for name in NIGHT if name.startswith('reasoner-'))
-    return tables(folder or night_folder(), reasoners, ('emotion_accuracy',), 'reasoner-plain')
+    shown = 'emotion_accuracy', 'cause_auc'
+    return tables(folder or night_folder(), reasoners, shown, 'reasoner-plain')
 
 def folded(
     title:str, text:str,     # Markdown
@@ -539,6 +542,16 @@ def comparable(
             res.setdefault(key, {}).setdefault(plan['row'], []).append(r)
     return res
 
+# %% ../../nbs/5_evaluation/03_tables.ipynb #most-results
+def most_results(
+    budget:str,
+    folder:str|Path|None=None,     # of all results; None = those that are shipped
+) -> dict:                         # row -> results
+    "Of a budget's results that may be compared, the largest group"
+    folder = Path(folder or shipped('results')/'experiments')
+    groups = comparable(budget, folder/budget).values()
+    return max(groups, key=lambda rows: sum(map(len, rows.values())), default={})
+
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-contrast-cells
 def contrast_cells(
     c:dict,             # from `contrast`
@@ -593,6 +606,33 @@ def contrasts(
         which = f'`{vectors}` ({sha})' if sha else f'`{vectors}`'
         parts += [f'Word vectors {which}:', contrast_table(budget, rows)]
     return '\n\n'.join(parts)
+
+# %% ../../nbs/5_evaluation/03_tables.ipynb #arm-table-def
+def seed_interval(c:dict, digits:int) -> str:     # of `contrast`
+    "A difference and its interval over seeds; '' where there is none"
+    if not c: return ''
+    text = signed(c['difference'], digits)
+    if c['seeds'] < 2: return text
+    return f'{text} {interval_cell(c["seeds_low"], c["seeds_high"], digits)}'
+
+def arm_table(
+    folder:str|Path|None=None,     # of all results; None = those that are shipped
+) -> str:                          # Markdown
+    "The arms of `night` side by side, each against two others; not declared"
+    rows, cells = most_results('night', folder), []
+    for name in arms():
+        runs, other = rows.get(name), 'open-instead' if name.endswith('instead') else 'open'
+        if not runs or 'start' not in NIGHT[name]: continue
+        loss = np.mean([math.log(r['metrics']['perplexity']) for r in runs])
+        by = contrast(runs, rows.get(other, []), 'nll') if name != other else {}
+        emotions = {}
+        if name != 'without-cause':
+            emotions = contrast(runs, rows.get('without-cause', []), 'emotion_accuracy')
+        cells.append([name, str(len(runs)), f'{loss:.4f}', other if by else '',
+                      seed_interval(by, 4), seed_interval(emotions, 1)])
+    head = ['arm', 'seeds', 'NLL per word', 'minus', 'difference',
+            'accuracy minus without-cause, points']
+    return markdown(head, cells) if cells else NOTHING
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #f9f85ee3
 HELP = ('soft', 'hard', 'soft-lexicon', 'same-size', 'open', 'oracle')     # against `without-cause`
@@ -649,22 +689,26 @@ def cause_effect_table(
     return '\n\n'.join(parts) or NOTHING
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-finding
-UNITS = dict(nll='nats per word', emotion_accuracy='points')
+UNITS = dict(nll='nats', emotion_accuracy='points')
+DIGITS = dict(nll=3, emotion_accuracy=1)     # in words
 
 def judged(
     outcome:str, c:dict, p:float,     # of `declared_contrasts`
 ) -> str:
     "What a contrast of several seeds says"
-    if c['equivalent']: return 'no difference worth having'
-    if not p < .05: return 'not settled'
-    return 'better' if c['difference'] * OUTCOMES[outcome].better > 0 else 'worse'
+    small = c['equivalent']
+    if not c['seeds_low'] * c['seeds_high'] > 0:
+        return 'no difference worth having' if small else 'not settled'
+    word = 'better' if c['difference'] * OUTCOMES[outcome].better > 0 else 'worse'
+    if not p < .05: word = f'rather {word}'
+    return f'{word}, by less than {BOUND[outcome]:g}' if small else word
 
 def finding(
     outcome:str, c:dict, p:float,     # of `declared_contrasts`
 ) -> str:
     "The same with its figures"
     if not c: return 'not run'
-    digits = OUTCOMES[outcome].digits
+    digits = DIGITS[outcome]
     text = f'{signed(c["difference"], digits)} {UNITS[outcome]}'
     if c['seeds'] < 2: return f'one seed, which says nothing about the method ({text})'
     if math.isnan(c['p_seeds']): return f'all seeds alike, so nothing to test ({text})'
@@ -678,19 +722,16 @@ QUESTIONS = {     # question -> budget, {what its contrast asks: where}
         'reasoner', {'the cause loss, for emotions': 'In a reasoner alone'}),
     'Does the gate help to find the words of a response?': (
         'night', {'the gate': HERE, 'the gate, instead': INSTEAD}),
-    'Does it matter which words are open?': (
+    'Are learnt gates better than as many words shut at random?': (
         'night', {'which words': HERE, 'which words, instead': INSTEAD}),
     'Does the cause loss help to find the words?': (
         'night', {'the cause loss': HERE, 'the cause loss, instead': INSTEAD}),
     "Are soft gates better than no causes at all, the paper's comparison?": (
-        'night', {"the paper's, one layer fewer": HERE,
-                  "the paper's, instead: no layer fewer": INSTEAD})}
+        'night', {"the paper's, which has a layer fewer": HERE, "the paper's, instead": INSTEAD})}
 
 def all_declared(budget:str, folder:Path) -> dict:     # of all results
     "The declared contrasts of a budget, of the vectors with most results"
-    groups = comparable(budget, folder/budget).values()
-    most = max(groups, key=lambda rows: sum(map(len, rows.values())), default={})
-    return declared_contrasts(budget, most)
+    return declared_contrasts(budget, most_results(budget, folder))
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-verdict
 def gates_line() -> str:
@@ -698,9 +739,9 @@ def gates_line() -> str:
     path = shipped('results')/'manipulation_default.json'
     if not path.is_file(): return ''
     gates = read_json(path)['gates']
-    parts = [f'{g} {signed(gates[g]["difference"], 4)}' for g in ('open', 'shuffled', 'random')]
+    parts = [f'{g} {signed(gates[g]["difference"], 3)}' for g in ('open', 'shuffled', 'random')]
     return ('- **What do other gates change in the shipped model?** Of its '
-            f'{gates["soft"]["nll"]:.2f} nats per word: {", ".join(parts)}.')
+            f'{gates["soft"]["nll"]:.2f} nats: {", ".join(parts)}.')
 
 def verdict(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
@@ -711,16 +752,18 @@ def verdict(
     every = [x for answers in found.values() for x in answers.values()]
     if not any(c for _, _, c, _ in every): return NOTHING
     gains = [c for _, outcome, c, p in every
-             if c.get('seeds', 0) > 1 and judged(outcome, c, p) == 'better']
+             if c.get('seeds', 0) > 1 and judged(outcome, c, p).startswith('better')]
     lines = ['**Some declared contrasts show a gain from knowing the cause.**' if gains else
-             '**No declared contrast shows a gain from knowing the cause.**', '']
+             '**No declared contrast shows a sure gain from knowing the cause.**', '']
     for question, (budget, places) in QUESTIONS.items():
         parts = [f'{where}: {finding(*found[budget][what][1:])}' for what, where in places.items()]
         lines.append(f'- **{question}** {"; ".join(parts)}.')
-    bounds = f'±{BOUND["nll"]:g} nats per word or ±{BOUND["emotion_accuracy"]:g} point'
-    return '\n'.join([*lines, gates_line(), '', 'In brackets stands the 95 % interval over seeds. '
-                      '*No difference worth having*: the 90 % interval lies within '
-                      f'{bounds}. Of nats, fewer are better.'])
+    bounds = f'±{BOUND["nll"]:g} nats or ±{BOUND["emotion_accuracy"]:g} point'
+    key = ('Nats are of the loss per word, and fewer are better. In brackets stands the 95 % '
+           'interval over seeds. *Rather* means that it leaves zero out, but not after the '
+           'correction for the number of contrasts. A difference is small, or not worth having, '
+           f'if its 90 % interval lies within {bounds}.')
+    return '\n'.join([*lines, gates_line(), '', key])
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-plot
 def draw_effect(
@@ -752,12 +795,12 @@ def plot_contrasts(
         labels.append(f'{pair}, {c["seeds"]} seeds\n{what}')
         if c['seeds'] > 1: judgements.append(judged(outcome, c, p))
     better = 'left' if OUTCOMES[outcome].better < 0 else 'right'
-    gain = 'No declared contrast shows'
-    if 'better' in judgements: gain = 'Some declared contrasts show'
-    same = judgements.count('no difference worth having')
-    ax.set(title=f'{gain} a gain; {same} of {len(shown)} are no difference worth having',
+    gain = 'No declared contrast shows a sure gain'
+    if any(j.startswith('better') for j in judgements): gain = 'Some declared contrasts show a gain'
+    small = sum(x[2]['equivalent'] for x in shown.values())
+    ax.set(title=f'{gain}; {small} of {len(shown)} differences are small',
            yticks=range(len(labels)), yticklabels=labels,
-           xlabel=f'difference in {UNITS[outcome]}; {better} is better')
+           xlabel=f'difference in {OUTCOMES[outcome].title}, {UNITS[outcome]}; {better} is better')
     ax.spines[['top', 'right', 'left']].set_visible(False)
     fig.tight_layout()
     return fig

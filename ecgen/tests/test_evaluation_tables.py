@@ -265,10 +265,19 @@ def test_the_verdict_says_what_the_files_say():
             assert title.startswith('Some' if 'Some' in texts[-1] else 'No')
     gain, same, loss, one = texts
     assert 'Some declared' in gain and "In the paper's place: better (-0.05" in gain
-    assert 'No declared' in same and 'no difference worth having (-0.001' in same
+    assert 'No declared' in same and ', by less than 0.01 (-0.001' in same
     assert 'No declared' in loss and 'worse (+0.0' in loss
     assert 'one seed, which says nothing' in one and 'No declared' in one
     assert all(text.count('not run') == 8 for text in texts)
+
+
+def test_each_arm_stands_beside_open_gates():
+    with tempfile.TemporaryDirectory() as tmp:
+        assert arm_table(tmp) == NOTHING
+        fake_night(tmp, .05)
+        lines = [[c.strip() for c in l.split('|')[1:-1]] for l in arm_table(tmp).splitlines()]
+    assert [l[0] for l in lines[2:]] == ['soft', 'open'] and lines[3][3:] == ['', '', '']
+    assert lines[2][3] == 'open' and lines[2][4].startswith('-0.05')
 
 
 def test_a_difference_is_reliable_if_both_intervals_leave_zero_out():
