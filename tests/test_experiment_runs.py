@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from ecgen.cli.measure import RESULTS, RUNS, experiment_folders
+from ecgen.cli.measure import RESULTS, RUNS, experiment_folders, is_trial
 from ecgen.cli.testing import refused, run, scratch
 from ecgen.data.files import EcgenError, shipped
 from ecgen.evaluation.experiments import Run, do_run
@@ -43,6 +43,9 @@ def test_experiments_go_on_and_have_a_status():
     assert experiment_folders('laptop', None, None) == (RUNS, RESULTS)
     assert experiment_folders('night', None, None) == (RUNS/'night', RESULTS/'night')
     assert experiment_folders('smoke', None, None) == (RUNS/'smoke', RUNS/'smoke-results')
+    assert experiment_folders('laptop', None, None, True) == (RUNS, Path(f'{RUNS}-results'))
+    assert is_trial(Path('nowhere'), 40) and not is_trial(Path('nowhere'), None)
+    assert is_trial(shipped('sample'), None)
     assert experiment_folders('night', Path('x/y'), None) == (Path('x/y'), Path('x/y-results'))
     assert experiment_folders('night', Path('x/y'), Path('z')) == (Path('x/y'), Path('z'))
 

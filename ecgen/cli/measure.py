@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['CauseLabels', 'ResponsesFile', 'ReferencesFile', 'Hypotheses', 'References', 'SecondFile', 'Blanks', 'OracleLabels',
            'HeldOutSplit', 'experiment', 'RowNames', 'VectorNames', 'Seeds', 'Budget', 'Examples', 'RUNS', 'RESULTS',
-           'RunsFolder', 'ResultsFolder', 'Jobs', 'Again', 'ReadResults', 'MetricNames', 'AgainstRow', 'EachRun',
-           'CasesPage', 'NamedModels', 'CaseCount', 'SHAPES', 'BenchKind', 'BenchPreset', 'VocabSize', 'AgainstNaive',
-           'Rounds', 'BenchSteps', 'RepeatSplit', 'figures_json', 'check_evaluate', 'evaluate_command', 'p_statement',
-           'comparison_text', 'print_score', 'compare_scores', 'score_command', 'manipulation_command',
-           'reference_points_command', 'experiment_folders', 'results_to_read', 'seed_numbers', 'requested_runs',
-           'print_line', 'say_results', 'run_all', 'experiment_run', 'experiment_status', 'chosen_rows',
-           'plain_footnotes', 'experiment_table', 'named_systems', 'cases', 'shape_line', 'show_attention',
-           'training_lines', 'response_lines', 'naive_line', 'speed_lines', 'check_bench', 'bench']
+           'RunsFolder', 'ResultsFolder', 'Jobs', 'Again', 'ReadResults', 'MetricNames', 'AgainstRow',
+           'EMOTIONS_AND_CAUSES', 'EachRun', 'CasesPage', 'NamedModels', 'CaseCount', 'SHAPES', 'BenchKind',
+           'BenchPreset', 'VocabSize', 'AgainstNaive', 'Rounds', 'BenchSteps', 'RepeatSplit', 'figures_json',
+           'check_evaluate', 'evaluate_command', 'p_statement', 'comparison_text', 'print_score', 'compare_scores',
+           'score_command', 'manipulation_command', 'reference_points_command', 'experiment_folders', 'is_trial',
+           'results_to_read', 'seed_numbers', 'requested_runs', 'print_line', 'say_results', 'run_all',
+           'experiment_run', 'experiment_status', 'rows_to_show', 'plain_footnotes', 'experiment_table',
+           'named_systems', 'cases', 'shape_line', 'show_attention', 'training_lines', 'response_lines', 'naive_line',
+           'speed_lines', 'check_bench', 'bench']
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-imports
 import json
@@ -254,17 +255,23 @@ RunsFolder = Annotated[Path|None, typer.Option(
 ResultsFolder = Annotated[Path|None, typer.Option(
     '--results', metavar='FOLDER', help='One JSON file for each finished run.',
     show_default=f'{RESULTS}, in it a folder for each budget but laptop; '
-                 'of smoke runs, or if --out is given, beside --out')]
+                 'of trials (the sample, --examples, smoke), or if --out is given, beside --out')]
 
 def experiment_folders(
     budget:str, out:Path|None, results:Path|None,     # as asked for
+    trial:bool=False,                                 # on the sample, or on fewer examples?
 ) -> tuple[Path, Path]:                               # of the runs, of the results
     "Where runs and results go; trials stay apart from what the tables are made of"
     own = '' if budget == 'laptop' else budget
     runs = out or RUNS/own
     if results: return runs, results
-    if out or budget == 'smoke': return runs, runs.with_name(runs.name + '-results')
+    if out or trial or budget == 'smoke': return runs, runs.with_name(runs.name + '-results')
     return runs, RESULTS/own
+
+def is_trial(data:Path|None, examples:int|None) -> bool:
+    "Is it a run on the sample, or on other than the budget's examples?"
+    from ecgen.evaluation.experiments import corpus
+    return examples is not None or corpus(data) == shipped('sample')
 
 def results_to_read(results:Path) -> Path:
     "The folder of results, or the shipped ones away from a checkout"
@@ -311,8 +318,8 @@ def say_results(
 ):
     "Say where results are, or that runs failed"
     if failed:
-        raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one, '
-                         'as said above. The same command tries them again.')
+        raise EcgenError(f'{len(failed)} of {len(runs)} runs failed, {failed[0]} for one: see '
+                         'above. Once that is mended, the same command goes on.')
     budget = '' if runs[0].budget == 'laptop' else f' --budget {runs[0].budget}'
     print(f'All results are in {results}. Read them: '
           f'ecgen experiment table{budget} --results {shlex.quote(str(results))}')
@@ -346,7 +353,7 @@ def experiment_run(
     lowest loss there is kept.
     """
     runs = requested_runs(names, data, vectors, seeds, budget, examples)
-    out, results = experiment_folders(budget, out, results)
+    out, results = experiment_folders(budget, out, results, is_trial(data, examples))
     try: failed = run_all(runs, data, out, results, device, jobs, again, encoder)
     except KeyboardInterrupt:
         echo_err('Stopped; the same command goes on from here.')
@@ -367,7 +374,7 @@ def experiment_status(
     """
     from ecgen.evaluation.experiments import other_results, status
     runs = requested_runs(names, data, vectors, seeds, budget, examples, must_exist=False)
-    out, results = experiment_folders(budget, out, results)
+    out, results = experiment_folders(budget, out, results, is_trial(data, examples))
     results = results_to_read(results)
     found = status(runs, out, results)
     for r, (name, stands) in zip(runs, found.items()):
@@ -384,21 +391,20 @@ MetricNames = Annotated[list[str]|None, typer.Option(
 AgainstRow = Annotated[str, typer.Option(
     metavar='ROW', show_default='without-cause, or the first row that was run',
     help='What the other rows are compared with.')]
+EMOTIONS_AND_CAUSES = 'emotion_accuracy', 'cause_auc'     # all that a reasoner alone is measured by
 EachRun = Annotated[bool, typer.Option('--each', help='A line for every run, as in Table 7.')]
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #measure-exp-rows
-def chosen_rows(
-    names:list[str],     # rows or grids
-) -> tuple[str]:         # rows, each once
-    "The rows that names stand for"
-    from ecgen.evaluation.experiments import GRIDS, NIGHT, ROWS, TABLE2
-    from ecgen.evaluation.tables import arms
-    grids = GRIDS | dict(table2=TABLE2, night=arms())
-    rows = {}
-    for name in names:
-        check_choice('row or grid', name, list(dict.fromkeys([*grids, *ROWS, *NIGHT])))
-        rows |= dict.fromkeys(grids.get(name, (name,)))
-    return tuple(rows)
+def rows_to_show(
+    names:list[str]|None, budget:str,     # as asked for
+    results:Path,
+) -> tuple:                               # of rows
+    "The rows of a table: those that are named, or those that were run, or Table 4"
+    from ecgen.evaluation.experiments import BUDGETS, budget_rows, named_rows
+    from ecgen.evaluation.tables import load_results
+    if names or 'rows' not in BUDGETS[budget]: return named_rows(names or ['table4'], budget)
+    run = {name for rows in load_results(results).values() for name in rows}
+    return tuple(name for name in budget_rows(budget) if name in run)
 
 def plain_footnotes(
     text:str,      # tables in Markdown
@@ -417,7 +423,7 @@ def experiment_table(
     """Print mean and standard deviation over seeds, beside the paper's.
 
     Each GRID_OR_ROW is as in `ecgen experiment run`, or table2, which has the paper's other
-    systems, too, or night, the arms of that budget.
+    systems, too. A budget with rows of its own shows those that were run if none is named.
 
     Differences come with their 95 % interval over dialogues (paired bootstrap), a permutation test
     over dialogues and Welch's t-test over seeds. Rows that were not run stay empty. Where the
@@ -425,17 +431,19 @@ def experiment_table(
     """
     if sys.stderr.isatty(): echo_err('comparing the runs, which takes some seconds ...')
     from ecgen.evaluation.tables import METRICS, all_runs, contrasts, tables
-    from ecgen.evaluation.experiments import BUDGETS, CONTRASTS, NIGHT, ROWS
+    from ecgen.evaluation.experiments import BUDGETS, CONTRASTS, budget_rows
     check_choice('budget', budget, BUDGETS)
-    rows = chosen_rows(names or ['night' if budget == 'night' else 'table4'])
     for m in metric or (): check_choice('metric', m, METRICS)
-    if against: check_choice('row', against, list(dict.fromkeys([*ROWS, *NIGHT])))
+    if against: check_choice('row', against, budget_rows(budget))
     results = results_to_read(results or experiment_folders(budget, None, None)[1])
     if not results.is_dir():
         raise EcgenError(f'There is no folder {results}: `ecgen experiment run` makes it.')
-    if budget in CONTRASTS and not names: print(contrasts(budget, results) + '\n')
+    rows = rows_to_show(names, budget, results)
+    if budget in CONTRASTS and not (names or metric or each):
+        print(contrasts(budget, results) + '\n')
+    only = METRICS if BUDGETS[budget]['training'].get('epochs', 1) else EMOTIONS_AND_CAUSES
     if each: text = all_runs(results, rows) + '\n'
-    else: text = tables(results, rows, tuple(metric or METRICS), against)
+    else: text = tables(results, rows, tuple(metric or only), against)
     print(plain_footnotes(text), end='')
 
 # %% ../../nbs/7_use/cli/04_measure.ipynb #0be03b2a

@@ -6,12 +6,12 @@
 __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'NO_LAYER', 'LEXICON', 'ROWS', 'TABLE4', 'SO_FAR', 'SYSTEMS', 'GRIDS', 'TABLE2', 'SEEDS',
            'PLAIN', 'CAUSE', 'PREFIX', 'SPANS', 'OPEN', 'UNGATED', 'ALONE', 'FIRST', 'INSTEAD', 'NIGHT', 'WHOLE',
            'BOUND', 'CONTRASTS', 'BUDGETS', 'EQUAL', 'ENOUGH', 'TRAINING_SETTINGS', 'LOGGED', 'experiment', 'subset',
-           'split_changes', 'begin_with', 'Run', 'find_vectors', 'plan_runs', 'corpus', 'row_splits', 'row_examples',
-           'greedy_metrics', 'cause_metrics', 'about_model', 'for_pairing', 'measure_words', 'measure_run', 'same_plan',
-           'write_result', 'hash_once', 'vectors_hash', 'finished', 'start_folders', 'start_hashes', 'take_parts',
-           'full_plan', 'note_plan', 'new_model', 'train_run', 'about_run', 'swapped_gates', 'do_run', 'kept_responses',
-           'add_bertscore', 'command', 'in_process', 'at_once', 'thread_safe', 'in_a_line', 'do_runs', 'how_far',
-           'status', 'is_planned', 'other_results']
+           'split_changes', 'begin_with', 'Run', 'find_vectors', 'budget_rows', 'named_rows', 'plan_runs', 'corpus',
+           'row_splits', 'row_examples', 'greedy_metrics', 'cause_metrics', 'about_model', 'for_pairing',
+           'measure_words', 'measure_run', 'same_plan', 'write_result', 'hash_once', 'vectors_hash', 'finished',
+           'start_folders', 'start_hashes', 'take_parts', 'full_plan', 'note_plan', 'new_model', 'train_run',
+           'about_run', 'swapped_gates', 'do_run', 'kept_responses', 'add_bertscore', 'command', 'in_process',
+           'at_once', 'thread_safe', 'in_a_line', 'do_runs', 'how_far', 'status', 'is_planned', 'other_results']
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #31f1c801
 import json
@@ -204,7 +204,8 @@ BUDGETS = dict(
                training=dict(pretrain_epochs=0, epochs=2, precision='float32'),
                rows=NIGHT, swap_gates=True),
     reasoner=dict(preset='small', examples=None, watch=1000,
-                  training=dict(pretrain_epochs=4, epochs=0)),
+                  training=dict(pretrain_epochs=4, epochs=0),
+                  rows={name: ROWS[name] for name in ('soft', 'same-size')}),
     smoke=dict(preset='tiny', examples=100, watch=None,
                training=dict(pretrain_epochs=2, epochs=2)))
 EQUAL = ('pretrain_epochs', 'epochs', 'patience', 'keep', 'max_tokens_per_batch', 'warmup',
@@ -299,6 +300,31 @@ def find_vectors(
                          f'or the name of one in {folder}.')
     return found
 
+# %% ../../nbs/5_evaluation/02_experiments.ipynb #named-rows
+def budget_rows(budget:str) -> dict:     # row -> `experiment`
+    "The rows that a budget has"
+    if budget not in BUDGETS:
+        raise EcgenError(f'There is no budget {budget!r}; choose one of: {", ".join(BUDGETS)}.')
+    return BUDGETS[budget].get('rows', ROWS)
+
+def named_rows(
+    names:list[str],     # rows and grids
+    budget:str,
+) -> tuple:              # of rows, each once
+    "The rows that names stand for; `EcgenError` for a name that the budget does not know"
+    known, rows = budget_rows(budget), {}
+    own = 'rows' in BUDGETS[budget]
+    grids = {budget: tuple(known)} if own else GRIDS | dict(table2=TABLE2)
+    for n in names:
+        if n in grids or n in known:
+            rows |= dict.fromkeys(grids.get(n, (n,)))
+            continue
+        other = [f'--budget {b}' for b, x in BUDGETS.items() if n in x.get('rows', ())]
+        hint = f' It is a row of {" and ".join(other)}.' if other else ''
+        raise EcgenError(f'There is no row or grid {n!r} in the budget {budget}.{hint} '
+                         f'Grids: {", ".join(grids)}; rows: {", ".join(known)}.')
+    return tuple(rows)
+
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #e4e7eacd-2
 def plan_runs(
     names:list[str],               # rows and grids; none = 'main'
@@ -308,16 +334,10 @@ def plan_runs(
     examples:int|None=None,        # other than the budget's
 ) -> list[Run]:
     "All combinations, seed by seed"
-    if budget not in BUDGETS:
-        raise EcgenError(f'There is no budget {budget!r}; choose one of: {", ".join(BUDGETS)}.')
-    own = BUDGETS[budget].get('rows')
-    grids = {budget: tuple(own)} if own else GRIDS
-    rows, known = {}, own or ROWS
-    for n in names or [budget if own else 'main']:
-        if n not in grids and n not in known:
-            raise EcgenError(f'There is no row or grid {n!r}; grids: {", ".join(grids)}; '
-                             f'rows: {", ".join(known)}.')
-        rows |= dict.fromkeys(grids.get(n, (n,)))
+    known = budget_rows(budget)
+    names = names or [budget if 'rows' in BUDGETS[budget] else 'main']
+    rows = named_rows(names, budget)
+    if 'rows' in BUDGETS[budget]: rows = [r for r in known if r in rows]     # starts come first
     runs = []
     for seed in dict.fromkeys(seeds):
         for v in vectors: runs += [Run(r, v, seed, budget, examples) for r in rows]
@@ -694,7 +714,10 @@ def in_process(
         done = subprocess.run(command(run, data, out, results, device, again), env=env,
                               stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT)
     if done.returncode:
-        raise EcgenError(f'{run.name} failed (exit code {done.returncode}): see {log}.')
+        if done.returncode == 130: raise KeyboardInterrupt     # Ctrl-C reached it, too
+        lines, said = log.read_text(encoding='utf-8').splitlines(), f'{run.name}: '
+        why = [line.removeprefix(said) for line in lines if line.startswith(said)][-1:]
+        raise EcgenError(f'failed (exit code {done.returncode}), see {log}. {"".join(why)}')
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #many-def
 def at_once(

@@ -108,6 +108,9 @@ def check_gated(model:System):
     if not model.cfg.generator.gated:
         raise EcgenError('This model was made without gated attention (generator.gated is false), '
                          'so it has no gates to swap: name a model that has it.')
+    if model.card.get('stage') == model.stages[0]:
+        raise EcgenError('Only the reasoner of this model was trained, so its generator cannot '
+                         'have learnt to use gates: name a model of the stage joint.')
 
 # %% ../../nbs/5_evaluation/05_manipulation.ipynb #labelled-split-def
 def labelled_split(

@@ -566,7 +566,7 @@ def contrast_cells(
 
     same = ''
     if number('low90'): same = f'{"yes" if c["equivalent"] else "no"} (±{BOUND[outcome]:g})'
-    return [OUTCOMES[outcome].title, str(c.get('seeds', 'not run')), number('difference'),
+    return [str(c.get('seeds', 'not run')), number('difference'),
             span('low', 'high'), span('seeds_low', 'seeds_high'), p_cell(p),
             number('detectable').lstrip('+'), same]
 
@@ -586,10 +586,11 @@ def contrast_table(
     budget:str, rows:dict,     # as in `declared_contrasts`
 ) -> str:                      # Markdown
     "The same as a table"
-    cells = []
+    cells, titles = [], {}
     for what, (pair, outcome, c, p) in declared_contrasts(budget, rows).items():
+        titles[OUTCOMES[outcome].title] = True
         cells.append([f'{pair}: {what}', *contrast_cells(c, outcome, p)])
-    head = ['contrast', 'outcome', 'seeds', 'difference', 'over dialogues', 'over seeds',
+    head = [' or '.join(titles), 'seeds', 'difference', 'over dialogues', 'over seeds',
             'p (Holm)', 'detectable', 'equivalent']
     return markdown(head, cells)
 

@@ -67,5 +67,8 @@ def test_models_without_gates_are_refused():
     with pytest.raises(EcgenError, match='no gates to swap: name a model that has it'):
         manipulation_check(little(**{'generator.gated': False}), shipped('sample'))
     with pytest.raises(EcgenError, match='no gates to swap'): check_gated(torch.nn.Linear(1, 1))
+    alone = little()
+    alone.card['stage'] = 'reasoner'
+    with pytest.raises(EcgenError, match='Only the reasoner'): check_gated(alone)
     with pytest.raises(EcgenError, match='no cause labels'):
         manipulation_check(little(), shipped('sample'), causes='nowhere')

@@ -72,6 +72,16 @@ def fake_grid(folder):
             result = fake(row, seed, hits, rng.uniform(10, 20, 200).tolist())
             write_result(Path(folder)/f'{row}-{seed}.json', result)
 
+def fake_night(folder, gap, seeds=(1, 2, 3)):
+    "Files of two rows of the night; the first is better by some nats per word"
+    for seed in seeds:
+        for row, more in (('soft', 0.), ('open', gap)):
+            nll = np.random.default_rng(seed).uniform(10, 20, 200)     # of five words each
+            rng = np.random.default_rng([seed, ord(row[0])])
+            x = fake(row, seed, [1] * 200, (nll + 5 * more + rng.normal(0, .01, 200)).tolist())
+            x['plan'] = Run(row, None, seed, 'night').plan()
+            write_result(Path(folder)/'night'/f'{row}-{seed}.json', x)
+
 
 def test_only_like_is_compared_with_like():
     a = [fake('soft', s, [1, 0], [9., 9.]) for s in (3, 2, 1)]
@@ -243,18 +253,8 @@ def test_the_answer_says_what_was_not_run():
 def test_the_verdict_says_what_the_files_say():
     import matplotlib.pyplot as plt
 
-    def fake_night(folder, gap, seeds=(1, 2, 3)):
-        "Files of two rows of the night; the first is better by some nats per word"
-        for seed in seeds:
-            for row, more in (('soft', 0.), ('open', gap)):
-                nll = np.random.default_rng(seed).uniform(10, 20, 200)     # of five words each
-                rng = np.random.default_rng([seed, ord(row[0])])
-                x = fake(row, seed, [1] * 200, (nll + 5 * more + rng.normal(0, .01, 200)).tolist())
-                x['plan'] = Run(row, None, seed, 'night').plan()
-                write_result(Path(folder)/'night'/f'{row}-{seed}.json', x)
-
     texts = []
-    for gap, seeds in ((.05, (1, 2, 3)), (.001, (1, 2, 3)), (-.05, (1, 2, 3)), (.05, (1,))):
+    for gap, seeds in ((.05, (1, 2, 3)), (0., (1, 2, 3)), (-.05, (1, 2, 3)), (.05, (1,))):
         with tempfile.TemporaryDirectory() as tmp:
             assert verdict(tmp) == NOTHING and plot_contrasts(tmp) is None
             fake_night(tmp, gap, seeds)
@@ -265,10 +265,20 @@ def test_the_verdict_says_what_the_files_say():
             assert title.startswith('Some' if 'Some' in texts[-1] else 'No')
     gain, same, loss, one = texts
     assert 'Some declared' in gain and "In the paper's place: better (-0.05" in gain
-    assert 'No declared' in same and ', by less than 0.01 (-0.001' in same
+    assert 'No declared' in same and 'no difference worth having (' in same
     assert 'No declared' in loss and 'worse (+0.0' in loss
     assert 'one seed, which says nothing' in one and 'No declared' in one
     assert all(text.count('not run') == 8 for text in texts)
+
+
+def test_a_judgement_says_direction_and_size():
+    c = dict(difference=-.002, seeds_low=-.003, seeds_high=-.001, equivalent=True)
+    assert judged('nll', c, .01) == 'better, by less than 0.01'
+    assert judged('nll', c, .2) == 'rather better, by less than 0.01'
+    assert judged('nll', c | dict(equivalent=False), .01) == 'better'
+    assert judged('emotion_accuracy', c, .01) == 'worse, by less than 1'
+    assert judged('nll', c | dict(seeds_high=.001), .3) == 'no difference worth having'
+    assert judged('nll', c | dict(seeds_high=.02, equivalent=False), .3) == 'not settled'
 
 
 def test_each_arm_stands_beside_open_gates():
