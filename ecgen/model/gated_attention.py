@@ -26,7 +26,7 @@ def gated_weights(
     g = gates.hard[:, None, None]                             # (B, 1, 1, N)
     open_scores = s.detach().masked_fill(g.detach() == 0, -torch.inf)
     top = open_scores.amax(-1, keepdim=True)
-    e = g * (s - top).clamp(max=20).exp()
+    e = g * (s - top).clamp(max=0).exp()                      # bounds the slope of closed gates
     return (e / e.sum(-1, keepdim=True)).to(q.dtype)
 
 # %% ../../nbs/3_model/03_gated_attention.ipynb #00be60fe

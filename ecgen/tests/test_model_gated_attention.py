@@ -77,13 +77,24 @@ def test_the_gradient_of_gates_is_that_of_eq_5():
     g = torch.tensor([[1., 0., 1., 0., 1.]]).double().requires_grad_()
     result = (gated_weights(q, k, Gates(g.detach().log(), g)) @ c).sum()
     grad, = torch.autograd.grad(result, g)
+    s = scores(q, k)[0, 0]
+    assert (s[:, [1, 3]] < s[:, [0, 2, 4]].amax(-1, keepdim=True)).all()     # no slope is bounded
     def by_hand(g):
-        e = g * scores(q, k)[0, 0].exp()
+        e = g * s.exp()
         return (e / e.sum(-1, keepdim=True) @ c).sum()
     for i in range(5):
         step = torch.zeros(5).double().index_fill(0, torch.tensor([i]), 1e-6)
         slope = (by_hand(g[0] + step) - by_hand(g[0] - step)) / 2e-6
         assert abs(grad[0, i] - slope) < 1e-7 and grad[0, i] != 0
+
+
+def test_the_gradient_of_a_closed_gate_is_bounded():
+    g = torch.tensor([[1., 0.]], requires_grad=True)
+    for score in (0., 10., 100.):                        # of the closed word; the open one has 0
+        q, k = torch.tensor([[[[2 * score]]]]), torch.tensor([[[[0.], [.5]]]])
+        w = gated_weights(q, k, Gates(g.detach().log(), g))
+        slope, = torch.autograd.grad(w[..., 1].sum(), g)
+        assert w[0, 0, 0].tolist() == [1., 0.] and slope.tolist() == [[0., 1.]]
 
 
 def test_both_ways_agree():
