@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METRICS', 'BESIDE', 'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'TOO_LARGE', 'FOOTNOTES', 'TABLE7', 'SAME', 'EPOCHS',
            'PAPERS', 'NOTHING', 'HOW', 'ALL_ROWS', 'RUN_METRICS', 'OUTCOMES', 'ALIKE', 'HELP', 'HELP_METRICS', 'UNITS',
-           'DIGITS', 'HERE', 'INSTEAD', 'QUESTIONS', 'REFERENCE_METRICS', 'GUESSES', 'side_by_side', 'right_emotions',
+           'DIGITS', 'QUESTIONS', 'KEY', 'REFERENCE_METRICS', 'GUESSES', 'side_by_side', 'right_emotions',
            'nll_and_words', 'bert_scores', 'bleu_counts', 'first_per_second', 'by_dialogue', 'paper_table',
            'paper_means', 'paper_runs', 'whole_training', 'group_of', 'read_result', 'load_results', 'sizes_text',
            'training_text', 'kept_text', 'describe_group', 'refuse_other_examples', 'refuse_other_encoders',
@@ -14,8 +14,8 @@ __all__ = ['METRICS', 'BESIDE', 'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'TOO_LARGE'
            'night_tables', 'reasoner_table', 'folded', 'run_cells', 'every_run', 'all_runs', 'by_seed', 'contrast',
            'comparable', 'most_results', 'contrast_cells', 'declared_contrasts', 'contrast_table', 'contrasts',
            'seed_interval', 'arm_table', 'effects', 'is_reliable', 'in_words', 'cause_effect_table', 'judged',
-           'finding', 'all_declared', 'gates_line', 'verdict', 'draw_effect', 'plot_contrasts', 'swapped_table',
-           'reference_table']
+           'finding', 'all_declared', 'gates_line', 'sentence', 'verdict', 'draw_effect', 'plot_contrasts',
+           'swapped_table', 'reference_table']
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-imports
 import json
@@ -714,21 +714,16 @@ def finding(
     if c['seeds'] < 2: return f'one seed, which says nothing about the method ({text})'
     if math.isnan(c['p_seeds']): return f'all seeds alike, so nothing to test ({text})'
     over = interval_cell(c['seeds_low'], c['seeds_high'], digits)
-    return f'{judged(outcome, c, p)} ({text} {over}, {c["seeds"]} seeds)'
+    return f'{judged(outcome, c, p)}: {text} {over}, {c["seeds"]} seeds'
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-questions
-HERE, INSTEAD = "In the paper's place", 'instead of cross attention'
-QUESTIONS = {     # question -> budget, {what its contrast asks: where}
-    'Does the cause loss help to name emotions?': (
-        'reasoner', {'the cause loss, for emotions': 'In a reasoner alone'}),
-    'Does the gate help to find the words of a response?': (
-        'night', {'the gate': HERE, 'the gate, instead': INSTEAD}),
+QUESTIONS = {     # question -> what its contrasts ask: in the paper's place, and instead
+    'Does the gate help to find the words of a response?': ('the gate', 'the gate, instead'),
     'Are learnt gates better than as many words shut at random?': (
-        'night', {'which words': HERE, 'which words, instead': INSTEAD}),
-    'Does the cause loss help to find the words?': (
-        'night', {'the cause loss': HERE, 'the cause loss, instead': INSTEAD}),
+        'which words', 'which words, instead'),
+    'Does the cause loss help to find the words?': ('the cause loss', 'the cause loss, instead'),
     "Are soft gates better than no causes at all, the paper's comparison?": (
-        'night', {"the paper's, which has a layer fewer": HERE, "the paper's, instead": INSTEAD})}
+        "the paper's, which has a layer fewer", "the paper's, instead")}
 
 def all_declared(budget:str, folder:Path) -> dict:     # of all results
     "The declared contrasts of a budget, of the vectors with most results"
@@ -741,8 +736,16 @@ def gates_line() -> str:
     if not path.is_file(): return ''
     gates = read_json(path)['gates']
     parts = [f'{g} {signed(gates[g]["difference"], 3)}' for g in ('open', 'shuffled', 'random')]
-    return ('- **What do other gates change in the shipped model?** Of its '
+    return ('What do other gates change in the shipped model? Of its '
             f'{gates["soft"]["nll"]:.2f} nats: {", ".join(parts)}.')
+
+KEY = (
+    'Nats are of the loss per word, and fewer are better. In brackets stands the 95 % interval '
+    'over seeds. *Rather* means that it leaves zero out, but not after the correction for the '
+    'number of contrasts. A difference is small, or not worth having, if its 90 % interval lies '
+    f'within ±{BOUND["nll"]:g} nats or ±{BOUND["emotion_accuracy"]:g} point.')
+
+def sentence(text:str) -> str: return f'{text[0].upper()}{text[1:]}.'
 
 def verdict(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
@@ -754,17 +757,16 @@ def verdict(
     if not any(c for _, _, c, _ in every): return NOTHING
     gains = [c for _, outcome, c, p in every
              if c.get('seeds', 0) > 1 and judged(outcome, c, p).startswith('better')]
-    lines = ['**Some declared contrasts show a gain from knowing the cause.**' if gains else
-             '**No declared contrast shows a sure gain from knowing the cause.**', '']
-    for question, (budget, places) in QUESTIONS.items():
-        parts = [f'{where}: {finding(*found[budget][what][1:])}' for what, where in places.items()]
-        lines.append(f'- **{question}** {"; ".join(parts)}.')
-    bounds = f'±{BOUND["nll"]:g} nats or ±{BOUND["emotion_accuracy"]:g} point'
-    key = ('Nats are of the loss per word, and fewer are better. In brackets stands the 95 % '
-           'interval over seeds. *Rather* means that it leaves zero out, but not after the '
-           'correction for the number of contrasts. A difference is small, or not worth having, '
-           f'if its 90 % interval lies within {bounds}.')
-    return '\n'.join([*lines, gates_line(), '', key])
+    text = '**No declared contrast shows a sure gain from knowing the cause.**'
+    if gains: text = '**Some declared contrasts show a gain from knowing the cause.**'
+    emotions, = (finding(*x[1:]) for x in found['reasoner'].values())
+    cells = []
+    for question, asked in QUESTIONS.items():
+        cells.append([question, *(finding(*found['night'][what][1:]) for what in asked)])
+    head = ['of the whole model', "gates in the paper's place", 'gates instead of cross attention']
+    return '\n\n'.join([
+        text, f'Does the cause loss help a reasoner to name emotions? {sentence(emotions)}',
+        markdown(head, cells), gates_line(), KEY])
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-plot
 def draw_effect(

@@ -264,11 +264,11 @@ def test_the_verdict_says_what_the_files_say():
             plt.close(figure)
             assert title.startswith('Some' if 'Some' in texts[-1] else 'No')
     gain, same, loss, one = texts
-    assert 'Some declared' in gain and "In the paper's place: better (-0.05" in gain
-    assert 'No declared' in same and 'no difference worth having (' in same
-    assert 'No declared' in loss and 'worse (+0.0' in loss
+    assert 'Some declared' in gain and 'better: -0.05' in gain
+    assert 'No declared' in same and 'no difference worth having: ' in same
+    assert 'No declared' in loss and 'worse: +0.0' in loss
     assert 'one seed, which says nothing' in one and 'No declared' in one
-    assert all(text.count('not run') == 8 for text in texts)
+    assert all(text.lower().count('not run') == 8 for text in texts)
 
 
 def test_a_judgement_says_direction_and_size():
