@@ -719,7 +719,7 @@ def finding(
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-questions
 QUESTIONS = {     # question -> what its contrasts ask: in the paper's place, and instead
     'Does the gate help to find the words of a response?': ('the gate', 'the gate, instead'),
-    'Are learnt gates better than as many words shut at random?': (
+    'Are soft gates better than gates that shut words at random?': (
         'which words', 'which words, instead'),
     'Does the cause loss help to find the words?': ('the cause loss', 'the cause loss, instead'),
     "Are soft gates better than no causes at all, the paper's comparison?": (
@@ -740,10 +740,10 @@ def gates_line() -> str:
             f'{gates["soft"]["nll"]:.2f} nats: {", ".join(parts)}.')
 
 KEY = (
-    'Nats are of the loss per word, and fewer are better. In brackets stands the 95 % interval '
-    'over seeds. *Rather* means that it leaves zero out, but not after the correction for the '
-    'number of contrasts. A difference is small, or not worth having, if its 90 % interval lies '
-    f'within ±{BOUND["nll"]:g} nats or ±{BOUND["emotion_accuracy"]:g} point.')
+    'Figures are nats per word; lower is better. In brackets stands the 95 % interval over seeds. '
+    '*Rather*: it excludes zero, but the difference is not significant after the correction for '
+    'the number of contrasts. A difference is small, or not worth having, if its 90 % interval '
+    f'lies within ±{BOUND["nll"]:g} nats or ±{BOUND["emotion_accuracy"]:g} point.')
 
 def sentence(text:str) -> str: return f'{text[0].upper()}{text[1:]}.'
 
