@@ -8,7 +8,7 @@ __all__ = ['NO_EMOTION', 'NO_MULTITASK', 'NO_LAYER', 'LEXICON', 'ROWS', 'TABLE4'
            'BOUND', 'CONTRASTS', 'BUDGETS', 'EQUAL', 'ENOUGH', 'TRAINING_SETTINGS', 'LOGGED', 'experiment', 'subset',
            'split_changes', 'begin_with', 'Run', 'find_vectors', 'budget_rows', 'named_rows', 'plan_runs', 'corpus',
            'row_splits', 'row_examples', 'greedy_metrics', 'cause_metrics', 'about_model', 'for_pairing',
-           'measure_words', 'measure_run', 'same_plan', 'write_result', 'hash_once', 'vectors_hash', 'finished',
+           'measure_responses', 'measure_run', 'same_plan', 'write_result', 'hash_once', 'vectors_hash', 'finished',
            'start_folders', 'start_hashes', 'take_parts', 'full_plan', 'note_plan', 'new_model', 'train_run',
            'about_run', 'swapped_gates', 'do_run', 'kept_responses', 'add_bertscore', 'command', 'in_process',
            'at_once', 'thread_safe', 'in_a_line', 'do_runs', 'how_far', 'status', 'is_planned', 'other_results']
@@ -417,7 +417,7 @@ def for_pairing(
                 words=each['words'].tolist(), bleu=drawn.tolist(), greedy=greedy.tolist())
 
 # %% ../../nbs/5_evaluation/02_experiments.ipynb #7db68892
-def measure_words(
+def measure_responses(
     model:System, examples:list, each:dict, references:list,     # as in `measure_run`
     seed:int,                   # of the sampling of words
 ) -> tuple[dict, dict, list]:   # metrics, entries for each example, and the responses drawn
@@ -441,7 +441,7 @@ def measure_run(
     references, each = reference_tokens(dialogues, examples), per_example(model, examples)
     metrics, responses = emotion_metrics(each['rank']), []
     pairs = {k: each[k].tolist() for k in ('rank', 'words')}
-    if words: metrics, pairs, responses = measure_words(model, examples, each, references, seed)
+    if words: metrics, pairs, responses = measure_responses(model, examples, each, references, seed)
     metrics['unk_share'] = unknown_share(examples, model.vocab)
     metrics |= cause_metrics(model, dialogues, causes, data)
     res = dict(metrics=metrics, split='valid', valid_examples=len(examples))

@@ -14,7 +14,7 @@ __all__ = ['METRICS', 'BESIDE', 'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'TOO_LARGE'
            'night_tables', 'reasoner_table', 'folded', 'run_cells', 'every_run', 'all_runs', 'by_seed', 'contrast',
            'comparable', 'most_results', 'contrast_cells', 'declared_contrasts', 'contrast_table', 'contrasts',
            'seed_interval', 'arm_table', 'effects', 'is_reliable', 'in_words', 'cause_effect_table', 'judged',
-           'finding', 'all_declared', 'gates_line', 'sentence', 'verdict', 'draw_effect', 'plot_contrasts',
+           'finding', 'all_declared', 'gates_line', 'as_sentence', 'verdict', 'draw_effect', 'plot_contrasts',
            'swapped_table', 'reference_table']
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-imports
@@ -745,7 +745,7 @@ KEY = (
     'the number of contrasts. A difference is small, or not worth having, if its 90 % interval '
     f'lies within ±{BOUND["nll"]:g} nats or ±{BOUND["emotion_accuracy"]:g} point.')
 
-def sentence(text:str) -> str: return f'{text[0].upper()}{text[1:]}.'
+def as_sentence(text:str) -> str: return f'{text[0].upper()}{text[1:]}.'
 
 def verdict(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
@@ -765,7 +765,7 @@ def verdict(
         cells.append([question, *(finding(*found['night'][what][1:]) for what in asked)])
     head = ['of the whole model', "gates in the paper's place", 'gates instead of cross attention']
     return '\n\n'.join([
-        text, f'Does the cause loss help a reasoner to name emotions? {sentence(emotions)}',
+        text, f'Does the cause loss help a reasoner to name emotions? {as_sentence(emotions)}',
         markdown(head, cells), gates_line(), KEY])
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-plot
