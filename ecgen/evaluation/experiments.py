@@ -428,6 +428,7 @@ def measure_responses(
     metrics = automatic_metrics(each, responses, references) | greedy_metrics(greedy)
     return metrics, for_pairing(each, drawn, greedy), responses
 
+# %% ../../nbs/5_evaluation/02_experiments.ipynb #measure-run-def
 def measure_run(
     model:System,             # trained, in evaluation mode
     dialogues:list,           # of the validation split, labelled

@@ -14,8 +14,8 @@ __all__ = ['METRICS', 'BESIDE', 'PAPER_COLUMNS', 'PAPER', 'PRINTED', 'TOO_LARGE'
            'night_tables', 'reasoner_table', 'folded', 'run_cells', 'every_run', 'all_runs', 'by_seed', 'contrast',
            'comparable', 'most_results', 'contrast_cells', 'declared_contrasts', 'contrast_table', 'contrasts',
            'seed_interval', 'arm_table', 'effects', 'is_reliable', 'in_words', 'cause_effect_table', 'judged',
-           'finding', 'all_declared', 'gates_line', 'as_sentence', 'verdict', 'draw_effect', 'plot_contrasts',
-           'swapped_table', 'reference_table']
+           'finding', 'gates_line', 'as_sentence', 'gain_in_words', 'verdict', 'draw_effect', 'contrasts_title',
+           'plot_contrasts', 'swapped_table', 'reference_table']
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #13c-imports
 import json
@@ -138,8 +138,11 @@ def whole_training(
     plan:dict,     # of a result
 ) -> dict:         # `EPOCHS` -> how many
     "Most epochs of a run, with those of the runs that it begins with"
-    first = [Run(row, None, plan['seed'], plan['budget']).plan()
-             for row in plan.get('start', {}).values()]
+    starts = plan.get('start', {}).values()
+    try: first = [Run(row, None, plan['seed'], plan['budget']).plan() for row in starts]
+    except KeyError as e:
+        raise EcgenError(f'A result begins with {e}, a row or budget that is not known here: '
+                         'update ecgen, or move the file away.') from None
     return {k: sum(p['training'].get(k) or 0 for p in (plan, *first)) for k in EPOCHS}
 
 def group_of(
@@ -725,10 +728,6 @@ QUESTIONS = {     # question -> what its contrasts ask: in the paper's place, an
     "Are soft gates better than no causes at all, the paper's comparison?": (
         "the paper's, which has a layer fewer", "the paper's, instead")}
 
-def all_declared(budget:str, folder:Path) -> dict:     # of all results
-    "The declared contrasts of a budget, of the vectors with most results"
-    return declared_contrasts(budget, most_results(budget, folder))
-
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-verdict
 def gates_line() -> str:
     "What swapped gates change in the shipped model"
@@ -747,25 +746,28 @@ KEY = (
 
 def as_sentence(text:str) -> str: return f'{text[0].upper()}{text[1:]}.'
 
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-verdict-def
+def gain_in_words(found:dict) -> str:     # of `declared_contrasts`
+    "Is any contrast of two seeds or more better, and sure after Holm's correction?"
+    several = [x for x in found.values() if x[2].get('seeds', 0) > 1]
+    sure = any(judged(outcome, c, p).startswith('better') for _, outcome, c, p in several)
+    return 'Some declared contrasts show a gain' if sure else 'No declared contrast shows a sure gain'
+
 def verdict(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
 ) -> str:                           # Markdown
     "Does knowing the cause help? The answer, and the measurements behind it"
-    folder = Path(folder or shipped('results')/'experiments')
-    found = {budget: all_declared(budget, folder) for budget in CONTRASTS}
-    every = [x for answers in found.values() for x in answers.values()]
-    if not any(c for _, _, c, _ in every): return NOTHING
-    gains = [c for _, outcome, c, p in every
-             if c.get('seeds', 0) > 1 and judged(outcome, c, p).startswith('better')]
-    text = '**No declared contrast shows a sure gain from knowing the cause.**'
-    if gains: text = '**Some declared contrasts show a gain from knowing the cause.**'
+    found = {b: declared_contrasts(b, most_results(b, folder)) for b in CONTRASTS}
+    every = found['night'] | found['reasoner']
+    if not any(c for _, _, c, _ in every.values()): return NOTHING
     emotions, = (finding(*x[1:]) for x in found['reasoner'].values())
     cells = []
     for question, asked in QUESTIONS.items():
         cells.append([question, *(finding(*found['night'][what][1:]) for what in asked)])
     head = ['of the whole model', "gates in the paper's place", 'gates instead of cross attention']
     return '\n\n'.join([
-        text, f'Does the cause loss help a reasoner to name emotions? {as_sentence(emotions)}',
+        f'**{gain_in_words(every)} from knowing the cause.**',
+        f'Does the cause loss help a reasoner to name emotions? {as_sentence(emotions)}',
         markdown(head, cells), gates_line(), KEY])
 
 # %% ../../nbs/5_evaluation/03_tables.ipynb #tab-plot
@@ -779,29 +781,32 @@ def draw_effect(
     ax.plot([c['low'], c['high']], [y, y], color='#00517c', lw=5, solid_capstyle='butt')
     ax.plot(c['difference'], y, 'o', color='white', markeredgecolor='#00517c')
 
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-plot-title
+def contrasts_title(found:dict) -> str:     # of `declared_contrasts`
+    "What their picture says"
+    small = sum(c['equivalent'] for _, _, c, _ in found.values())
+    return f'{gain_in_words(found)}; {small} of {len(found)} differences are small'
+
+# %% ../../nbs/5_evaluation/03_tables.ipynb #tab-plot-def
 def plot_contrasts(
     folder:str|Path|None=None,      # of all results; None = those that are shipped
     budget:str='night',             # one whose contrasts have one outcome
 ):                                  # the figure, or None if there is nothing to show
     "The declared contrasts of a budget and their intervals"
     import matplotlib.pyplot as plt
-    found = all_declared(budget, Path(folder or shipped('results')/'experiments'))
+    found = declared_contrasts(budget, most_results(budget, folder))
     shown = {k: x for k, x in found.items() if x[2]}
     if not shown: return None
     outcome = next(iter(shown.values()))[1]
     fig, ax = plt.subplots(figsize=(9, .45 * len(shown) + 1.6))
     ax.axvspan(-BOUND[outcome], BOUND[outcome], color='#e8eef2', zorder=0)
     ax.axvline(0, color='black', lw=.8)
-    labels, judgements = [], []
-    for y, (what, (pair, _, c, p)) in enumerate(reversed(shown.items())):
+    labels = []
+    for y, (what, (pair, _, c, _)) in enumerate(reversed(shown.items())):
         draw_effect(ax, y, c)
         labels.append(f'{pair}, {c["seeds"]} seeds\n{what}')
-        if c['seeds'] > 1: judgements.append(judged(outcome, c, p))
     better = 'left' if OUTCOMES[outcome].better < 0 else 'right'
-    gain = 'No declared contrast shows a sure gain'
-    if any(j.startswith('better') for j in judgements): gain = 'Some declared contrasts show a gain'
-    small = sum(x[2]['equivalent'] for x in shown.values())
-    ax.set(title=f'{gain}; {small} of {len(shown)} differences are small',
+    ax.set(title=contrasts_title(shown),
            yticks=range(len(labels)), yticklabels=labels,
            xlabel=f'difference in {OUTCOMES[outcome].title}, {UNITS[outcome]}; {better} is better')
     ax.spines[['top', 'right', 'left']].set_visible(False)

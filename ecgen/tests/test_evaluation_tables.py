@@ -147,6 +147,8 @@ def test_other_budgets_stand_in_other_tables():
 def test_an_arm_is_trained_as_long_as_a_system():
     soft, system = (Run(row, None, 1, 'night').plan() for row in ('soft', 'transformer'))
     assert whole_training(soft) == whole_training(system) == dict(pretrain_epochs=4, epochs=5)
+    with pytest.raises(EcgenError, match="begins with 'gone'"):
+        whole_training(soft | dict(start=dict(reasoner='gone')))
     assert {'soft', 'transformer', 'oracle-instead'} < set(arms())
     assert not {'reasoner-cause', 'start-open'} & set(arms())
 
