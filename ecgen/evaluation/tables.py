@@ -751,7 +751,8 @@ def gain_in_words(found:dict) -> str:     # of `declared_contrasts`
     "Is any contrast of two seeds or more better, and sure after Holm's correction?"
     several = [x for x in found.values() if x[2].get('seeds', 0) > 1]
     sure = any(judged(outcome, c, p).startswith('better') for _, outcome, c, p in several)
-    return 'Some declared contrasts show a gain' if sure else 'No declared contrast shows a sure gain'
+    if sure: return 'Some declared contrasts show a gain'
+    return 'No declared contrast shows a sure gain'
 
 def verdict(
     folder:str|Path|None=None,      # of result files; None = those that are shipped
